@@ -1,0 +1,1 @@
+# cli: part of the top Makefile.am

@@ -1,0 +1,1 @@
+# daemon: part of the top Makefile.am

@@ -1,0 +1,1 @@
+# man: part of the top Makefile.am

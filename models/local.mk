@@ -1,0 +1,1 @@
+# models: part of the top Makefile.am

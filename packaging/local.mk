@@ -1,0 +1,1 @@
+# packaging: part of the top Makefile.am
