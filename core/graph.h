@@ -12,13 +12,13 @@
 #include "core/error.h"
 
 enum jf_op {
-	JF_OP_INPUT,          /* attr.input: which */
-	JF_OP_TIME_FEATURES,  /* t [1] -> [2 f]: cos, sin of 1000 t w_i, w_i = 10000^(-i / f) */
-	JF_OP_LINEAR,         /* x [attr.m][k] W[k][n] + b (+ residual): params weight, bias; in: x, residual? */
-	JF_OP_CONV3X3,        /* params weight [3][3][ci][co], bias; in: padded x, per-channel vector?, residual? */
-	JF_OP_PAD,            /* copies an image into a zero-bordered one */
-	JF_OP_GROUP_NORM,     /* params scale, bias; attr.silu, attr.pad */
-	JF_OP_LAYER_NORM,     /* params scale, bias; per row */
+	JF_OP_INPUT,         /* attr.input: which */
+	JF_OP_TIME_FEATURES, /* t [1] -> [2 f]: cos, sin of 1000 t w_i, w_i = 10000^(-i / f) */
+	JF_OP_LINEAR,        /* x [attr.m][k] W[k][n] + b (+ residual): params weight, bias; in: x, residual? */
+	JF_OP_CONV3X3,       /* params weight [3][3][ci][co], bias; in: padded x, per-channel vector?, residual? */
+	JF_OP_PAD,           /* copies an image into a zero-bordered one */
+	JF_OP_GROUP_NORM,    /* params scale, bias; attr.silu, attr.pad */
+	JF_OP_LAYER_NORM,    /* params scale, bias; per row */
 	JF_OP_SILU,
 	JF_OP_ADD,            /* a + b */
 	JF_OP_ADD_ROWS,       /* x[r][c] + positions[r][c] (param) + vector[c]; in: x, vector */
@@ -40,12 +40,12 @@ enum jf_init {
 
 struct jf_param {
 	char name[48];
-	int rank;       /* 1 to 4 */
+	int rank; /* 1 to 4 */
 	int shape[4];
-	size_t size;    /* floats */
-	size_t offset;  /* floats, into the flat parameter array */
+	size_t size;   /* floats */
+	size_t offset; /* floats, into the flat parameter array */
 	enum jf_init init;
-	bool decay;     /* weight decay applies (matrices and kernels) */
+	bool decay; /* weight decay applies (matrices and kernels) */
 };
 
 struct jf_shape {
@@ -71,8 +71,8 @@ struct jf_node {
 		int heads;   /* ATTENTION */
 		bool silu;   /* GROUP_NORM */
 	} attr;
-	size_t packed;           /* float offset of the packed weight in a packed array (LINEAR, CONV3X3) */
-	size_t packed_transposed;/* and of the packed weight of the data gradient in a training pack (CONV3X3) */
+	size_t packed;            /* float offset of the packed weight in a packed array (LINEAR, CONV3X3) */
+	size_t packed_transposed; /* and of the packed weight of the data gradient in a training pack (CONV3X3) */
 };
 
 #define JF_MAX_INPUTS 8
@@ -100,8 +100,8 @@ void jf_graph_destroy(struct jf_graph *graph);
 int jf_g_input(struct jf_graph *g, const char *name, int which, struct jf_shape shape);
 int jf_g_time_features(struct jf_graph *g, const char *name, int t, int features);
 int jf_g_linear(struct jf_graph *g, const char *name, int x, struct jf_shape out, int residual, enum jf_init init);
-int jf_g_conv3x3(struct jf_graph *g, const char *name, int x, int channels, int stride, int vector, int residual,
-    enum jf_init init);
+int jf_g_conv3x3(
+    struct jf_graph *g, const char *name, int x, int channels, int stride, int vector, int residual, enum jf_init init);
 int jf_g_pad(struct jf_graph *g, const char *name, int x);
 int jf_g_group_norm(struct jf_graph *g, const char *name, int x, int groups, bool silu, bool pad);
 int jf_g_layer_norm(struct jf_graph *g, const char *name, int x);

@@ -30,17 +30,17 @@ struct jf_kernels {
 	/* 3x3 convolution, zero border, stride 1 or 2 (output (i, j) reads input rows stride*i - 1 .. stride*i + 1).
 	 * y[h][w][cout], x_padded[(stride*h + 2)][(stride*w + 2)][cin], w packed [ceil(cout / 16)][3][3][cin][16];
 	 * bias[cout] or NULL; residual[h][w][cout] or NULL, may be y. h, w: size of the OUTPUT. One image. */
-	void (*conv3x3)(float *y, const float *x_padded, const float *w_packed, const float *bias, const float *residual,
-	    int h, int w, int cin, int cout, int stride);
+	void (*conv3x3)(float *y, const float *x_padded, const float *w_packed, const float *bias,
+	    const float *residual, int h, int w, int cin, int cout, int stride);
 
 	/* The same for cout <= JF_NARROW, stride 1, weights unpacked [3][3][cin][cout]. */
-	void (*conv3x3_narrow)(float *y, const float *x_padded, const float *weight, const float *bias, int h, int w,
-	    int cin, int cout);
+	void (*conv3x3_narrow)(
+	    float *y, const float *x_padded, const float *weight, const float *bias, int h, int w, int cin, int cout);
 
-	/* dw[3][3][cin][cout] += sum over pixels of x_padded (shifted) times dy[h][w][cout]; stride 1; any cin, cout >= 1.
-	 * db[cout] += sum over pixels of dy (db may be NULL). One image. */
-	void (*conv3x3_grad_weight)(float *dw, float *db, const float *x_padded, const float *dy, int h, int w, int cin,
-	    int cout);
+	/* dw[3][3][cin][cout] += sum over pixels of x_padded (shifted) times dy[h][w][cout]; stride 1; any cin, cout
+	 * >= 1. db[cout] += sum over pixels of dy (db may be NULL). One image. */
+	void (*conv3x3_grad_weight)(
+	    float *dw, float *db, const float *x_padded, const float *dy, int h, int w, int cin, int cout);
 
 	/* y = x * sigmoid(x), n elements. */
 	void (*silu)(float *y, const float *x, size_t n);
@@ -54,12 +54,13 @@ struct jf_kernels {
 	    int c, int groups, bool silu, bool padded);
 	/* dx[h][w][c] from dy[h][w][c] (NOT padded); dscale[c], dbias[c] are added to; accumulate: dx +=.
 	 * scratch: [h][w][c] + 8 * c floats. */
-	void (*group_norm_grad)(float *dx, float *dscale, float *dbias, float *scratch, const float *x, const float *stats,
-	    const float *scale, const float *bias, const float *dy, int h, int w, int c, int groups, bool silu,
-	    bool accumulate);
+	void (*group_norm_grad)(float *dx, float *dscale, float *dbias, float *scratch, const float *x,
+	    const float *stats, const float *scale, const float *bias, const float *dy, int h, int w, int c, int groups,
+	    bool silu, bool accumulate);
 
 	/* LayerNorm of each row of x[rows][c]; stats: out [rows][2] mean, 1 / sqrt(var + 1e-5). */
-	void (*layer_norm)(float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c);
+	void (*layer_norm)(
+	    float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c);
 	void (*layer_norm_grad)(float *dx, float *dscale, float *dbias, const float *x, const float *stats,
 	    const float *scale, const float *dy, int rows, int c, bool accumulate);
 
@@ -68,12 +69,13 @@ struct jf_kernels {
 	 * columns j * d / heads ... of each third. y[nq][d]. probs: out [heads][nq][nk_padded], nk_padded =
 	 * JF_PAD16(na + nb), kept for the backward pass. scratch: 2 * JF_PAD16(na + nb) * d floats.
 	 * Source: Vaswani et al., arXiv:1706.03762. */
-	void (*attention)(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b, int nq,
-	    int na, int nb, int d, int heads);
+	void (*attention)(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b,
+	    int nq, int na, int nb, int d, int heads);
 	/* Adds to dq_rows[nq][3d] (first third), da[na][3d], db[nb][3d] (second and third thirds); dq_rows may be da or
 	 * db. scratch: as above, plus 2 * JF_PAD16(na + nb). */
-	void (*attention_grad)(float *dq_rows, float *da, float *db, float *scratch, const float *probs, const float *q_rows,
-	    const float *a, const float *b, const float *dy, int nq, int na, int nb, int d, int heads);
+	void (*attention_grad)(float *dq_rows, float *da, float *db, float *scratch, const float *probs,
+	    const float *q_rows, const float *a, const float *b, const float *dy, int nq, int na, int nb, int d,
+	    int heads);
 
 	/* Row-wise softmax of x[rows][n] into y (y may be x). */
 	void (*softmax)(float *y, const float *x, int rows, int n);

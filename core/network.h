@@ -13,15 +13,15 @@ enum jf_label_head {
 };
 
 struct jf_network_config {
-	int height, width;   /* pixels; multiples of 4, 8 to 256 */
-	int image_channels;  /* 1 or 3 */
-	int classes;         /* K, 2 to 1000 */
-	int channels;        /* C at full resolution, a multiple of 8, 8 to 256; 2C at half, D = 4C at a quarter */
-	int blocks;          /* residual blocks per level and side, 1 to 8 */
-	int layers;          /* bottleneck layers, 1 to 32 */
-	int heads;           /* attention heads; divides 4C */
-	int label_tokens;    /* T, 1 to 64 */
-	int augment;         /* size of the augmentation vector that conditions the image clock; 0 = none */
+	int height, width;  /* pixels; multiples of 4, 8 to 256 */
+	int image_channels; /* 1 or 3 */
+	int classes;        /* K, 2 to 1000 */
+	int channels;       /* C at full resolution, a multiple of 8, 8 to 256; 2C at half, D = 4C at a quarter */
+	int blocks;         /* residual blocks per level and side, 1 to 8 */
+	int layers;         /* bottleneck layers, 1 to 32 */
+	int heads;          /* attention heads; divides 4C */
+	int label_tokens;   /* T, 1 to 64 */
+	int augment;        /* size of the augmentation vector that conditions the image clock; 0 = none */
 	enum jf_label_head head;
 };
 

@@ -11,14 +11,14 @@
 
 /* What a number is for; keeps the uses of one seed independent of each other. */
 enum jf_stream {
-	JF_STREAM_IMAGE = 0,    /* e of the image path */
-	JF_STREAM_LABEL = 1,    /* e of the label path */
-	JF_STREAM_UNLABEL = 2,  /* the label input of an unconditional evaluation (guidance) */
-	JF_STREAM_CLOCK = 3,    /* times drawn in training */
-	JF_STREAM_INIT = 4,     /* parameter initialisation */
-	JF_STREAM_ORDER = 5,    /* shuffling of the data set */
-	JF_STREAM_AUGMENT = 6,  /* augmentation of training images */
-	JF_STREAM_EVAL = 7,     /* seeds drawn by evaluations */
+	JF_STREAM_IMAGE = 0,   /* e of the image path */
+	JF_STREAM_LABEL = 1,   /* e of the label path */
+	JF_STREAM_UNLABEL = 2, /* the label input of an unconditional evaluation (guidance) */
+	JF_STREAM_CLOCK = 3,   /* times drawn in training */
+	JF_STREAM_INIT = 4,    /* parameter initialisation */
+	JF_STREAM_ORDER = 5,   /* shuffling of the data set */
+	JF_STREAM_AUGMENT = 6, /* augmentation of training images */
+	JF_STREAM_EVAL = 7,    /* seeds drawn by evaluations */
 };
 
 /* The block function: 4 counter words, 2 key words -> 4 random words. */

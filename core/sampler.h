@@ -28,7 +28,7 @@ enum jf_solver {
 	JF_SOLVER_HEUN,     /* 2 evaluations a step (the last one: 1), order 2 */
 	JF_N_SOLVERS
 };
-const char *jf_solver_name(enum jf_solver solver);                                  /* "euler", ... */
+const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */
 enum jf_err jf_solver_parse(enum jf_solver *out, const char *name, struct jf_error *err);
 int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
 
@@ -52,7 +52,7 @@ struct jf_sampler;
 
 /* max_batch: 1 to 256 trajectories. The model is referenced. NULL on failure, *err says why. */
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
-void jf_sampler_destroy(struct jf_sampler *sampler); /* NULL allowed */
+void jf_sampler_destroy(struct jf_sampler *sampler);        /* NULL allowed */
 size_t jf_sampler_memory(const struct jf_sampler *sampler); /* bytes it holds */
 
 /* Starts n trajectories (1 to max_batch) at t = 1; runs what is hoisted. Replaces whatever ran before.
@@ -60,8 +60,8 @@ size_t jf_sampler_memory(const struct jf_sampler *sampler); /* bytes it holds */
 enum jf_err jf_sampler_begin(struct jf_sampler *sampler, const struct jf_sampler_args *args,
     const struct jf_trajectory *trajectories, int n, struct jf_error *err);
 
-/* Starts the same images' labels again from other noise (classify only), keeping what was hoisted: trajectory i now uses
- * noise (seed_i, index[i]). For the votes of several samples of one image. */
+/* Starts the same images' labels again from other noise (classify only), keeping what was hoisted: trajectory i now
+ * uses noise (seed_i, index[i]). For the votes of several samples of one image. */
 enum jf_err jf_sampler_restart(struct jf_sampler *sampler, const uint64_t *index, struct jf_error *err);
 
 /* One solver step of every trajectory; JF_EINVAL when no step is left; JF_ENUMERIC when a state became not finite. */

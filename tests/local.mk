@@ -1,1 +1,50 @@
 # tests: part of the top Makefile.am
+#
+# Three groups, by where the file lies; ./run-tests runs them all:
+#   TESTS           make check: needs nothing but the build itself (tests/unit, tests/functional, tests/static)
+#   BROWSER_TESTS   make check-browser: real Chromium (tests/browser)
+#   SYSTEM_TESTS    make check-system: containers, systemd, HAProxy, packages (tests/system)
+# A test is a program or a script (.sh, .py, .mjs). Exit status: 0 passed, 77 skipped (say why on the last line),
+# anything else failed. cmocka's and TAP's lines ("ok 1 - ...", "not ok 2 - ...", "ok 3 # SKIP why") are counted
+# one by one by ./run-tests; a test without such lines counts as one.
+TEST_EXTENSIONS = .sh .py .mjs
+SH_LOG_COMPILER = bash
+PY_LOG_COMPILER = /usr/bin/python3
+MJS_LOG_COMPILER = node
+
+# What every test finds in its environment. Scripts also get a scratch folder of their own by mktemp -d.
+AM_TESTS_ENVIRONMENT = \
+	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
+	top_builddir='$(abs_top_builddir)'; export top_builddir; \
+	JF_SANITIZED='$(JF_SAN_NAME)'; export JF_SANITIZED;
+
+BROWSER_TESTS =
+SYSTEM_TESTS =
+
+# --- static: rules that run (one line each, sorted) ------------------------------
+TESTS += \
+	tests/static/floors.sh \
+	tests/static/format.sh
+
+# --- unit: cmocka, one program a module (one line each, sorted) --------------------
+if CMOCKA
+check_PROGRAMS +=
+TESTS +=
+endif
+
+# --- functional: the real programs (one line each, sorted) ------------------------
+TESTS +=
+
+# --- browser and system -------------------------------------------------------------
+BROWSER_TESTS +=
+SYSTEM_TESTS +=
+
+EXTRA_DIST += \
+	tests/static/floors.sh \
+	tests/static/format.sh
+
+.PHONY: check-browser check-system
+check-browser: all
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(BROWSER_TESTS)'
+check-system: all
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(SYSTEM_TESTS)'
