@@ -1,7 +1,10 @@
 # core: the engine, libjointflow.a
 noinst_LIBRARIES += libjointflow.a
 libjointflow_a_SOURCES = \
-	core/error.c core/error.h
+	core/arena.c core/arena.h \
+	core/blas.c core/blas.h \
+	core/error.c core/error.h \
+	core/rng.c core/rng.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
 # What a program that links libjointflow.a needs beside it.

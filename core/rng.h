@@ -27,7 +27,7 @@ void jf_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t ke
 /* out[i], i < n: independent N(0, 1) by Box-Muller; element i of sample `sample` of stream `stream` under `seed`. */
 void jf_rng_normal(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample);
 
-/* out[i], i < n: uniform in the open interval (0, 1), 24 bits. */
+/* out[i], i < n: uniform in the open interval (0, 1), odd multiples of 2^-24. */
 void jf_rng_uniform(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample);
 
 /* 64 random bits for (seed, stream, sample). */
