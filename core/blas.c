@@ -35,7 +35,7 @@ struct jf_blas_cpu jf_blas_cpu_detect(void) {
 	__builtin_cpu_init();
 	cpu.avx2_fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 	cpu.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-	    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+		     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 	cpu.avx512_bf16 = cpu.avx512 && __builtin_cpu_supports("avx512bf16");
 	cpu.amd_zen = __builtin_cpu_is("amd");
 #endif

@@ -71,8 +71,8 @@ void jf_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t ke
 	memcpy(out, c, sizeof(c));
 }
 
-static void make_counter(uint32_t counter[4], uint32_t key[2], uint64_t seed, enum jf_stream stream, uint64_t sample,
-    enum kind kind) {
+static void make_counter(
+    uint32_t counter[4], uint32_t key[2], uint64_t seed, enum jf_stream stream, uint64_t sample, enum kind kind) {
 	counter[0] = 0;
 	counter[1] = (uint32_t)sample;
 	counter[2] = (uint32_t)(sample >> 32);

@@ -28,8 +28,19 @@ TESTS += \
 
 # --- unit: cmocka, one program a module (one line each, sorted) --------------------
 if CMOCKA
-check_PROGRAMS +=
-TESTS +=
+check_PROGRAMS += \
+	tests/unit/test_arena \
+	tests/unit/test_blas \
+	tests/unit/test_rng
+TESTS += \
+	tests/unit/test_arena \
+	tests/unit/test_blas \
+	tests/unit/test_rng
+
+UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_arena_LDADD = $(UNIT_LDADD)
+tests_unit_test_blas_LDADD = $(UNIT_LDADD)
+tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 endif
 
 # --- functional: the real programs (one line each, sorted) ------------------------

@@ -29,7 +29,8 @@ static void check_product(bool ta, bool tb, int m, int n, int k, float alpha, fl
 			double sum = 0.0;
 
 			for (int l = 0; l < k && j < n; l++)
-				sum += (double)a[ta ? l * lda + i : i * lda + l] * (double)b[tb ? j * ldb + l : l * ldb + j];
+				sum += (double)a[ta ? l * lda + i : i * lda + l] *
+				       (double)b[tb ? j * ldb + l : l * ldb + j];
 			sum = (double)alpha * sum + (double)beta * (double)before[i * ldc + j];
 			if (j >= n) /* between the rows nothing may change */
 				sum = (double)before[i * ldc + j];
@@ -49,10 +50,11 @@ static void test_gemm(void **state) {
 }
 
 static void test_choice(void **state) {
-	static const struct jf_blas_cpu old = {0}, haswell = {.avx2_fma = true}, zen = {.avx2_fma = true, .amd_zen = true},
-	                                skylake = {.avx2_fma = true, .avx512 = true},
-	                                sapphire = {.avx2_fma = true, .avx512 = true, .avx512_bf16 = true},
-	                                zen4 = {.avx2_fma = true, .avx512 = true, .avx512_bf16 = true, .amd_zen = true};
+	static const struct jf_blas_cpu old = {0}, haswell = {.avx2_fma = true},
+					zen = {.avx2_fma = true, .amd_zen = true},
+					skylake = {.avx2_fma = true, .avx512 = true},
+					sapphire = {.avx2_fma = true, .avx512 = true, .avx512_bf16 = true},
+					zen4 = {.avx2_fma = true, .avx512 = true, .avx512_bf16 = true, .amd_zen = true};
 	static const struct {
 		const char *now;
 		const struct jf_blas_cpu *cpu;

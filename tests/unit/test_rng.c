@@ -18,9 +18,9 @@ static void test_known_answers(void **state) {
 	} kat[] = {
 	    {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
 	    {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff},
-	        {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
 	    {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0},
-	        {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+		{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(kat) / sizeof(kat[0]); i++) {
@@ -40,7 +40,9 @@ static void reference_normal(double out[4], uint32_t block, uint64_t seed, uint3
 
 	jf_philox4x32(w, counter, key);
 	for (int p = 0; p < 4; p += 2) {
-		double radius = sqrt(-2.0 * log((2.0 * (w[p] >> 1) + 1.0) / 4294967296.0));
+		float u =
+		    ((float)(int32_t)(w[p] >> 1) + 0.5f) * 0x1p-31f; /* rounded as a float, part of the contract */
+		double radius = sqrt(-2.0 * log((double)u));
 
 		out[p] = radius * cos(two_pi * w[p + 1] / 4294967296.0);
 		out[p + 1] = radius * sin(two_pi * w[p + 1] / 4294967296.0);
@@ -163,7 +165,7 @@ static void test_bytes_are_fixed(void **state) {
 	memcpy(bytes, x, sizeof(bytes));
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		hash = (hash ^ bytes[i]) * 16777619u;
-	assert_int_equal(hash, 0x0u);
+	assert_int_equal(hash, 0x6ed289u);
 }
 
 int main(void) {
