@@ -1,1 +1,2 @@
 # packaging: part of the top Makefile.am
+EXTRA_DIST += packaging/deps.sh

@@ -1,9 +1,11 @@
 # tests: part of the top Makefile.am
 #
-# Three groups, by where the file lies; ./run-tests runs them all:
+# The groups; ./run-tests runs them all:
 #   TESTS           make check: needs nothing but the build itself (tests/unit, tests/functional, tests/static)
+#   THREAD_TESTS    make check-thread: those of TESTS that are worth running under ThreadSanitizer
 #   BROWSER_TESTS   make check-browser: real Chromium (tests/browser)
-#   SYSTEM_TESTS    make check-system: containers, systemd, HAProxy, packages (tests/system)
+#   PACKAGE_TESTS   make check-package: Debian packages (tests/package)
+#   SYSTEM_TESTS    make check-system: containers, systemd, HAProxy (tests/system)
 # A test is a program or a script (.sh, .py, .mjs). Exit status: 0 passed, 77 skipped (say why on the last line),
 # anything else failed. cmocka's and TAP's lines ("ok 1 - ...", "not ok 2 - ...", "ok 3 # SKIP why") are counted
 # one by one by ./run-tests; a test without such lines counts as one.
@@ -18,7 +20,9 @@ AM_TESTS_ENVIRONMENT = \
 	top_builddir='$(abs_top_builddir)'; export top_builddir; \
 	JF_SANITIZED='$(JF_SAN_NAME)'; export JF_SANITIZED;
 
+THREAD_TESTS =
 BROWSER_TESTS =
+PACKAGE_TESTS =
 SYSTEM_TESTS =
 
 # --- static: rules that run (one line each, sorted) ------------------------------
@@ -46,16 +50,26 @@ endif
 # --- functional: the real programs (one line each, sorted) ------------------------
 TESTS +=
 
-# --- browser and system -------------------------------------------------------------
+# --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
+THREAD_TESTS +=
+
+# --- browser, package, system -------------------------------------------------------
 BROWSER_TESTS +=
+PACKAGE_TESTS +=
 SYSTEM_TESTS +=
 
 EXTRA_DIST += \
 	tests/static/floors.sh \
 	tests/static/format.sh
 
-.PHONY: check-browser check-system
-check-browser: all
-	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(BROWSER_TESTS)'
-check-system: all
-	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(SYSTEM_TESTS)'
+# check-unit, check-programs (all but the static rules), ...: make check of one group
+CHECK_GROUPS = check-unit check-programs check-thread check-browser check-package check-system
+check-unit: GROUP = $(filter tests/unit/%,$(TESTS))
+check-programs: GROUP = $(filter-out tests/static/%,$(TESTS))
+check-thread: GROUP = $(THREAD_TESTS)
+check-browser: GROUP = $(BROWSER_TESTS)
+check-package: GROUP = $(PACKAGE_TESTS)
+check-system: GROUP = $(SYSTEM_TESTS)
+.PHONY: $(CHECK_GROUPS)
+$(CHECK_GROUPS):
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(GROUP)'
