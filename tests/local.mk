@@ -59,6 +59,11 @@ PACKAGE_TESTS +=
 SYSTEM_TESTS +=
 
 EXTRA_DIST += \
+	tests/golden/colour.safetensors \
+	tests/golden/make_golden.py \
+	tests/golden/network.py \
+	tests/golden/small.safetensors \
+	tests/golden/start.safetensors \
 	tests/static/floors.sh \
 	tests/static/format.sh
 
