@@ -4,8 +4,25 @@ libjointflow_a_SOURCES = \
 	core/arena.c core/arena.h \
 	core/blas.c core/blas.h \
 	core/error.c core/error.h \
+	core/kernels.c core/kernels.h core/kernels_isa.h \
 	core/rng.c core/rng.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
+
+# The kernels: one body, compiled once for each instruction set.
+KERNELS_BODY = core/kernels_attention.h core/kernels_body.h core/kernels_conv.h core/kernels_gemm.h core/kernels_norm.h core/simd.h
+noinst_LIBRARIES += libkernels_base.a
+libkernels_base_a_SOURCES = core/kernels_base.c $(KERNELS_BODY)
+libkernels_base_a_CFLAGS = $(AM_CFLAGS)
+libjointflow_a_LIBADD = $(libkernels_base_a_OBJECTS)
+if X86_64
+noinst_LIBRARIES += libkernels_avx2.a libkernels_avx512.a
+libkernels_avx2_a_SOURCES = core/kernels_avx2.c $(KERNELS_BODY)
+libkernels_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma
+libkernels_avx512_a_SOURCES = core/kernels_avx512.c $(KERNELS_BODY)
+libkernels_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx512f -mavx512vl -mavx512dq -mfma
+libjointflow_a_LIBADD += $(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS)
+endif
+libjointflow_a_DEPENDENCIES = $(libjointflow_a_LIBADD)
 
 # What a program that links libjointflow.a needs beside it.
 CORE_LIBS = libjointflow.a $(OPENBLAS_LIBS) $(JANSSON_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(NETTLE_LIBS) -lm
