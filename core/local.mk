@@ -3,8 +3,15 @@ noinst_LIBRARIES += libjointflow.a
 libjointflow_a_SOURCES = \
 	core/arena.c core/arena.h \
 	core/blas.c core/blas.h \
+	core/dataset.c core/dataset.h \
+	core/dataset_folder.c \
+	core/dataset_idx.c \
+	core/dataset_read.h \
 	core/error.c core/error.h \
+	core/idx.c core/idx.h \
+	core/inflate.c core/inflate.h \
 	core/kernels.c core/kernels.h core/kernels_isa.h \
+	core/metrics.c core/metrics.h
 	core/rng.c core/rng.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 

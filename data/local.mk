@@ -11,3 +11,12 @@ EXTRA_DIST += \
 	data/digits/8.png \
 	data/digits/9.png \
 	data/digits/make-digits
+
+# MNIST's test set, installed for `jointflow eval`; training images are fetched by data/fetch-mnist
+mnistdir = $(pkgdatadir)/data/mnist
+dist_mnist_DATA = \
+	data/mnist/README.md \
+	data/mnist/t10k-images-idx3-ubyte.gz \
+	data/mnist/t10k-labels-idx1-ubyte.gz
+fetchdir = $(pkgdatadir)/data
+dist_fetch_SCRIPTS = data/fetch-mnist

@@ -17,7 +17,7 @@ BEGIN {
 	owner["cblas.h"] = "^core/blas\\."
 	owner["openblas_config.h"] = "^core/blas\\."
 	owner["png.h"] = "^core/png\\."
-	owner["zlib.h"] = "^(core/inflate|core/png|trainer/idx|daemon/deflate)\\."
+	owner["zlib.h"] = "^(core/inflate|core/png|daemon/deflate)\\."
 	owner["microhttpd.h"] = "^daemon/http[a-z_]*\\."
 	owner["systemd/sd-daemon.h"] = "^daemon/systemd\\."
 	owner["mpi.h"] = "^trainer/mpi\\."
