@@ -11,7 +11,7 @@ libjointflow_a_SOURCES = \
 	core/idx.c core/idx.h \
 	core/inflate.c core/inflate.h \
 	core/kernels.c core/kernels.h core/kernels_isa.h \
-	core/metrics.c core/metrics.h
+	core/metrics.c core/metrics.h \
 	core/rng.c core/rng.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
