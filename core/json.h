@@ -53,6 +53,9 @@ enum jf_err jf_json_read_number(const struct jf_json *value, double *out, double
 enum jf_err jf_json_read_bool(const struct jf_json *value, bool *out, struct jf_error *err);
 enum jf_err jf_json_read_string(const struct jf_json *value, const char **out, size_t *length, struct jf_error *err);
 
+/* Whether the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates). */
+bool jf_utf8_valid(const char *text, size_t size_bytes);
+
 /* --- writing --- */
 
 /* Compact text: no spaces, no final newline. `key` is the member's name inside an object and NULL in an array or at the

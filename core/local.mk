@@ -7,12 +7,19 @@ libjointflow_a_SOURCES = \
 	core/dataset_folder.c \
 	core/dataset_idx.c \
 	core/dataset_read.h \
+	core/digest.c core/digest.h \
 	core/error.c core/error.h \
+	core/file.c core/file.h \
 	core/idx.c core/idx.h \
+	core/image.c core/image.h \
 	core/inflate.c core/inflate.h \
+	core/json.c core/json.h \
 	core/kernels.c core/kernels.h core/kernels_isa.h \
 	core/metrics.c core/metrics.h \
-	core/rng.c core/rng.h
+	core/npy.c core/npy.h \
+	core/png.c core/png.h \
+	core/rng.c core/rng.h \
+	core/sheet.c core/sheet.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
