@@ -1,1 +1,4 @@
 # bench: part of the top Makefile.am
+noinst_PROGRAMS += bench-kernels
+bench_kernels_SOURCES = bench/kernels.c
+bench_kernels_LDADD = $(CORE_LIBS)
