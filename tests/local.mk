@@ -27,6 +27,7 @@ SYSTEM_TESTS =
 
 # --- static: rules that run (one line each, sorted) ------------------------------
 TESTS += \
+	tests/static/examples.sh \
 	tests/static/floors.sh \
 	tests/static/format.sh
 

@@ -1,0 +1,70 @@
+#!/bin/bash
+# The examples of etc/examples are accepted by the programs they are for, and name only metrics that exist.
+set -u
+cd "$top_srcdir"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+count=0 failed=0
+PATH=$PATH:/usr/sbin:/sbin
+
+# check NAME TOOL COMMAND...
+check() {
+	local name=$1 tool=$2
+	shift 2
+	count=$((count + 1))
+	if ! command -v "$tool" >/dev/null; then
+		echo "ok $count - $name # SKIP $tool is not installed"
+	elif output=$("$@" 2>&1); then
+		echo "ok $count - $name"
+	else
+		echo "not ok $count - $name"
+		printf '%s\n' "$output" | sed 's/^/# /'
+		failed=1
+	fi
+}
+
+cp etc/examples/prometheus-*.yml tests/static/prometheus-rules-test.yml "$scratch"
+check "prometheus: scrape configuration" promtool promtool check config "$scratch/prometheus-scrape.yml"
+check "prometheus: alert rules" promtool promtool check rules "$scratch/prometheus-rules.yml"
+check "prometheus: alerts fire when they should" promtool promtool test rules "$scratch/prometheus-rules-test.yml"
+
+check "haproxy: configuration" haproxy haproxy -c -f etc/examples/haproxy.cfg
+
+nginx_check() {
+	openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=jointflow.example.org -keyout "$scratch/privkey.pem" \
+		-out "$scratch/fullchain.pem" 2>/dev/null || return 1
+	{
+		echo "pid $scratch/nginx.pid; error_log stderr; events {}"
+		echo "http { access_log off;"
+		for kind in client_body proxy fastcgi uwsgi scgi; do
+			echo "${kind}_temp_path $scratch/$kind;"
+		done
+		sed "s|/etc/ssl/jointflow|$scratch|; s|listen 80|listen 127.0.0.1:65080|; s|listen 443|listen 127.0.0.1:65443|
+			/listen \[::\]/d" etc/examples/nginx.conf
+		echo "}"
+	} >"$scratch/nginx.conf"
+	nginx -t -c "$scratch/nginx.conf"
+}
+check "nginx: configuration" nginx nginx_check
+
+metrics_exist() {
+	local name status=0
+	for name in $(grep -ohE 'jointflow_[a-z0-9_]+' etc/examples/prometheus-rules.yml etc/examples/grafana-dashboard.json |
+		sed -E 's/_(bucket|sum|count)$//' | sort -u); do
+		if ! grep -q "\"$name\"" daemon/metrics.h; then
+			echo "$name is not in daemon/metrics.h"
+			status=1
+		fi
+	done
+	return $status
+}
+check "rules and dashboard name metrics that exist" grep metrics_exist
+check "grafana: dashboard is JSON with a query in every panel" /usr/bin/python3 /usr/bin/python3 -c '
+import json, sys
+board = json.load(open("etc/examples/grafana-dashboard.json"))
+ids = [panel["id"] for panel in board["panels"]]
+assert len(ids) == len(set(ids)) and len(ids) > 10
+assert all(target["expr"] for panel in board["panels"] for target in panel["targets"])
+assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in board["panels"])'
+echo "1..$count"
+exit $failed
