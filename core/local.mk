@@ -1,25 +1,33 @@
 # core: the engine, libjointflow.a
 noinst_LIBRARIES += libjointflow.a
-libjointflow_a_SOURCES = \
-	core/arena.c core/arena.h \
-	core/blas.c core/blas.h \
-	core/dataset.c core/dataset.h \
-	core/dataset_folder.c \
-	core/dataset_idx.c \
-	core/dataset_read.h \
-	core/digest.c core/digest.h \
-	core/error.c core/error.h \
-	core/file.c core/file.h \
-	core/idx.c core/idx.h \
-	core/image.c core/image.h \
-	core/inflate.c core/inflate.h \
-	core/json.c core/json.h \
-	core/kernels.c core/kernels.h core/kernels_isa.h \
-	core/metrics.c core/metrics.h \
-	core/npy.c core/npy.h \
-	core/png.c core/png.h \
-	core/rng.c core/rng.h \
-	core/sheet.c core/sheet.h
+libjointflow_a_SOURCES =
+libjointflow_a_SOURCES += core/arena.c core/arena.h
+libjointflow_a_SOURCES += core/blas.c core/blas.h
+libjointflow_a_SOURCES += core/dataset.c core/dataset.h core/dataset_read.h
+libjointflow_a_SOURCES += core/dataset_folder.c
+libjointflow_a_SOURCES += core/dataset_idx.c
+libjointflow_a_SOURCES += core/digest.c core/digest.h
+libjointflow_a_SOURCES += core/error.c core/error.h
+libjointflow_a_SOURCES += core/exec.c core/exec.h
+libjointflow_a_SOURCES += core/file.c core/file.h
+libjointflow_a_SOURCES += core/graph.c core/graph.h
+libjointflow_a_SOURCES += core/idx.c core/idx.h
+libjointflow_a_SOURCES += core/image.c core/image.h
+libjointflow_a_SOURCES += core/inflate.c core/inflate.h
+libjointflow_a_SOURCES += core/json.c core/json.h
+libjointflow_a_SOURCES += core/kernels.c core/kernels.h core/kernels_isa.h
+libjointflow_a_SOURCES += core/metrics.c core/metrics.h
+libjointflow_a_SOURCES += core/model.c core/model.h
+libjointflow_a_SOURCES += core/network.c core/network.h
+libjointflow_a_SOURCES += core/npy.c core/npy.h
+libjointflow_a_SOURCES += core/ops.c core/ops.h core/ops_internal.h
+libjointflow_a_SOURCES += core/ops_backward.c
+libjointflow_a_SOURCES += core/ops_forward.c
+libjointflow_a_SOURCES += core/plan.c core/plan.h
+libjointflow_a_SOURCES += core/png.c core/png.h
+libjointflow_a_SOURCES += core/rng.c core/rng.h
+libjointflow_a_SOURCES += core/sampler.c core/sampler.h
+libjointflow_a_SOURCES += core/sheet.c core/sheet.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
