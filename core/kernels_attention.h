@@ -9,8 +9,8 @@ SIMD_INLINE const float *token(const float *a, const float *b, int na, int d, in
 }
 
 /* t[i][j] = column i of head's third of token j, j < nk; zero up to nk_padded. */
-static void transpose_tokens(float *t, const float *a, const float *b, int na, int nk, int nk_padded, int d, int column,
-    int width, int third) {
+static void transpose_tokens(
+    float *t, const float *a, const float *b, int na, int nk, int nk_padded, int d, int column, int width, int third) {
 	for (int j = 0; j < nk; j++) {
 		const float *row = token(a, b, na, d, j, third) + column;
 		for (int i = 0; i < width; i++)
@@ -30,8 +30,8 @@ static void scores_row(float *s, const float *q, const float *t, float factor, i
 			acc[v] = vf_zero();
 		for (int i = 0; i < width; i++)
 			for (int v = 0; v < NVL; v++)
-				acc[v] = vf_fma(vf_set1(q[i]), vf_load(t + (size_t)i * (size_t)nk_padded + j + v * VL),
-				    acc[v]);
+				acc[v] = vf_fma(
+				    vf_set1(q[i]), vf_load(t + (size_t)i * (size_t)nk_padded + j + v * VL), acc[v]);
 		for (int v = 0; v < NVL; v++)
 			vf_store(s + j + v * VL, vf_mul(acc[v], vf_set1(factor)));
 	}
@@ -99,7 +99,7 @@ static void spread_query_grad(float *dq, float *da, float *db, const float *ds, 
 
 		for (int j = 0; j < nk; j++) {
 			float *row = (j < na ? da + (size_t)j * 3 * (size_t)d : db + (size_t)(j - na) * 3 * (size_t)d) +
-			             column + c0;
+				     column + c0;
 			vf s = vf_set1(ds[j]);
 
 			acc = vf_fma(s, load_n(token(a, b, na, d, j, 1) + column + c0, lanes), acc);
@@ -127,8 +127,8 @@ static void attention_grad(float *dq_rows, float *da, float *db, float *scratch,
 
 			scores_row(ds, dyi, values, 1.0f, width, nk_padded);
 			softmax_row_grad(ds, p, factor, nk);
-			spread_query_grad(dq_rows + query, da, db, ds, p, q_rows + query, dyi, a, b, na, nk, d, column,
-			    width);
+			spread_query_grad(
+			    dq_rows + query, da, db, ds, p, q_rows + query, dyi, a, b, na, nk, d, column, width);
 		}
 	}
 }

@@ -147,8 +147,8 @@ SIMD_INLINE void affine_run(float *y, const float *x, const float *a, const floa
 	}
 }
 
-static void group_coefficients(float *a, float *b, const float *stats, const float *scale, const float *bias, int c,
-    int groups) {
+static void group_coefficients(
+    float *a, float *b, const float *stats, const float *scale, const float *bias, int c, int groups) {
 	for (int i = 0; i < c; i++) {
 		int g = i / (c / groups);
 		a[i] = scale[i] * stats[groups + g];
@@ -311,8 +311,8 @@ static void softmax(float *y, const float *x, int rows, int n) {
 	}
 }
 
-#define JF_KERNELS_NORM                                                                                             \
-	.silu = silu, .silu_grad = silu_grad, .group_norm = group_norm, .group_norm_grad = group_norm_grad,         \
+#define JF_KERNELS_NORM                                                                                     \
+	.silu = silu, .silu_grad = silu_grad, .group_norm = group_norm, .group_norm_grad = group_norm_grad, \
 	.layer_norm = layer_norm, .layer_norm_grad = layer_norm_grad, .softmax = softmax
 
 #endif

@@ -7,8 +7,17 @@
 #define TIME_FEATURES 64
 
 struct jf_network_config jf_network_config_default(void) {
-	return (struct jf_network_config){.height = 28, .width = 28, .image_channels = 1, .classes = 10, .channels = 16,
-	    .blocks = 1, .layers = 2, .heads = 4, .label_tokens = 8, .augment = 0, .head = JF_HEAD_ENDPOINT};
+	return (struct jf_network_config){.height = 28,
+	    .width = 28,
+	    .image_channels = 1,
+	    .classes = 10,
+	    .channels = 16,
+	    .blocks = 1,
+	    .layers = 2,
+	    .heads = 4,
+	    .label_tokens = 8,
+	    .augment = 0,
+	    .head = JF_HEAD_ENDPOINT};
 }
 
 static enum jf_err check_range(const char *field, int value, int low, int high, struct jf_error *err) {
@@ -104,8 +113,7 @@ static int residual_block(struct jf_graph *g, const char *name, int x, int chann
 	h = jf_g_conv3x3(g, NAME("%s.conv1", name), h, channels, 1, vector, JF_NONE, JF_INIT_FAN_IN);
 	h = jf_g_group_norm(g, NAME("%s.norm2", name), h, GROUPS, true, true);
 	if (in != channels)
-		skip = jf_g_linear(
-		    g, NAME("%s.skip", name), x, with_channels(g, x, channels), JF_NONE, JF_INIT_FAN_IN);
+		skip = jf_g_linear(g, NAME("%s.skip", name), x, with_channels(g, x, channels), JF_NONE, JF_INIT_FAN_IN);
 	return jf_g_conv3x3(g, NAME("%s.conv2", name), h, channels, 1, JF_NONE, skip, JF_INIT_ZERO);
 }
 
@@ -154,8 +162,8 @@ static void build_label_tokens(struct trunk *n) {
 
 	x = jf_g_linear(g, "lab_in.fc1", x, vec(width), JF_NONE, JF_INIT_FAN_IN);
 	x = jf_g_silu(g, "lab_in.silu", x);
-	x = jf_g_linear(g, "lab_in.fc2", x, (struct jf_shape){n->c->label_tokens, 1, width, false}, JF_NONE,
-	    JF_INIT_FAN_IN);
+	x = jf_g_linear(
+	    g, "lab_in.fc2", x, (struct jf_shape){n->c->label_tokens, 1, width, false}, JF_NONE, JF_INIT_FAN_IN);
 	n->lab = jf_g_add_rows(g, "lab_pos", x, n->time_lab);
 }
 

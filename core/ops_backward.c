@@ -16,8 +16,8 @@ static void give_through(struct jf_exec *e, int node, int slot, int first, int c
 
 	if (in == JF_NONE || !op_grad(e, in, first))
 		return;
-	op_give(op_grad(e, in, first), op_grad(e, node, first),
-	    (size_t)count * jf_shape_count(op_node(e, node)->shape), accumulates(e, node, slot));
+	op_give(op_grad(e, in, first), op_grad(e, node, first), (size_t)count * jf_shape_count(op_node(e, node)->shape),
+	    accumulates(e, node, slot));
 }
 
 static void add_column_sums(float *sum, const float *rows, int n_rows, int columns) {
@@ -85,8 +85,8 @@ static void unit_conv3x3(struct jf_exec *e, int node, int i) {
 	const float *dy = op_grad(e, node, i);
 	float *dx = op_grad(e, n->in[0], i);
 
-	e->kernels->conv3x3_grad_weight(op_param_grad(e, node, 0), op_param_grad(e, node, 1), op_value(e, n->in[0], i),
-	    dy, h, w, ci, co);
+	e->kernels->conv3x3_grad_weight(
+	    op_param_grad(e, node, 0), op_param_grad(e, node, 1), op_value(e, n->in[0], i), dy, h, w, ci, co);
 	if (!dx)
 		return;
 	jf_op_pad_image(e->scratch, dy, h, w, co);
@@ -179,8 +179,8 @@ static void depth_to_space(struct jf_exec *e, int node, int i) {
 static void space_to_depth(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
 	if (op_grad(e, n->in[0], i))
-		jf_op_depth_to_space_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows, n->shape.columns,
-		    n->shape.channels / 4, accumulates(e, node, 0));
+		jf_op_depth_to_space_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows,
+		    n->shape.columns, n->shape.channels / 4, accumulates(e, node, 0));
 }
 
 static void mean_rows(struct jf_exec *e, int node, int i) {
@@ -201,8 +201,8 @@ static void pointwise(struct jf_exec *e, int node, int first, int count) {
 	size_t total = (size_t)count * jf_shape_count(n->shape);
 
 	if (n->op == JF_OP_SILU && op_grad(e, n->in[0], first))
-		e->kernels->silu_grad(op_grad(e, n->in[0], first), op_value(e, n->in[0], first), op_grad(e, node, first),
-		    total, accumulates(e, node, 0));
+		e->kernels->silu_grad(op_grad(e, n->in[0], first), op_value(e, n->in[0], first),
+		    op_grad(e, node, first), total, accumulates(e, node, 0));
 	if (n->op == JF_OP_ADD || n->op == JF_OP_PAD)
 		give_through(e, node, 0, first, count);
 	if (n->op == JF_OP_ADD)

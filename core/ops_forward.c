@@ -127,7 +127,7 @@ void jf_op_depth_to_space_image(float *space, const float *depth, int h, int w, 
 		for (int x = 0; x < w; x++)
 			for (int q = 0; q < 4; q++, depth += c)
 				op_give(space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
-				                    (size_t)c,
+						    (size_t)c,
 				    depth, (size_t)c, accumulate);
 }
 
@@ -137,7 +137,7 @@ void jf_op_space_to_depth_image(float *depth, const float *space, int h, int w, 
 			for (int q = 0; q < 4; q++, depth += c)
 				op_give(depth,
 				    space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
-				                (size_t)c,
+						(size_t)c,
 				    (size_t)c, accumulate);
 }
 
@@ -149,8 +149,8 @@ static void depth_to_space(struct jf_exec *e, int node, int i) {
 
 static void space_to_depth(struct jf_exec *e, int node, int i) {
 	struct jf_shape s = op_node(e, node)->shape;
-	jf_op_space_to_depth_image(op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows, s.columns,
-	    s.channels / 4, false);
+	jf_op_space_to_depth_image(
+	    op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows, s.columns, s.channels / 4, false);
 }
 
 static void mean_rows(struct jf_exec *e, int node, int i) {
@@ -191,8 +191,8 @@ void jf_op_forward(struct jf_exec *e, int node, int first, int count) {
 		linear(e, node, first, count);
 		break;
 	case JF_OP_SILU: /* never reads a shared value unless it is shared itself */
-		e->kernels->silu(op_value(e, node, first), op_value(e, n->in[0], first),
-		    (size_t)count * jf_shape_count(n->shape));
+		e->kernels->silu(
+		    op_value(e, node, first), op_value(e, n->in[0], first), (size_t)count * jf_shape_count(n->shape));
 		break;
 	default:
 		for (int i = first; i < first + count; i++)

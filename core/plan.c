@@ -186,7 +186,8 @@ static size_t place(struct span *spans, int n) {
 	return top;
 }
 
-static void add_span(struct jf_plan *plan, struct span *spans, int *n, size_t floats, int first, int last, size_t *offset) {
+static void add_span(
+    struct jf_plan *plan, struct span *spans, int *n, size_t floats, int first, int last, size_t *offset) {
 	floats = (floats + 15) / 16 * 16;
 	spans[(*n)++] = (struct span){floats, first, last, offset};
 	plan->unplanned_floats += floats;
@@ -227,7 +228,8 @@ static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
 		add_node_spans(plan, wanted, i, spans, &n);
 	plan->arena_floats = place(spans, n);
 	for (int i = 0; i < nodes; i++) {
-		size_t need = plan->nodes[i].when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, plan->spec.train);
+		size_t need =
+		    plan->nodes[i].when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, plan->spec.train);
 		plan->scratch_floats = need > plan->scratch_floats ? need : plan->scratch_floats;
 	}
 out:
@@ -241,8 +243,9 @@ struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_pla
 
 	if (spec->batch < 1 || spec->micro_batch < 1 || spec->micro_batch > spec->batch ||
 	    (spec->train && (spec->fixed || spec->shared || spec->micro_batch != spec->batch))) {
-		jf_error_set(err, JF_EINVAL, "plan: batch %d in micro-batches of %d does not fit the rest of the request",
-		    spec->batch, spec->micro_batch);
+		jf_error_set(err, JF_EINVAL,
+		    "plan: batch %d in micro-batches of %d does not fit the rest of the request", spec->batch,
+		    spec->micro_batch);
 		return NULL;
 	}
 	plan = calloc(1, sizeof(*plan));

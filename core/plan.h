@@ -34,13 +34,14 @@ enum jf_when {
 
 struct jf_plan_node {
 	enum jf_when when;
-	bool shared;        /* runs for one sample, read by all */
-	int slots;          /* samples there is room for: 1, micro_batch or batch */
-	size_t offset;      /* floats into the arena: value of slot 0; slots follow each other */
-	size_t stride;      /* floats from slot to slot */
-	size_t aux_offset;  /* statistics and attention weights, [micro_batch or 1][aux_stride] */
+	bool shared;       /* runs for one sample, read by all */
+	int slots;         /* samples there is room for: 1, micro_batch or batch */
+	size_t offset;     /* floats into the arena: value of slot 0; slots follow each other */
+	size_t stride;     /* floats from slot to slot */
+	size_t aux_offset; /* statistics and attention weights, [micro_batch or 1][aux_stride] */
 	size_t aux_stride;
-	size_t grad_offset; /* training: gradient of the value (never padded), [batch][grad_stride]; else JF_NO_OFFSET */
+	size_t
+	    grad_offset; /* training: gradient of the value (never padded), [batch][grad_stride]; else JF_NO_OFFSET */
 	size_t grad_stride;
 	bool accumulate[JF_MAX_IN]; /* training: the gradient of in[s] was written before this node's backward */
 	long long multiply_adds;    /* of one sample's forward pass */
@@ -49,10 +50,10 @@ struct jf_plan_node {
 struct jf_plan {
 	const struct jf_graph *graph; /* borrowed */
 	struct jf_plan_spec spec;
-	struct jf_plan_node *nodes;   /* owned, [graph->n_nodes] */
-	size_t arena_floats;          /* values, statistics and gradients */
-	size_t unplanned_floats;      /* what they would take without sharing memory; for the curious */
-	size_t scratch_floats;        /* the largest temporary need of any one op */
+	struct jf_plan_node *nodes; /* owned, [graph->n_nodes] */
+	size_t arena_floats;        /* values, statistics and gradients */
+	size_t unplanned_floats;    /* what they would take without sharing memory; for the curious */
+	size_t scratch_floats;      /* the largest temporary need of any one op */
 };
 
 struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_plan_spec *spec, struct jf_error *err);

@@ -17,9 +17,9 @@ struct jf_sampler {
 	struct jf_plan *plan;
 	struct jf_exec *exec;
 	struct jf_sampler_args args;
-	int n;              /* trajectories */
-	int step;           /* steps done */
-	bool guided;        /* slots 2i (with label) and 2i + 1 (without) instead of i */
+	int n;                         /* trajectories */
+	int step;                      /* steps done */
+	bool guided;                   /* slots 2i (with label) and 2i + 1 (without) instead of i */
 	size_t image_size, label_size; /* floats of a state; 0 where the task holds that modality */
 	size_t state_size;             /* their sum */
 	float *start;                  /* [max_batch][state_size] state at the start of a second-order step */
@@ -56,7 +56,7 @@ int jf_solver_evaluations(enum jf_solver solver, int steps) {
 
 struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {
 	const unsigned image = 1u << JF_INPUT_IMAGE, label = 1u << JF_INPUT_LABEL, t_img = 1u << JF_INPUT_TIME_IMG,
-	               t_lab = 1u << JF_INPUT_TIME_LAB, augment = 1u << JF_INPUT_AUGMENT;
+		       t_lab = 1u << JF_INPUT_TIME_LAB, augment = 1u << JF_INPUT_AUGMENT;
 	struct jf_plan_spec spec = {.batch = max_batch, .micro_batch = MICRO_BATCH};
 
 	switch (task) {
@@ -87,7 +87,8 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	struct jf_sampler *s;
 
 	if ((unsigned)task >= JF_N_TASKS || max_batch < 1 || max_batch > 256) {
-		jf_error_set(err, JF_EINVAL, "sampler: batch of %d for task %d; it must be 1 to 256", max_batch, (int)task);
+		jf_error_set(
+		    err, JF_EINVAL, "sampler: batch of %d for task %d; it must be 1 to 256", max_batch, (int)task);
 		return NULL;
 	}
 	s = calloc(1, sizeof(*s));
@@ -154,7 +155,8 @@ static float *label_state(const struct jf_sampler *s, int i) {
 static enum jf_err check_finite(const float *values, size_t n, const char *what, int i, struct jf_error *err) {
 	for (size_t j = 0; j < n; j++)
 		if (!isfinite(values[j]))
-			return jf_error_set(err, JF_ENUMERIC, "%s of sample %d: element %zu is not a finite number", what, i, j);
+			return jf_error_set(
+			    err, JF_ENUMERIC, "%s of sample %d: element %zu is not a finite number", what, i, j);
 	return JF_OK;
 }
 
@@ -175,7 +177,7 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 			return jf_error_set(err, JF_EINVAL, "sample %d: the task %s holds %s", i, jf_task_name(s->task),
 			    s->task == JF_TASK_CLASSIFY   ? "an image"
 			    : s->task == JF_TASK_GENERATE ? "a label"
-			                                  : "nothing");
+							  : "nothing");
 		if (t[i].image && check_finite(t[i].image, image, "image", i, err) != JF_OK)
 			return JF_ENUMERIC;
 		if (t[i].label && check_finite(t[i].label, (size_t)c->classes, "label", i, err) != JF_OK)
@@ -249,7 +251,8 @@ enum jf_err jf_sampler_restart(struct jf_sampler *s, const uint64_t *index, stru
 }
 
 /* P(label) from the head's output at time t: softmax(logits / T), or the clipped endpoint of a velocity. */
-static void read_head(const struct jf_sampler *s, float *p, const float *head, const float *y, float t, float temperature) {
+static void read_head(
+    const struct jf_sampler *s, float *p, const float *head, const float *y, float t, float temperature) {
 	int k = s->model->config.classes;
 	float sum = 0.0f;
 
@@ -362,8 +365,8 @@ static void heun_step(struct jf_sampler *s, float t, float dt) {
 	for (int i = 0; i < s->n; i++) { /* start := (z + z') / 2 */
 		float *start = s->start + (size_t)i * s->state_size;
 		for (size_t j = 0; j < s->state_size; j++) {
-			const float *z = j < s->image_size ? image_state(s, i) + j
-			                                   : label_state(s, i) + (j - s->image_size);
+			const float *z =
+			    j < s->image_size ? image_state(s, i) + j : label_state(s, i) + (j - s->image_size);
 			start[j] = 0.5f * (start[j] + *z);
 		}
 	}
@@ -411,7 +414,8 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 			jf_exec_move(s->exec, slot(s, kept) + half, slot(s, i) + half);
 		s->seeds[kept] = s->seeds[i];
 		if (k)
-			memmove(s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
+			memmove(
+			    s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
 		kept++;
 	}
 	s->n = kept;
@@ -434,8 +438,8 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 	return s->label_size ? s->probabilities + (size_t)i * s->label_size : NULL;
 }
 
-enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, const float *const *images, int n,
-    int draws, struct jf_error *err) {
+enum jf_err jf_sampler_posterior(
+    struct jf_sampler *s, float *probabilities, const float *const *images, int n, int draws, struct jf_error *err) {
 	const struct jf_sampler_args args = {JF_SOLVER_EULER, 1, 1.0f};
 	struct jf_trajectory trajectories[256];
 	size_t k = s->label_size;

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/model.h"
+#include "core/plan.h"
 
 enum jf_task {
 	JF_TASK_CLASSIFY, /* image held at t = 0, label integrated */
@@ -47,6 +48,9 @@ struct jf_trajectory {
 	const float *image; /* classify: [H][W][C] in [-1, 1]; otherwise NULL */
 	const float *label; /* generate: [K], -1/+1 coded, any real value; otherwise NULL */
 };
+
+/* The plan of a task for batches of up to max_batch trajectories, as the sampler uses it; `jointflow info` shows it. */
+struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch);
 
 struct jf_sampler;
 
