@@ -44,6 +44,11 @@ struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth
 	json_error_t error;
 	json_t *root;
 
+	/* jansson takes a NUL byte for the end of the text and would not see what follows. */
+	if (memchr(text, '\0', size_bytes)) {
+		jf_error_set(err, JF_EFORMAT, "JSON: a NUL byte in the text");
+		return NULL;
+	}
 	if (nesting(text, size_bytes) > max_depth) {
 		jf_error_set(err, JF_ELIMIT, "JSON: nested deeper than %d levels", max_depth);
 		return NULL;

@@ -108,6 +108,7 @@ static enum jf_err check_size(const uint8_t *data, size_t size_bytes, struct jf_
 /* Walks the chunks without looking inside: finds out here, with the place, what libpng would report less clearly. */
 static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, struct jf_error *err) {
 	size_t at = SIGNATURE_SIZE;
+	bool has_pixels = false;
 
 	for (int n = 0;; n++) {
 		const uint8_t *type = data + at + 4;
@@ -134,9 +135,12 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, struct j
 			return jf_error_set(err, JF_ELIMIT, "PNG: chunk %.4s has %zu bytes; the limit is %zu",
 			    (const char *)type, length, MAX_ANCILLARY);
 		at += length + 12;
+		has_pixels = has_pixels || memcmp(type, "IDAT", 4) == 0;
 		if (memcmp(type, "IEND", 4) == 0)
 			break;
 	}
+	if (!has_pixels)
+		return jf_error_set(err, JF_EFORMAT, "PNG: no image data (IDAT)");
 	if (at != size_bytes)
 		return jf_error_set(err, JF_EFORMAT, "PNG: %zu bytes follow after its end (IEND)", size_bytes - at);
 	return JF_OK;

@@ -36,15 +36,30 @@ if CMOCKA
 check_PROGRAMS += \
 	tests/unit/test_arena \
 	tests/unit/test_blas \
+	tests/unit/test_digest \
+	tests/unit/test_file \
+	tests/unit/test_image \
+	tests/unit/test_json \
+	tests/unit/test_png \
 	tests/unit/test_rng
 TESTS += \
 	tests/unit/test_arena \
 	tests/unit/test_blas \
+	tests/unit/test_digest \
+	tests/unit/test_file \
+	tests/unit/test_image \
+	tests/unit/test_json \
+	tests/unit/test_png \
 	tests/unit/test_rng
 
 UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_arena_LDADD = $(UNIT_LDADD)
 tests_unit_test_blas_LDADD = $(UNIT_LDADD)
+tests_unit_test_digest_LDADD = $(UNIT_LDADD)
+tests_unit_test_file_LDADD = $(UNIT_LDADD)
+tests_unit_test_image_LDADD = $(UNIT_LDADD)
+tests_unit_test_json_LDADD = $(UNIT_LDADD)
+tests_unit_test_png_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 endif
 
