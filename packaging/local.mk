@@ -1,2 +1,16 @@
 # packaging: part of the top Makefile.am
-EXTRA_DIST += packaging/deps.sh
+EXTRA_DIST += \
+	packaging/debian \
+	packaging/deps.sh \
+	packaging/make-deb
+
+# Debian packages into deb/ of the build folder, reproducible: the tarball holds no time, owner or order of this machine.
+.PHONY: deb
+deb:
+	epoch=`dpkg-parsechangelog -l $(srcdir)/packaging/debian/changelog -S Timestamp` && \
+	TAR_OPTIONS="--sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX --mtime=@$$epoch" \
+		$(MAKE) $(AM_MAKEFLAGS) dist-xz
+	$(srcdir)/packaging/make-deb $(distdir).tar.xz deb
+
+clean-local:
+	rm -rf deb
