@@ -40,6 +40,7 @@ check_PROGRAMS += \
 	tests/unit/test_file \
 	tests/unit/test_image \
 	tests/unit/test_json \
+	tests/unit/test_kernels \
 	tests/unit/test_png \
 	tests/unit/test_rng
 TESTS += \
@@ -49,6 +50,7 @@ TESTS += \
 	tests/unit/test_file \
 	tests/unit/test_image \
 	tests/unit/test_json \
+	tests/unit/test_kernels \
 	tests/unit/test_png \
 	tests/unit/test_rng
 
@@ -59,6 +61,7 @@ tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
+tests_unit_test_kernels_LDADD = $(UNIT_LDADD)
 tests_unit_test_png_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 endif
