@@ -1,0 +1,67 @@
+/* The training objective: where on the two clocks an example is put, and what the network owes there. Floor 3.
+ *
+ * z_t = (1 - t) z_0 + t e, e ~ N(0, I), one clock for each modality. Image: mean over pixels of (v - (e - z_0))^2.
+ * Label: `label_weight` x cross-entropy of the endpoint (CatFlow, arXiv:2406.04843), or x the mean over classes of the
+ * squared velocity error. A modality that is held (t = 0) owes nothing: its noise is not in what the network sees.
+ * Sources: flow matching, arXiv:2210.02747; independent clocks, UniCon, arXiv:2410.11439. */
+#ifndef JF_TRAINER_OBJECTIVE_H
+#define JF_TRAINER_OBJECTIVE_H
+
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/exec.h"
+#include "core/network.h"
+
+enum jf_times {
+	JF_TIMES_INDEPENDENT, /* t_img and t_lab drawn independently: the UniCon scheme */
+	JF_TIMES_SHARED,      /* one clock for both */
+	JF_TIMES_FLEXIBLE,    /* each example: joint, label given image, image given label, or unconditional image */
+	JF_TIMES_MIXTURE,     /* part independent, part where the tasks live; shares stand in objective.c */
+	JF_N_TIMES
+};
+const char *jf_times_name(enum jf_times times);
+enum jf_err jf_times_parse(enum jf_times *out, const char *name, struct jf_error *err);
+
+enum jf_time_density {
+	JF_DENSITY_UNIFORM,
+	JF_DENSITY_ARCSINE,      /* t = sin^2(pi u / 2): more mass near 0 and 1 */
+	JF_DENSITY_LOGIT_NORMAL, /* t = sigmoid(N(0, 1)): more mass in the middle */
+	JF_N_DENSITIES
+};
+const char *jf_density_name(enum jf_time_density density);
+enum jf_err jf_density_parse(enum jf_time_density *out, const char *name, struct jf_error *err);
+
+struct jf_objective_options {
+	enum jf_times times;
+	enum jf_time_density density;
+	float label_weight; /* 0.3 for the endpoint head, 1 for velocity */
+};
+
+/* times[0] = t_img, times[1] = t_lab of training example `sample` under `seed`. */
+void jf_objective_times(float times[2], const struct jf_objective_options *options, uint64_t seed, uint64_t sample);
+
+/* One example of a training batch. */
+struct jf_example {
+	const float *image;   /* [H][W][C] in [-1, 1] */
+	int label;            /* class index */
+	const float *augment; /* [A], or NULL for zeros */
+	uint64_t sample;      /* noise index, unique over the run */
+};
+
+struct jf_loss {
+	double image, label;             /* sums over examples */
+	double image_count, label_count; /* of those that owed something */
+};
+
+/* Writes the inputs of example `example` into slot i of the executor. */
+void jf_objective_set_inputs(const struct jf_exec *exec, int i, const struct jf_example *example,
+    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed);
+
+/* After the forward step: adds the losses and writes the gradients of both outputs of slot i, each times `scale`
+ * (1 / global batch). `target` is scratch for [H][W][C] or [K] floats, whichever is more. */
+void jf_objective_loss(const struct jf_exec *exec, int i, const struct jf_example *example, float scale,
+    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed, float *target,
+    struct jf_loss *loss);
+
+#endif

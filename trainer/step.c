@@ -1,0 +1,413 @@
+#include "trainer/step.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/exec.h"
+
+#define MICRO_BATCH 4
+
+struct worker {
+	struct jf_trainer *trainer;
+	int index;
+	pthread_t thread;
+	bool started;
+	struct jf_exec *exec;
+	float *grads;  /* [n_params_floats] + 4 floats for the losses of the shard */
+	float *target; /* scratch of the objective */
+	struct jf_loss loss;
+	double squares; /* of this worker's slice of the gradient */
+};
+
+struct jf_trainer {
+	struct jf_model *model;
+	struct jf_objective_options objective;
+	struct jf_optimiser_options optimiser;
+	uint64_t seed, steps;
+	int n_workers;
+	struct worker *workers;
+	struct jf_plan *plan;
+	float *packed_transposed;
+	float *moment1, *moment2, *ema[JF_MAX_EMA];
+	bool *decays; /* [n_params_floats] */
+	void (*allreduce)(void *, float *, size_t);
+	void *allreduce_context;
+	pthread_mutex_t lock; /* guards arrived, rounds, stop; never held while computing */
+	pthread_cond_t met;
+	int arrived;
+	unsigned rounds;
+	bool stop;
+	/* The step under way; written by the caller before the first barrier, read by the workers after it. */
+	const struct jf_batch *batch;
+	int global_batch;
+	float learning_rate, gradient_scale;
+	bool bad;
+};
+
+struct jf_optimiser_options jf_optimiser_options_default(void) {
+	return (struct jf_optimiser_options){.beta1 = 0.9f,
+	    .beta2 = 0.99f,
+	    .epsilon = 1e-8f,
+	    .weight_decay = 0.01f,
+	    .clip = 1.0f,
+	    .ema_decay = {0.999f},
+	    .n_ema = 1};
+}
+
+static size_t param_count(const struct jf_trainer *t) {
+	return t->model->graph->n_params_floats;
+}
+
+static struct jf_example example_of(const struct jf_trainer *t, int i) {
+	const struct jf_network_config *c = &t->model->config;
+	size_t pixels = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels;
+	const struct jf_batch *b = t->batch;
+
+	return (struct jf_example){b->images + (size_t)i * pixels, b->labels[i],
+	    b->augment ? b->augment + (size_t)i * (size_t)c->augment : NULL, b->sample[i]};
+}
+
+/* Forward and backward over this worker's share of the batch. */
+static void compute_gradient(struct worker *w) {
+	struct jf_trainer *t = w->trainer;
+	int first = (int)((long)t->batch->n * w->index / t->n_workers);
+	int end = (int)((long)t->batch->n * (w->index + 1) / t->n_workers);
+	const struct jf_network_config *c = &t->model->config;
+
+	memset(w->grads, 0, (param_count(t) + 4) * sizeof(float));
+	w->loss = (struct jf_loss){0};
+	for (; first < end; first += MICRO_BATCH) {
+		int n = end - first < MICRO_BATCH ? end - first : MICRO_BATCH;
+
+		for (int i = 0; i < n; i++) {
+			struct jf_example example = example_of(t, first + i);
+			jf_objective_set_inputs(w->exec, i, &example, c, &t->objective, t->seed);
+		}
+		jf_exec_step(w->exec, n);
+		for (int i = 0; i < n; i++) {
+			struct jf_example example = example_of(t, first + i);
+			jf_objective_loss(w->exec, i, &example, 1.0f / (float)t->global_batch, c, &t->objective,
+			    t->seed, w->target, &w->loss);
+		}
+		jf_exec_backward(w->exec, n);
+	}
+	w->grads[param_count(t) + 0] = (float)w->loss.image;
+	w->grads[param_count(t) + 1] = (float)w->loss.image_count;
+	w->grads[param_count(t) + 2] = (float)w->loss.label;
+	w->grads[param_count(t) + 3] = (float)w->loss.label_count;
+}
+
+static void slice(const struct worker *w, size_t total, size_t *first, size_t *end) {
+	size_t n = (size_t)w->trainer->n_workers, i = (size_t)w->index;
+
+	*first = total * i / n;
+	*end = total * (i + 1) / n;
+}
+
+/* This worker's slice of all gradients into the first worker's, in worker order. */
+static void reduce_slice(struct worker *w) {
+	struct jf_trainer *t = w->trainer;
+	size_t first, end;
+
+	slice(w, param_count(t) + 4, &first, &end);
+	for (int other = 1; other < t->n_workers; other++)
+		for (size_t i = first; i < end; i++)
+			t->workers[0].grads[i] += t->workers[other].grads[i];
+}
+
+static void square_slice(struct worker *w) {
+	const float *g = w->trainer->workers[0].grads;
+	size_t first, end;
+
+	slice(w, param_count(w->trainer), &first, &end);
+	w->squares = 0.0;
+	for (size_t i = first; i < end; i++)
+		w->squares += (double)g[i] * (double)g[i];
+}
+
+/* AdamW and the moving averages on this worker's slice. */
+static void update_slice(struct worker *w) {
+	struct jf_trainer *t = w->trainer;
+	const struct jf_optimiser_options *o = &t->optimiser;
+	const float *g = t->workers[0].grads;
+	float *p = t->model->params;
+	double count = (double)t->steps + 1.0;
+	float correct1 = (float)(1.0 / (1.0 - pow((double)o->beta1, count)));
+	float correct2 = (float)(1.0 / (1.0 - pow((double)o->beta2, count)));
+	float warm = (float)((1.0 + count) / (10.0 + count));
+	size_t first, end;
+
+	slice(w, param_count(t), &first, &end);
+	for (size_t i = first; i < end; i++) {
+		float gradient = g[i] * t->gradient_scale;
+		float decay = t->decays[i] ? o->weight_decay * p[i] : 0.0f;
+
+		t->moment1[i] = o->beta1 * t->moment1[i] + (1.0f - o->beta1) * gradient;
+		t->moment2[i] = o->beta2 * t->moment2[i] + (1.0f - o->beta2) * gradient * gradient;
+		p[i] -= t->learning_rate *
+			(t->moment1[i] * correct1 / (sqrtf(t->moment2[i] * correct2) + o->epsilon) + decay);
+	}
+	for (int e = 0; e < o->n_ema; e++) {
+		float decay = o->ema_decay[e] < warm ? o->ema_decay[e] : warm;
+		for (size_t i = first; i < end; i++)
+			t->ema[e][i] = decay * t->ema[e][i] + (1.0f - decay) * p[i];
+	}
+}
+
+static void repack(struct jf_trainer *t, int worker) {
+	if (worker == 0)
+		jf_exec_pack(t->model->graph, t->model->packed, t->model->params);
+	if (worker == t->n_workers - 1)
+		jf_exec_pack_transposed(t->model->graph, t->packed_transposed, t->model->params);
+}
+
+/* By one thread between two barriers: other processes' gradients, the norm, the verdict. */
+static void judge(struct jf_trainer *t, double *norm) {
+	double squares = 0.0;
+
+	for (int i = 0; i < t->n_workers; i++)
+		squares += t->workers[i].squares;
+	*norm = sqrt(squares);
+	t->bad = !isfinite(squares) || !isfinite(t->workers[0].grads[param_count(t)]) ||
+		 !isfinite(t->workers[0].grads[param_count(t) + 2]);
+	t->gradient_scale = 1.0f;
+	if (t->optimiser.clip > 0.0f && *norm > (double)t->optimiser.clip)
+		t->gradient_scale = (float)((double)t->optimiser.clip / *norm);
+}
+
+/* Waits until all workers are here; false when the trainer ends instead. */
+static bool meet(struct jf_trainer *t) {
+	bool go_on;
+
+	pthread_mutex_lock(&t->lock);
+	if (++t->arrived == t->n_workers) {
+		t->arrived = 0;
+		t->rounds++;
+		pthread_cond_broadcast(&t->met);
+	} else {
+		for (unsigned round = t->rounds; round == t->rounds && !t->stop;)
+			pthread_cond_wait(&t->met, &t->lock);
+	}
+	go_on = !t->stop;
+	pthread_mutex_unlock(&t->lock);
+	return go_on;
+}
+
+/* The phases of a step; everybody runs them, worker 0 is the caller's thread. */
+static void run_step(struct worker *w, double *norm) {
+	struct jf_trainer *t = w->trainer;
+
+	compute_gradient(w);
+	meet(t);
+	reduce_slice(w);
+	meet(t);
+	if (w->index == 0 && t->allreduce)
+		t->allreduce(t->allreduce_context, w->grads, param_count(t) + 4);
+	meet(t);
+	square_slice(w);
+	meet(t);
+	if (w->index == 0)
+		judge(t, norm);
+	meet(t);
+	if (t->bad)
+		return;
+	update_slice(w);
+	meet(t);
+	repack(t, w->index);
+}
+
+static void *worker_main(void *argument) {
+	struct worker *w = argument;
+
+	for (;;) {
+		if (!meet(w->trainer)) /* a step begins, or the end */
+			return NULL;
+		run_step(w, NULL);
+		meet(w->trainer); /* the step is over */
+	}
+}
+
+enum jf_err jf_trainer_step(struct jf_trainer *t, struct jf_step_result *result, const struct jf_batch *batch,
+    int global_batch, float learning_rate, struct jf_error *err) {
+	const float *sums = t->workers[0].grads + param_count(t);
+	double norm = 0.0;
+
+	if (batch->n < 0 || global_batch < 1)
+		return jf_error_set(err, JF_EINVAL, "batch of %d of %d examples", batch->n, global_batch);
+	t->batch = batch;
+	t->global_batch = global_batch;
+	t->learning_rate = learning_rate;
+	meet(t);
+	run_step(&t->workers[0], &norm);
+	meet(t);
+	if (t->bad)
+		return jf_error_set(err, JF_ENUMERIC, "step %llu: loss or gradient is not a finite number",
+		    (unsigned long long)t->steps);
+	t->steps++;
+	result->loss_image = sums[1] > 0.0f ? (double)(sums[0] / sums[1]) : 0.0;
+	result->loss_label = sums[3] > 0.0f ? (double)(sums[2] / sums[3]) : 0.0;
+	result->grad_norm = (float)norm;
+	return JF_OK;
+}
+
+static enum jf_err create_arrays(struct jf_trainer *t, struct jf_error *err) {
+	const struct jf_graph *g = t->model->graph;
+	size_t n = g->n_params_floats;
+
+	t->packed_transposed = jf_alloc_floats(g->packed_transposed_floats);
+	t->moment1 = jf_alloc_floats(n);
+	t->moment2 = jf_alloc_floats(n);
+	t->decays = calloc(n, sizeof(*t->decays));
+	t->workers = calloc((size_t)t->n_workers, sizeof(*t->workers));
+	if (!t->packed_transposed || !t->moment1 || !t->moment2 || !t->decays || !t->workers)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for the optimiser's state");
+	for (int e = 0; e < t->optimiser.n_ema; e++) {
+		t->ema[e] = jf_alloc_floats(n);
+		if (!t->ema[e])
+			return jf_error_set(err, JF_ENOMEM, "out of memory for the moving averages");
+		memcpy(t->ema[e], t->model->params, n * sizeof(float));
+	}
+	for (int i = 0; i < g->n_params; i++)
+		for (size_t j = 0; j < g->params[i].size; j++)
+			t->decays[g->params[i].offset + j] = g->params[i].decay;
+	return JF_OK;
+}
+
+static enum jf_err create_workers(struct jf_trainer *t, struct jf_error *err) {
+	const struct jf_plan_spec spec = {.outputs = 1u << JF_OUTPUT_IMAGE | 1u << JF_OUTPUT_LABEL,
+	    .train = true,
+	    .batch = MICRO_BATCH,
+	    .micro_batch = MICRO_BATCH};
+	const struct jf_network_config *c = &t->model->config;
+	size_t target = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels + (size_t)c->classes;
+
+	t->plan = jf_plan_create(t->model->graph, &spec, err);
+	if (!t->plan)
+		return JF_ENOMEM;
+	for (int i = 0; i < t->n_workers; i++) {
+		struct worker *w = &t->workers[i];
+
+		w->trainer = t;
+		w->index = i;
+		w->grads = jf_alloc_floats(param_count(t) + 4);
+		w->target = jf_alloc_floats(target);
+		if (!w->grads || !w->target)
+			return jf_error_set(err, JF_ENOMEM, "out of memory for the gradients");
+		w->exec =
+		    jf_exec_create(t->plan, t->model->params, t->model->packed, t->packed_transposed, w->grads, err);
+		if (!w->exec)
+			return JF_ENOMEM;
+	}
+	return JF_OK;
+}
+
+static enum jf_err start_threads(struct jf_trainer *t, struct jf_error *err) {
+	for (int i = 1; i < t->n_workers; i++) {
+		if (pthread_create(&t->workers[i].thread, NULL, worker_main, &t->workers[i]) != 0)
+			return jf_error_set(
+			    err, JF_ENOMEM, "thread %d of %d could not be started", i + 1, t->n_workers);
+		t->workers[i].started = true;
+	}
+	return JF_OK;
+}
+
+struct jf_trainer *jf_trainer_create(struct jf_model *model, const struct jf_objective_options *objective,
+    const struct jf_optimiser_options *optimiser, uint64_t seed, int threads, struct jf_error *err) {
+	struct jf_trainer *t;
+
+	if (threads < 1 || threads > JF_MAX_THREADS || optimiser->n_ema < 1 || optimiser->n_ema > JF_MAX_EMA) {
+		jf_error_set(err, JF_EINVAL, "%d threads, %d moving averages: 1 to %d and 1 to %d", threads,
+		    optimiser->n_ema, JF_MAX_THREADS, JF_MAX_EMA);
+		return NULL;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t) {
+		jf_error_set(err, JF_ENOMEM, "out of memory for the trainer");
+		return NULL;
+	}
+	t->model = model;
+	t->objective = *objective;
+	t->optimiser = *optimiser;
+	t->seed = seed;
+	t->n_workers = threads;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->met, NULL);
+	if (create_arrays(t, err) != JF_OK || create_workers(t, err) != JF_OK || start_threads(t, err) != JF_OK) {
+		jf_trainer_destroy(t);
+		return NULL;
+	}
+	jf_trainer_restored(t);
+	return t;
+}
+
+void jf_trainer_destroy(struct jf_trainer *t) {
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	pthread_cond_broadcast(&t->met);
+	pthread_mutex_unlock(&t->lock);
+	for (int i = 0; t->workers && i < t->n_workers; i++) {
+		struct worker *w = &t->workers[i];
+
+		if (w->started)
+			pthread_join(w->thread, NULL);
+		jf_exec_destroy(w->exec);
+		free(w->grads);
+		free(w->target);
+	}
+	pthread_cond_destroy(&t->met);
+	pthread_mutex_destroy(&t->lock);
+	jf_plan_destroy(t->plan);
+	for (int e = 0; e < JF_MAX_EMA; e++)
+		free(t->ema[e]);
+	free(t->workers);
+	free(t->packed_transposed);
+	free(t->moment1);
+	free(t->moment2);
+	free(t->decays);
+	free(t);
+}
+
+void jf_trainer_set_allreduce(struct jf_trainer *t, void (*sum)(void *, float *, size_t), void *context) {
+	t->allreduce = sum;
+	t->allreduce_context = context;
+}
+
+float *jf_trainer_params(struct jf_trainer *t) {
+	return t->model->params;
+}
+
+float *jf_trainer_moment1(struct jf_trainer *t) {
+	return t->moment1;
+}
+
+float *jf_trainer_moment2(struct jf_trainer *t) {
+	return t->moment2;
+}
+
+float *jf_trainer_ema(struct jf_trainer *t, int which) {
+	return t->ema[which];
+}
+
+uint64_t *jf_trainer_step_count(struct jf_trainer *t) {
+	return &t->steps;
+}
+
+void jf_trainer_restored(struct jf_trainer *t) {
+	jf_exec_pack(t->model->graph, t->model->packed, t->model->params);
+	jf_exec_pack_transposed(t->model->graph, t->packed_transposed, t->model->params);
+}
+
+enum jf_err jf_trainer_export(struct jf_trainer *t, int which, struct jf_model *out, struct jf_error *err) {
+	const float *from = which < 0 ? t->model->params : t->ema[which];
+
+	if (out->graph->n_params_floats != param_count(t) || which >= t->optimiser.n_ema)
+		return jf_error_set(
+		    err, JF_EINVAL, "average %d into a model of %zu parameters", which, out->graph->n_params_floats);
+	memcpy(out->params, from, param_count(t) * sizeof(float));
+	return jf_model_pack(out, err);
+}
