@@ -28,6 +28,7 @@ libjointflow_a_SOURCES += core/png.c core/png.h
 libjointflow_a_SOURCES += core/rng.c core/rng.h
 libjointflow_a_SOURCES += core/sampler.c core/sampler.h
 libjointflow_a_SOURCES += core/sheet.c core/sheet.h
+libjointflow_a_SOURCES += core/tasks.c core/tasks.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
