@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* memmem */
+
 #include "daemon/multipart.h"
 
 #include <stdbool.h>
