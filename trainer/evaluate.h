@@ -1,0 +1,40 @@
+/* How good a model in training is, on images that it does not train on. Floor 3. */
+#ifndef JF_TRAINER_EVALUATE_H
+#define JF_TRAINER_EVALUATE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "core/dataset.h"
+#include "core/error.h"
+#include "core/metrics.h"
+#include "core/model.h"
+
+struct jf_evaluate_options {
+	int threads;
+	int steps; /* of label and image ODEs */
+	int drawn; /* images drawn per class; 0: none */
+	int ode;   /* how many of the images have their label integrated; 0: none */
+	const atomic_bool *cancel;
+};
+
+struct jf_evaluation {
+	struct jf_metrics posterior; /* one evaluation of the network, accuracy, NLL, ECE */
+	float temperature;           /* that would give the posterior its least NLL */
+	double ode_accuracy;         /* of the label ODE, one noise draw; NAN when not run */
+	double drawn_agreement;      /* share of images drawn from a label that the posterior gives that label; NAN */
+	double seconds;
+};
+
+/* Measures a packed model on images[order[0]] ... images[order[n - 1]] of the data set (order NULL: the first n).
+ * drawn: out, new ([classes][options->drawn] images, caller frees) or NULL when not wanted; *drawn is NULL when none
+ * were drawn. n = 0: only drawing. JF_ECANCELED when options->cancel became true. */
+enum jf_err jf_evaluate(struct jf_evaluation *out, float **drawn, struct jf_model *model,
+    const struct jf_dataset *dataset, const uint32_t *order, size_t n, const struct jf_evaluate_options *options,
+    struct jf_error *err);
+
+/* Saves a picture of drawn images: a row for each of the first 20 classes, up to 20 columns. */
+enum jf_err jf_evaluate_sheet(
+    const char *path, const float *drawn, const struct jf_dataset *dataset, int per_class, struct jf_error *err);
+
+#endif

@@ -1,0 +1,385 @@
+#include "config.h"
+
+#include "trainer/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum type { T_GROUP, T_TEXT, T_INT, T_REAL, T_SEED, T_FLAG, T_CHOICE, T_LIST, T_HELP, T_VERSION };
+
+/* What a resumed run may change. */
+enum keep {
+	FREE,   /* anything: names of files, evaluations, threads */
+	RECIPE, /* with --extend only */
+	FIXED,  /* never */
+};
+
+struct entry {
+	const char *name;
+	int letter;
+	enum type type;
+	enum keep keep;
+	const char *argument; /* in --help; for T_CHOICE the choices, "a|b" */
+	size_t offset;
+	double min, max;
+	const char *initial; /* the default, NULL: nothing */
+	const char *help;
+};
+
+#define AT(field) offsetof(struct jf_train_options, field)
+
+static const struct entry table[] = {
+    {.type = T_GROUP, .help = "Data"},
+    {"data", 'd', T_TEXT, FREE, "PATH", AT(data), 0, 0, NULL,
+	"training data: a folder with IDX files, an IDX file of images, or a folder with one sub-folder of PNGs per "
+	"class"},
+    {"labels", 0, T_TEXT, FREE, "FILE", AT(labels), 0, 0, NULL, "IDX file of labels, when its name does not follow"},
+    {"test", 0, T_TEXT, FREE, "PATH", AT(test), 0, 0, NULL, "data on which the finished model is measured once"},
+    {"name", 0, T_TEXT, FREE, "NAME", AT(name), 0, 0, NULL, "the model's name; by default that of the data"},
+    {"holdout", 0, T_INT, FIXED, "N", AT(holdout), 0, 1e8, "5000", "images kept back for evaluation"},
+    {.type = T_GROUP, .help = "Training"},
+    {"epochs", 'e', T_REAL, RECIPE, "N", AT(epochs), 0, 1e6, "12", "passes over the data; parts are allowed"},
+    {"batch", 'b', T_INT, FIXED, "N", AT(batch), 1, 65536, "128", "images per step, over all processes"},
+    {"lr", 0, T_REAL, RECIPE, "RATE", AT(lr), 0, 10, "0.002", "highest learning rate"},
+    {"warmup", 0, T_INT, RECIPE, "STEPS", AT(warmup), 0, 1e9, "300", "steps until the highest rate"},
+    {"weight-decay", 0, T_REAL, RECIPE, "X", AT(weight_decay), 0, 10, "0.01", "AdamW's decay of matrices"},
+    {"clip", 0, T_REAL, RECIPE, "NORM", AT(clip), 0, 1e9, "1", "longest gradient; 0: no limit"},
+    {"ema", 0, T_LIST, FIXED, "X,X...", AT(ema), 0, 1, "0.999,0.9995",
+	"decay of the weights' running means; the best ships"},
+    {"seed", 's', T_SEED, FIXED, "N", AT(seed), 0, 0, "1", "of weights, noise, order and augmentation"},
+    {"threads", 'j', T_INT, FREE, "N", AT(threads), 0, 256, "0", "compute threads; 0: one for each CPU"},
+    {"time-limit", 0, T_REAL, FREE, "SECONDS", AT(limit_s), 0, 1e9, "0",
+	"save the state and stop after this time; 0: never"},
+    {.type = T_GROUP, .help = "Network"},
+    {"channels", 0, T_INT, FIXED, "C", AT(channels), 8, 256, "16", "channels at full resolution, a multiple of 8"},
+    {"blocks", 0, T_INT, FIXED, "N", AT(blocks), 1, 8, "1", "residual blocks per level and side"},
+    {"layers", 0, T_INT, FIXED, "N", AT(layers), 1, 32, "2", "bottleneck layers"},
+    {"heads", 0, T_INT, FIXED, "N", AT(heads), 1, 256, "4", "attention heads"},
+    {"label-tokens", 0, T_INT, FIXED, "N", AT(label_tokens), 1, 64, "8", "tokens that stand for the label"},
+    {.type = T_GROUP, .help = "Objective"},
+    {"times", 0, T_CHOICE, RECIPE, "independent|shared|flexible|mixture", AT(times), 0, 0, "independent",
+	"how the two clocks are drawn"},
+    {"time-density", 0, T_CHOICE, RECIPE, "uniform|arcsine|logit-normal", AT(density), 0, 0, "uniform",
+	"how often which time"},
+    {"label-loss", 0, T_CHOICE, FIXED, "endpoint|velocity", AT(head), 0, 0, "endpoint",
+	"cross-entropy of the endpoint, or squared error of the velocity"},
+    {"label-weight", 0, T_REAL, RECIPE, "X", AT(label_weight), -1, 1000, "-1",
+	"weight of the label's loss; -1: 0.3 for endpoint, 1 for velocity"},
+    {"augment", 0, T_REAL, FIXED, "STRENGTH", AT(augment), 0, 4, "0",
+	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %"},
+    {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "0.5",
+	"share of images that are distorted"},
+    {.type = T_GROUP, .help = "Files"},
+    {"output", 'o', T_TEXT, FREE, "FILE", AT(output), 0, 0, "model.safetensors", "the trained model"},
+    {"state", 0, T_TEXT, FREE, "FILE", AT(state), 0, 0, NULL,
+	"the training state; by default the output's name + .state"},
+    {"save-every", 0, T_REAL, FREE, "MINUTES", AT(save_every_min), 0, 1e6, "3", "how often the state is saved"},
+    {"resume", 'r', T_FLAG, FREE, NULL, AT(resume), 0, 0, NULL, "go on from the state, if there is one"},
+    {"extend", 0, T_FLAG, FREE, NULL, AT(extend), 0, 0, NULL,
+	"with --resume: a longer --epochs, and other rates, from here on"},
+    {"log", 0, T_TEXT, FREE, "FILE", AT(log), 0, 0, NULL, "append JSON lines"},
+    {.type = T_GROUP, .help = "Evaluation on the images kept back"},
+    {"eval-every", 0, T_INT, FREE, "EPOCHS", AT(eval_every), 0, 1e6, "0", "how often; 0: at the end only"},
+    {"eval-drawn", 0, T_INT, FREE, "N", AT(eval_drawn), 0, 10000, "20", "images drawn per class"},
+    {"eval-steps", 0, T_INT, FREE, "N", AT(eval_steps), 1, 1000, "20", "solver steps of an image or a label"},
+    {"eval-ode", 0, T_INT, FREE, "N", AT(eval_ode), 0, 1e8, "1000", "images whose label is also integrated"},
+    {"sheet", 0, T_TEXT, FREE, "FILE.png", AT(sheet), 0, 0, NULL, "a picture of drawn images at every evaluation"},
+    {.type = T_GROUP, .help = "Other"},
+    {"quiet", 'q', T_FLAG, FREE, NULL, AT(quiet), 0, 0, NULL, "no progress"},
+    {"help", 'h', T_HELP, FREE, NULL, 0, 0, 0, NULL, "display this help and exit"},
+    {"version", 'V', T_VERSION, FREE, NULL, 0, 0, 0, NULL, "output version information and exit"},
+};
+
+#define N_ENTRIES (sizeof(table) / sizeof(table[0]))
+
+static void print_help(void) {
+	printf("Usage: jointflow-train --data PATH [OPTION]...\n"
+	       "Train a joint model of images and labels.\n");
+	for (size_t i = 0; i < N_ENTRIES; i++) {
+		const struct entry *e = &table[i];
+		char left[80];
+
+		if (e->type == T_GROUP) {
+			printf("\n%s:\n", e->help);
+			continue;
+		}
+		snprintf(left, sizeof(left), e->letter ? "  -%c, --%s%s%s" : "  %.0d    --%s%s%s", e->letter, e->name,
+		    e->argument ? "=" : "", e->argument ? e->argument : "");
+		if (strlen(left) < 28)
+			printf("%-29s%s", left, e->help);
+		else
+			printf("%s\n%29s%s", left, "", e->help);
+		if (e->initial)
+			printf(" [%s]", e->initial);
+		printf("\n");
+	}
+	printf("\nSIGINT and SIGTERM save the state and stop; --resume goes on, with the same result bit for bit.\n"
+	       "A run under mpirun divides each batch among the processes.\n"
+	       "Exit status: 0 finished, 1 failed, 2 wrong usage, 3 stopped before the end with its state saved.\n");
+}
+
+static enum jf_err parse_number(const struct entry *e, const char *text, double *out, struct jf_error *err) {
+	char *end;
+
+	errno = 0;
+	*out = strtod(text, &end);
+	if (end == text || *end || errno || !isfinite(*out))
+		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a number", e->name, text);
+	if (*out < e->min || *out > e->max)
+		return jf_error_set(
+		    err, JF_EINVAL, "--%s: %s is outside %.12g to %.12g", e->name, text, e->min, e->max);
+	if (e->type == T_INT && *out != floor(*out))
+		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a whole number", e->name, text);
+	return JF_OK;
+}
+
+static enum jf_err parse_seed(const struct entry *e, const char *text, uint64_t *out, struct jf_error *err) {
+	char *end;
+	unsigned long long value;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (end == text || *end || errno || strchr(text, '-'))
+		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a whole number from 0 on", e->name, text);
+	*out = value;
+	return JF_OK;
+}
+
+static enum jf_err parse_choice(const struct entry *e, const char *text, int *out, struct jf_error *err) {
+	size_t length = strlen(text);
+	int i = 0;
+
+	for (const char *choice = e->argument; choice; i++) {
+		const char *bar = strchr(choice, '|');
+		size_t size = bar ? (size_t)(bar - choice) : strlen(choice);
+
+		if (size == length && strncmp(choice, text, size) == 0) {
+			*out = i;
+			return JF_OK;
+		}
+		choice = bar ? bar + 1 : NULL;
+	}
+	return jf_error_set(err, JF_EINVAL, "--%s: '%s' is none of %s", e->name, text, e->argument);
+}
+
+static enum jf_err parse_list(
+    const struct entry *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
+	out->n_ema = 0;
+	for (const char *at = text;;) {
+		char *end;
+		double value = strtod(at, &end);
+
+		if (end == at || (*end && *end != ',') || !(value > e->min && value < e->max))
+			return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a list of numbers between %g and %g",
+			    e->name, text, e->min, e->max);
+		if (out->n_ema == JF_MAX_EMA)
+			return jf_error_set(err, JF_EINVAL, "--%s: at most %d numbers", e->name, JF_MAX_EMA);
+		out->ema[out->n_ema++] = (float)value;
+		if (!*end)
+			return JF_OK;
+		at = end + 1;
+	}
+}
+
+static enum jf_err set(const struct entry *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
+	char *field = (char *)out + e->offset;
+	enum jf_err rc = JF_OK;
+	double number;
+
+	switch (e->type) {
+	case T_TEXT:
+		if (!*text)
+			return jf_error_set(err, JF_EINVAL, "--%s: must not be empty", e->name);
+		memcpy(field, &text, sizeof(text));
+		return JF_OK;
+	case T_FLAG:
+		*(bool *)field = true;
+		return JF_OK;
+	case T_INT:
+		rc = parse_number(e, text, &number, err);
+		if (rc == JF_OK)
+			*(int *)(void *)field = (int)number;
+		return rc;
+	case T_REAL:
+		rc = parse_number(e, text, &number, err);
+		if (rc == JF_OK)
+			memcpy(field, &number, sizeof(number));
+		return rc;
+	case T_SEED:
+		return parse_seed(e, text, (uint64_t *)(void *)field, err);
+	case T_CHOICE:
+		return parse_choice(e, text, (int *)(void *)field, err);
+	case T_LIST:
+		return parse_list(e, text, out, err);
+	default:
+		return JF_OK;
+	}
+}
+
+static enum jf_err check(struct jf_train_options *out, struct jf_error *err) {
+	char *state = NULL;
+
+	if (!out->data)
+		return jf_error_set(err, JF_EINVAL, "--data is missing");
+	if (out->extend && !out->resume)
+		return jf_error_set(err, JF_EINVAL, "--extend goes with --resume");
+	if (out->epochs <= 0)
+		return jf_error_set(err, JF_EINVAL, "--epochs: must be above 0");
+	if (out->label_weight < 0)
+		out->label_weight = out->head == JF_HEAD_ENDPOINT ? 0.3 : 1;
+	if (out->state ? asprintf(&state, "%s", out->state) < 0 : asprintf(&state, "%s.state", out->output) < 0)
+		return jf_error_set(err, JF_ENOMEM, "out of memory");
+	out->state = state;
+	return JF_OK;
+}
+
+/* getopt's two views of the table; val is 256 + the entry's number where there is no letter. */
+static void make_getopt(struct option *longs, char *shorts) {
+	*shorts++ = ':';
+	for (size_t i = 0; i < N_ENTRIES; i++) {
+		const struct entry *e = &table[i];
+		bool argument = e->argument != NULL;
+
+		if (e->type == T_GROUP)
+			continue;
+		*longs++ = (struct option){e->name, argument ? required_argument : no_argument, NULL, 256 + (int)i};
+		if (e->letter) {
+			*shorts++ = (char)e->letter;
+			if (argument)
+				*shorts++ = ':';
+		}
+	}
+	*longs = (struct option){0};
+	*shorts = '\0';
+}
+
+static const struct entry *find(int value) {
+	if (value >= 256)
+		return &table[value - 256];
+	for (size_t i = 0; i < N_ENTRIES; i++)
+		if (table[i].letter == value)
+			return &table[i];
+	return NULL;
+}
+
+enum jf_options_outcome jf_options_parse(struct jf_train_options *out, int argc, char **argv, struct jf_error *err) {
+	struct option longs[N_ENTRIES + 1];
+	char shorts[2 * N_ENTRIES + 2];
+	int value;
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < N_ENTRIES; i++)
+		if (table[i].initial && set(&table[i], table[i].initial, out, err) != JF_OK)
+			return JF_OPTIONS_WRONG;
+	make_getopt(longs, shorts);
+	optind = 0; /* the GNU way to start afresh, for tests that parse more than once */
+	opterr = 0;
+	while ((value = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		const struct entry *e;
+
+		if (value == '?' || value == ':') {
+			jf_error_set(err, JF_EINVAL,
+			    value == ':' ? "option '%s' needs an argument" : "unknown option '%s'", argv[optind - 1]);
+			return JF_OPTIONS_WRONG;
+		}
+		e = find(value);
+		if (e->type == T_HELP) {
+			print_help();
+			return JF_OPTIONS_DONE;
+		}
+		if (e->type == T_VERSION) {
+			printf("jointflow-train (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+			return JF_OPTIONS_DONE;
+		}
+		if (set(e, optarg, out, err) != JF_OK)
+			return JF_OPTIONS_WRONG;
+	}
+	if (optind < argc) {
+		jf_error_set(err, JF_EINVAL, "unexpected argument '%s'", argv[optind]);
+		return JF_OPTIONS_WRONG;
+	}
+	return check(out, err) == JF_OK ? JF_OPTIONS_RUN : JF_OPTIONS_WRONG;
+}
+
+void jf_options_deinit(struct jf_train_options *options) {
+	free(options->state);
+	options->state = NULL;
+}
+
+static void format_choice(char *text, size_t size, const struct entry *e, int which) {
+	const char *choice = e->argument;
+
+	while (which-- > 0)
+		choice = strchr(choice, '|') + 1;
+	snprintf(text, size, "%.*s", (int)strcspn(choice, "|"), choice);
+}
+
+/* %.17g and %.9g read back as the same bits, so equal text means equal options. */
+static void format(char *text, size_t size, const struct entry *e, const struct jf_train_options *options) {
+	const char *field = (const char *)options + e->offset;
+	size_t used = 0;
+	double number;
+
+	switch (e->type) {
+	case T_INT:
+		snprintf(text, size, "%d", *(const int *)(const void *)field);
+		break;
+	case T_REAL:
+		memcpy(&number, field, sizeof(number));
+		snprintf(text, size, "%.15g", number);
+		break;
+	case T_SEED:
+		snprintf(text, size, "%llu", (unsigned long long)*(const uint64_t *)(const void *)field);
+		break;
+	case T_CHOICE:
+		format_choice(text, size, e, *(const int *)(const void *)field);
+		break;
+	case T_LIST:
+		for (int i = 0; i < options->n_ema && used < size; i++)
+			used +=
+			    (size_t)snprintf(text + used, size - used, "%s%.9g", i ? "," : "", (double)options->ema[i]);
+		break;
+	default:
+		text[0] = '\0';
+	}
+}
+
+void jf_options_facts(const struct jf_train_options *options, struct jf_options_facts *facts) {
+	facts->n = 0;
+	for (size_t i = 0; i < N_ENTRIES && facts->n < JF_OPTIONS_MAX_FACTS; i++) {
+		if (table[i].keep == FREE)
+			continue;
+		snprintf(facts->key[facts->n], sizeof(facts->key[0]), "option.%s", table[i].name);
+		format(facts->value[facts->n], sizeof(facts->value[0]), &table[i], options);
+		facts->metadata[facts->n].key = facts->key[facts->n];
+		facts->metadata[facts->n].value = facts->value[facts->n];
+		facts->n++;
+	}
+}
+
+enum jf_err jf_options_match(
+    const struct jf_train_options *options, const struct jf_safetensors *stored, struct jf_error *err) {
+	char key[40], mine[96];
+
+	for (size_t i = 0; i < N_ENTRIES; i++) {
+		const struct entry *e = &table[i];
+		const char *theirs;
+
+		if (e->keep == FREE || (e->keep == RECIPE && options->extend))
+			continue;
+		snprintf(key, sizeof(key), "option.%s", e->name);
+		format(mine, sizeof(mine), e, options);
+		theirs = jf_safetensors_metadata(stored, key);
+		if (!theirs)
+			return jf_error_set(err, JF_EFORMAT, "%s: is not a training state (no %s in its metadata)",
+			    jf_safetensors_origin(stored), key);
+		if (strcmp(theirs, mine) != 0)
+			return jf_error_set(err, JF_EINVAL, "%s: was made with --%s=%s, not %s%s",
+			    jf_safetensors_origin(stored), e->name, theirs, mine,
+			    e->keep == RECIPE ? " (--extend allows the change)" : "");
+	}
+	return JF_OK;
+}

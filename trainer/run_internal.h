@@ -1,0 +1,54 @@
+/* What the parts of a run share (run.c: the loop; run_setup.c: its beginning; run_model.c: evaluation and checkpoint).
+ * Floor 4. */
+#ifndef JF_TRAINER_RUN_INTERNAL_H
+#define JF_TRAINER_RUN_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/dataset.h"
+#include "core/model.h"
+#include "trainer/evaluate.h"
+#include "trainer/loader.h"
+#include "trainer/log.h"
+#include "trainer/mpi.h"
+#include "trainer/options.h"
+#include "trainer/run.h"
+#include "trainer/schedule.h"
+#include "trainer/state.h"
+#include "trainer/step.h"
+
+struct run {
+	const struct jf_train_options *options;
+	const struct jf_mpi *mpi;
+	const atomic_bool *stop;
+	const char *command_line;
+	int threads;
+	struct jf_dataset dataset;
+	uint32_t *order; /* [dataset.n]: n_train to train on, then n_holdout */
+	size_t n_train, n_holdout;
+	struct jf_model *model;    /* the trainer's */
+	struct jf_model *exported; /* an EMA of it, for evaluation and the checkpoint */
+	struct jf_trainer *trainer;
+	struct jf_loader *loader;
+	struct jf_log *log;
+	struct jf_schedule schedule;
+	struct jf_train_state state;
+	double begun, wall_before_s; /* of this session; of the sessions before */
+	double last_saved;
+	double loss_image, loss_label; /* smoothed; NAN before the first step */
+};
+
+/* run_setup.c: data, model, trainer, state, batches, log. The caller deinits on failure too. */
+enum jf_err jf_run_setup(struct run *run, struct jf_error *err);
+void jf_run_deinit(struct run *run);
+double jf_run_epochs(const struct run *run); /* done so far */
+/* Process 0 saves the state; the others do nothing. */
+enum jf_err jf_run_save_state(struct run *run, struct jf_error *err);
+
+/* run_model.c: measures each EMA on the held-out images, saves the best one as the checkpoint, and its sheet. With
+ * `final` the test data is measured too. Process 0 only. JF_ECANCELED when stopped. */
+enum jf_err jf_run_evaluate(struct run *run, bool final, struct jf_error *err);
+
+#endif
