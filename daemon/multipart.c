@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* memmem */
+#include "config.h"
 
 #include "daemon/multipart.h"
 

@@ -144,7 +144,7 @@ bool jf_params_add_text(struct jf_params *params, const char *name, const char *
 static bool text_number(const char *text, double *out) {
 	char *end;
 
-	if (!text || !*text || strspn(text, "+-0123456789.eE") != strlen(text))
+	if (!*text || strspn(text, "+-0123456789.eE") != strlen(text))
 		return false; /* no blanks, no hex, no inf, no nan */
 	errno = 0;
 	*out = strtod(text, &end);
@@ -173,6 +173,8 @@ static enum jf_err read_number(
 
 	if (json)
 		return jf_json_read_number(json, out, min, max, err);
+	if (!text)
+		text = "";
 	if (!text_number(text, &value))
 		return jf_error_set(err, JF_EFORMAT, "must be a number from %g to %g, not \"%.40s\"", min, max, text);
 	if (value < min || value > max)
