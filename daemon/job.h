@@ -85,17 +85,21 @@ struct jf_job {
 	int max_batch_seen;                            /* largest batch an item of it shared */
 	int steps_done;                                /* solver steps of its furthest item */
 
-	/* --- the scheduler's own; guarded by its lock unless said otherwise ----------------------------------------
-	 */
+	/* --- the scheduler's own; guarded by its lock unless said otherwise --------------------------------------- */
 	struct {
-		struct jf_job *previous, *next;
-		int64_t rank_ns; /* queue order: smaller first */
-		int taken;       /* items handed to workers */
-		int finished;    /* items completed */
-		int running;     /* items in batches now */
-		long cost, cost_left;
-		bool queued, expired, failed;
-		atomic_bool canceled; /* read by workers between steps without the lock */
+		struct jf_job *previous, *next;         /* the queue, while items wait */
+		struct jf_job *all_previous, *all_next; /* everything outstanding */
+		struct jf_job *done_next;               /* about to be handed back */
+		int64_t rank_ns;                        /* queue order: smaller first */
+		int taken;                              /* items handed to workers */
+		int running;                            /* of these, not yet handed back */
+		int finished;                           /* items completed */
+		long item_cost;
+		bool queued;
+		bool complete;                          /* on its way to `done`; nothing changes any more */
+		/* 0, or 1 + the enum jf_job_end it shall end with. Set once, under the lock; workers read it between steps
+		 * without. */
+		atomic_int ending;
 	} q;
 	atomic_int references;
 };

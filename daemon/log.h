@@ -28,6 +28,9 @@ struct jf_log_access {
 /* The access line, level info: "127.0.0.1 POST /v1/classify 200 512 B 1.9 ms"; fields of their own in JSON. */
 void jf_log_request(const struct jf_log_access *access);
 
+/* Messages of that level since the start, those that the level held back included. */
+unsigned long jf_log_count(enum jf_log_level level);
+
 const char *jf_log_level_name(enum jf_log_level level);
 
 #endif

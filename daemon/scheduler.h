@@ -69,6 +69,9 @@ struct jf_scheduler_stats {
 };
 void jf_scheduler_stats(struct jf_scheduler *scheduler, struct jf_scheduler_stats *stats);
 
+/* Writes the gauges of queue and workers; for the metrics' hook. */
+void jf_scheduler_publish(struct jf_scheduler *scheduler);
+
 /* Whether every worker makes progress: none has been inside one batch step for longer than stall_ms, and no runnable
  * job has waited that long with a worker idle. Feeds the watchdog. */
 bool jf_scheduler_alive(struct jf_scheduler *scheduler, int stall_ms);
