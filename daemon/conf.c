@@ -31,7 +31,7 @@ enum jf_err jf_conf_init(struct jf_conf *conf, struct jf_error *err) {
 void jf_conf_deinit(struct jf_conf *conf) {
 	for (int i = 0; i < jf_conf_n_keys; i++)
 		if (jf_conf_is_string(&jf_conf_keys[i]))
-			free(*jf_conf_string(conf, &jf_conf_keys[i]));
+			free(*(char **)jf_conf_at(conf, &jf_conf_keys[i]));
 	memset(conf, 0, sizeof *conf);
 }
 
@@ -42,7 +42,8 @@ enum jf_err jf_conf_set(struct jf_conf *conf, const char *name, const char *valu
 	return jf_conf_assign(conf, key, value, err);
 }
 
-/* --- file ---------------------------------------------------------------------------------------------------------- */
+/* --- file ----------------------------------------------------------------------------------------------------------
+ */
 
 static char *trim(char *text) {
 	while (*text == ' ' || *text == '\t')
@@ -117,7 +118,8 @@ static enum jf_err load_file(struct jf_conf *conf, const char *path, bool must_e
 	return rc;
 }
 
-/* --- environment ----------------------------------------------------------------------------------------------------- */
+/* --- environment -----------------------------------------------------------------------------------------------------
+ */
 
 /* Only names of the table are looked up: an orchestrator puts variables of its own under our prefix
  * (JOINTFLOWD_SERVICE_HOST), so an unknown one cannot be an error. */
@@ -140,7 +142,8 @@ static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) 
 	return JF_OK;
 }
 
-/* --- command line ------------------------------------------------------------------------------------------------------ */
+/* --- command line
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const struct option actions[] = {
     {"config", required_argument, NULL, OPTION_CONFIG},
@@ -199,8 +202,8 @@ static enum jf_err take_action(struct jf_conf_request *request, int option, cons
 }
 
 /* Walks the command line; either argument may be NULL: actions go to request, values to conf. */
-static enum jf_err walk_argv(struct jf_conf_request *request, struct jf_conf *conf, int argc, char *const *argv,
-    struct jf_error *err) {
+static enum jf_err walk_argv(
+    struct jf_conf_request *request, struct jf_conf *conf, int argc, char *const *argv, struct jf_error *err) {
 	struct option_list list;
 	list_options(&list);
 	opterr = 0;
@@ -211,8 +214,8 @@ static enum jf_err walk_argv(struct jf_conf_request *request, struct jf_conf *co
 		if (option == -1)
 			break;
 		if (option == '?')
-			return jf_error_set(err, JF_EINVAL, "option '%.60s': unknown, ambiguous or without a value of its own",
-			    argv[at]);
+			return jf_error_set(err, JF_EINVAL,
+			    "option '%.60s': unknown, ambiguous or without a value of its own", argv[at]);
 		if (option == ':')
 			return jf_error_set(err, JF_EINVAL, "option '%.60s' needs a value", argv[at]);
 		enum jf_err rc = JF_OK;
@@ -236,13 +239,15 @@ enum jf_err jf_conf_parse_argv(struct jf_conf_request *request, int argc, char *
 	return walk_argv(request, NULL, argc, argv, err);
 }
 
-/* --- all together -------------------------------------------------------------------------------------------------------- */
+/* --- all together
+ * -------------------------------------------------------------------------------------------------------- */
 
 enum jf_err jf_conf_load(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err) {
 	enum jf_err rc = jf_conf_init(conf, err);
 	if (rc != JF_OK)
 		return rc;
-	rc = load_file(conf, request->path ? request->path : JF_SYSCONFDIR "/jointflowd.conf", request->path != NULL, err);
+	rc = load_file(
+	    conf, request->path ? request->path : JF_SYSCONFDIR "/jointflowd.conf", request->path != NULL, err);
 	if (rc == JF_OK)
 		rc = load_environment(conf, err);
 	if (rc == JF_OK && request->argc > 0)
@@ -254,8 +259,8 @@ enum jf_err jf_conf_load(struct jf_conf *conf, const struct jf_conf_request *req
 	return rc;
 }
 
-enum jf_err jf_conf_apply(struct jf_conf *conf, const struct jf_conf *fresh, char *ignored, size_t ignored_size,
-    struct jf_error *err) {
+enum jf_err jf_conf_apply(
+    struct jf_conf *conf, const struct jf_conf *fresh, char *ignored, size_t ignored_size, struct jf_error *err) {
 	size_t used = 0;
 	ignored[0] = '\0';
 	for (int i = 0; i < jf_conf_n_keys; i++) {
@@ -263,8 +268,8 @@ enum jf_err jf_conf_apply(struct jf_conf *conf, const struct jf_conf *fresh, cha
 		char number[2][32];
 		const char *before = number[0], *after = number[1];
 		if (jf_conf_is_string(key)) {
-			before = *jf_conf_string(conf, key);
-			after = *jf_conf_string(fresh, key);
+			before = jf_conf_string(conf, key);
+			after = jf_conf_string(fresh, key);
 		} else {
 			jf_conf_format(conf, key, number[0], sizeof number[0]);
 			jf_conf_format(fresh, key, number[1], sizeof number[1]);
@@ -276,7 +281,8 @@ enum jf_err jf_conf_apply(struct jf_conf *conf, const struct jf_conf *fresh, cha
 			if (rc != JF_OK)
 				return rc;
 		} else if (used < ignored_size) {
-			used += (size_t)snprintf(ignored + used, ignored_size - used, "%s%s", used ? ", " : "", key->name);
+			used +=
+			    (size_t)snprintf(ignored + used, ignored_size - used, "%s%s", used ? ", " : "", key->name);
 		}
 	}
 	return JF_OK;

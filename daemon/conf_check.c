@@ -74,14 +74,17 @@ static bool is_host(const char *item) {
 static bool is_origin(const char *item) {
 	if (strcmp(item, "*") == 0)
 		return true;
-	const char *host = strncmp(item, "https://", 8) == 0 ? item + 8 : strncmp(item, "http://", 7) == 0 ? item + 7 : NULL;
+	const char *host = strncmp(item, "https://", 8) == 0  ? item + 8
+			   : strncmp(item, "http://", 7) == 0 ? item + 7
+							      : NULL;
 	return host && *host && strpbrk(host, "/?#@ ") == NULL;
 }
 
 static enum jf_err check_listening(const struct jf_conf *conf, struct jf_error *err) {
 	if (*conf->listen_address && !is_address(conf->listen_address))
 		return jf_error_set(err, JF_EINVAL,
-		    "listen_address: '%.60s' is not a numeric IPv4 or IPv6 address; write 127.0.0.1 rather than localhost",
+		    "listen_address: '%.60s' is not a numeric IPv4 or IPv6 address; write 127.0.0.1 rather than "
+		    "localhost",
 		    conf->listen_address);
 	if (*conf->listen_address && !jf_conf_is_loopback(conf->listen_address) && !*conf->key_file &&
 	    !conf->allow_unauthenticated)
@@ -101,8 +104,8 @@ static enum jf_err check_access(const struct jf_conf *conf, struct jf_error *err
 	if (*conf->tls_key && !*conf->tls_cert)
 		return jf_error_set(err, JF_EINVAL, "tls_key is set and tls_cert is not: TLS needs both");
 	if (!all_items(conf->allowed_hosts, is_host, bad, sizeof bad))
-		return jf_error_set(err, JF_EINVAL, "allowed_hosts: '%.80s' is not a host name or address; leave out the port",
-		    bad);
+		return jf_error_set(
+		    err, JF_EINVAL, "allowed_hosts: '%.80s' is not a host name or address; leave out the port", bad);
 	if (!all_items(conf->cors_origins, is_origin, bad, sizeof bad))
 		return jf_error_set(err, JF_EINVAL,
 		    "cors_origins: '%.80s' is not an origin such as https://example.org, without a path", bad);
@@ -110,7 +113,8 @@ static enum jf_err check_access(const struct jf_conf *conf, struct jf_error *err
 		return jf_error_set(err, JF_EINVAL, "trusted_proxies: '%.80s' is not a numeric address", bad);
 	if (jf_conf_list_has(conf->cors_origins, "*") && !*conf->key_file)
 		return jf_error_set(err, JF_EINVAL,
-		    "cors_origins = * without key_file lets every web page use this daemon; name the origins or set key_file");
+		    "cors_origins = * without key_file lets every web page use this daemon; name the origins or set "
+		    "key_file");
 	return JF_OK;
 }
 
@@ -123,12 +127,13 @@ enum jf_err jf_conf_check(const struct jf_conf *conf, struct jf_error *err) {
 	if (!*conf->model)
 		return jf_error_set(err, JF_EINVAL, "model: a checkpoint is needed");
 	if (conf->default_steps > conf->max_steps)
-		return jf_error_set(err, JF_EINVAL, "default_steps (%d) is above max_steps (%d)", conf->default_steps,
-		    conf->max_steps);
+		return jf_error_set(
+		    err, JF_EINVAL, "default_steps (%d) is above max_steps (%d)", conf->default_steps, conf->max_steps);
 	if (conf->max_connections_per_client > conf->max_connections)
 		return jf_error_set(err, JF_EINVAL, "max_connections_per_client (%d) is above max_connections (%d)",
 		    conf->max_connections_per_client, conf->max_connections);
 	if ((long)conf->max_queue_delay_us > conf->request_timeout_ms * 1000L)
-		return jf_error_set(err, JF_EINVAL, "max_queue_delay_us is longer than request_timeout_ms: nothing would finish");
+		return jf_error_set(
+		    err, JF_EINVAL, "max_queue_delay_us is longer than request_timeout_ms: nothing would finish");
 	return JF_OK;
 }

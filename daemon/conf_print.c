@@ -43,7 +43,7 @@ void jf_conf_print(const struct jf_conf *conf, FILE *out) {
 		const struct jf_conf_key *key = &jf_conf_keys[i];
 		char value[32];
 		if (jf_conf_is_string(key)) {
-			fprintf(out, "%s = %s\n", key->name, *jf_conf_string(conf, key));
+			fprintf(out, "%s = %s\n", key->name, jf_conf_string(conf, key));
 			continue;
 		}
 		jf_conf_format(conf, key, value, sizeof value);
@@ -54,7 +54,8 @@ void jf_conf_print(const struct jf_conf *conf, FILE *out) {
 void jf_conf_print_file(FILE *out) {
 	fputs("# jointflowd.conf: every key, commented out, with its default. See jointflowd.conf(5).\n"
 	      "# Environment (JOINTFLOWD_LISTEN_PORT=...) and command line (--listen-port=...) go before this file.\n"
-	      "# \"jointflowd --check-config\" says whether it is right; \"systemctl reload jointflowd\" applies the keys that\n"
+	      "# \"jointflowd --check-config\" says whether it is right; \"systemctl reload jointflowd\" applies the "
+	      "keys that\n"
 	      "# say so.\n",
 	    out);
 	for (int i = 0; i < jf_conf_n_keys; i++) {

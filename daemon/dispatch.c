@@ -3,7 +3,8 @@
 
 #include "daemon/scheduler_private.h"
 
-/* --- ending ------------------------------------------------------------------------------------------------------------ */
+/* --- ending
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* Lock held. The job will end as `end`; what no worker has leaves the queue now. Jobs without running items become
  * complete: returned true, the caller hands them back. */
@@ -32,13 +33,14 @@ static void count_end(struct jf_scheduler *s, const struct jf_job *job) {
 	struct jf_metrics *metrics = s->options.metrics;
 	const char *task = jf_job_kind_name(job->kind), *end = jf_job_end_name(job->end);
 	jf_metric_add(metrics, JF_METRIC_JOBS, 1, JF_LABELS(task, end));
-	jf_metric_observe(metrics, JF_METRIC_JOB_SECONDS, (double)(job->finished_ns - job->submitted_ns) * 1e-9,
-	    JF_LABELS(task));
+	jf_metric_observe(
+	    metrics, JF_METRIC_JOB_SECONDS, (double)(job->finished_ns - job->submitted_ns) * 1e-9, JF_LABELS(task));
 	if (job->started_ns)
 		jf_metric_observe(metrics, JF_METRIC_QUEUE_WAIT, (double)(job->started_ns - job->submitted_ns) * 1e-9,
 		    JF_LABELS(task));
 	if (job->end != JF_JOB_DONE && job->end != JF_JOB_FAILED)
-		jf_metric_add(metrics, JF_METRIC_CANCELLATIONS, 1, JF_LABELS(job->started_ns ? "running" : "queued", end));
+		jf_metric_add(
+		    metrics, JF_METRIC_CANCELLATIONS, 1, JF_LABELS(job->started_ns ? "running" : "queued", end));
 }
 
 /* Without the lock: a complete job goes back to its submitter. */
@@ -93,8 +95,8 @@ void jf_scheduler_fail(struct jf_scheduler *s, const struct jf_batch_item *items
 	pthread_mutex_unlock(&s->lock);
 }
 
-void jf_scheduler_give_back(struct jf_scheduler *s, const struct jf_batch_item *items, int n, bool completed,
-    int batch_size, int steps) {
+void jf_scheduler_give_back(
+    struct jf_scheduler *s, const struct jf_batch_item *items, int n, bool completed, int batch_size, int steps) {
 	struct jf_job *list = NULL;
 	pthread_mutex_lock(&s->lock);
 	for (int i = 0; i < n; i++) {
@@ -116,7 +118,8 @@ void jf_scheduler_give_back(struct jf_scheduler *s, const struct jf_batch_item *
 	hand_back_list(s, list);
 }
 
-/* --- the timer: deadlines, and jobs that end without a worker --------------------------------------------------------- */
+/* --- the timer: deadlines, and jobs that end without a worker
+ * --------------------------------------------------------- */
 
 /* Lock held: ends what is past its deadline and finds the next one. */
 static void expire(struct jf_scheduler *s) {
@@ -163,7 +166,8 @@ void *jf_dispatch_timer_main(void *argument) {
 	return NULL;
 }
 
-/* --- what workers ask for ------------------------------------------------------------------------------------------------ */
+/* --- what workers ask for
+ * ------------------------------------------------------------------------------------------------ */
 
 /* Lock held. Marks the start of the items' jobs, and whether classifications are still waiting. */
 static void note_taken(struct jf_scheduler *s, const struct jf_batch *batch) {
@@ -218,12 +222,13 @@ bool jf_scheduler_take_urgent(struct jf_scheduler *s, struct jf_batch *batch, in
 	if (!atomic_load_explicit(&s->urgent, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&s->lock);
-	/* A posterior is short and may always pass; a label integration only while the batch is younger than the ageing. */
-	bool taken = jf_queue_take(&s->queue, batch, JF_QUEUE_POSTERIOR, INT64_MAX, s->options.max_batch,
-	    s->options.workers);
+	/* A posterior is short and may always pass; a label integration only while the batch is younger than the
+	 * ageing. */
+	bool taken =
+	    jf_queue_take(&s->queue, batch, JF_QUEUE_POSTERIOR, INT64_MAX, s->options.max_batch, s->options.workers);
 	if (!taken)
-		taken = jf_queue_take(&s->queue, batch, JF_QUEUE_CLASSIFICATIONS, rank_ns, s->options.max_batch,
-		    s->options.workers);
+		taken = jf_queue_take(
+		    &s->queue, batch, JF_QUEUE_CLASSIFICATIONS, rank_ns, s->options.max_batch, s->options.workers);
 	if (taken)
 		note_taken(s, batch);
 	pthread_mutex_unlock(&s->lock);
@@ -239,7 +244,8 @@ void jf_scheduler_note_speed(struct jf_scheduler *s, long cost, int64_t elapsed_
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- preparing for a model ---------------------------------------------------------------------------------------------- */
+/* --- preparing for a model
+ * ---------------------------------------------------------------------------------------------- */
 
 struct jf_model *jf_scheduler_preparation(struct jf_worker *worker) {
 	struct jf_scheduler *s = worker->scheduler;

@@ -96,9 +96,9 @@ struct jf_job {
 		int finished;                           /* items completed */
 		long item_cost;
 		bool queued;
-		bool complete;                          /* on its way to `done`; nothing changes any more */
-		/* 0, or 1 + the enum jf_job_end it shall end with. Set once, under the lock; workers read it between steps
-		 * without. */
+		bool complete; /* on its way to `done`; nothing changes any more */
+		/* 0, or 1 + the enum jf_job_end it shall end with. Set once, under the lock; workers read it between
+		 * steps without. */
 		atomic_int ending;
 	} q;
 	atomic_int references;

@@ -42,7 +42,8 @@ static enum jf_err describe(struct jf_listener *listener, bool *open, struct jf_
 		listener->port = ntohs(address.v4.sin_port);
 		snprintf(listener->name, sizeof listener->name, "%s:%d", text, listener->port);
 	} else {
-		return jf_error_set(err, JF_EINVAL, "descriptor %d is neither an internet nor a Unix socket", listener->fd);
+		return jf_error_set(
+		    err, JF_EINVAL, "descriptor %d is neither an internet nor a Unix socket", listener->fd);
 	}
 	*open = !jf_conf_is_loopback(text);
 	return JF_OK;
@@ -56,8 +57,8 @@ static enum jf_err add(struct jf_listeners *listeners, int fd, bool passed, bool
 }
 
 /* New socket, bound and listening; -1 with *err. */
-static int bind_and_listen(const union address *address, socklen_t size, int backlog, const char *name,
-    struct jf_error *err) {
+static int bind_and_listen(
+    const union address *address, socklen_t size, int backlog, const char *name, struct jf_error *err) {
 	int on = 1;
 	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
@@ -130,7 +131,8 @@ static enum jf_err take_passed(struct jf_listeners *listeners, const struct jf_c
 			return rc;
 		if (open && !*conf->key_file && !conf->allow_unauthenticated)
 			return jf_error_set(err, JF_EINVAL,
-			    "the service manager passed %s, which other machines can reach, and no key_file is set; set one, or "
+			    "the service manager passed %s, which other machines can reach, and no key_file is set; "
+			    "set one, or "
 			    "say allow_unauthenticated = yes if something in front checks access",
 			    listeners->item[i].name);
 	}
@@ -152,7 +154,8 @@ enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf 
 		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, &open, err);
 	}
 	if (rc == JF_OK && listeners->n == 0)
-		rc = jf_error_set(err, JF_EINVAL, "nothing to listen on: listen_address and listen_path are both empty");
+		rc =
+		    jf_error_set(err, JF_EINVAL, "nothing to listen on: listen_address and listen_path are both empty");
 	if (rc != JF_OK)
 		jf_listen_close(listeners, conf);
 	return rc;

@@ -1,4 +1,4 @@
-# daemon: part of the top Makefile.am
+# daemon: jointflowd. main.c links HTTP_LIBS, then SERVICE_LIBS.
 
 # What speaks HTTP, floors 3 and 4; jointflowd links HTTP_LIBS before what holds the scheduler and the rest.
 noinst_LIBRARIES += libhttp.a
@@ -16,3 +16,24 @@ libhttp_a_SOURCES += daemon/response.c daemon/response.h
 libhttp_a_SOURCES += daemon/text.c daemon/text.h
 libhttp_a_SOURCES += daemon/watch.c daemon/watch.h
 HTTP_LIBS = libhttp.a $(MICROHTTPD_LIBS) $(ZLIB_LIBS)
+
+# Floor 3: configuration, log, queue, workers, metrics, model, service manager.
+noinst_LIBRARIES += libservice.a
+libservice_a_SOURCES =
+libservice_a_SOURCES += daemon/conf.c daemon/conf.h daemon/conf_table.h
+libservice_a_SOURCES += daemon/conf_check.c
+libservice_a_SOURCES += daemon/conf_print.c
+libservice_a_SOURCES += daemon/conf_table.c
+libservice_a_SOURCES += daemon/dispatch.c
+libservice_a_SOURCES += daemon/http.h
+libservice_a_SOURCES += daemon/job.c daemon/job.h
+libservice_a_SOURCES += daemon/listen.c daemon/listen.h
+libservice_a_SOURCES += daemon/log.c daemon/log.h
+libservice_a_SOURCES += daemon/metrics.c daemon/metrics.h
+libservice_a_SOURCES += daemon/model_holder.c daemon/model_holder.h
+libservice_a_SOURCES += daemon/process.c daemon/process.h
+libservice_a_SOURCES += daemon/queue.c daemon/queue.h
+libservice_a_SOURCES += daemon/scheduler.c daemon/scheduler.h daemon/scheduler_private.h
+libservice_a_SOURCES += daemon/service.c daemon/service.h
+libservice_a_SOURCES += daemon/worker.c
+SERVICE_LIBS = libservice.a $(CORE_LIBS)

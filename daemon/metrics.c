@@ -237,8 +237,8 @@ static void print_labels(FILE *out, enum jf_metric which, const struct series *s
 	fputc('}', out);
 }
 
-static void print_line(FILE *out, enum jf_metric which, const char *suffix, const struct series *series, const char *le,
-    double value) {
+static void print_line(
+    FILE *out, enum jf_metric which, const char *suffix, const struct series *series, const char *le, double value) {
 	fprintf(out, "%s%s", table[which].name, suffix);
 	print_labels(out, which, series, le);
 	fputc(' ', out);

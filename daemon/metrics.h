@@ -38,7 +38,8 @@
 	X(MODEL_INFO, GAUGE, "jointflow_model_info", "name,checksum,parameters", "The model in force; value 1.")       \
 	X(MODEL_LOADED, GAUGE, "jointflow_model_loaded_timestamp_seconds", "", "When the model in force was loaded.")  \
 	X(RELOADS, COUNTER, "jointflow_reloads_total", "result", "Reloads: success or failure.")                       \
-	X(PREDICTIONS, COUNTER, "jointflow_predictions_total", "label", "Classifications by predicted label, counted by the API.")         \
+	X(PREDICTIONS, COUNTER, "jointflow_predictions_total", "label",                                                \
+	    "Classifications by predicted label, counted by the API.")                                                 \
 	X(CONFIDENCE, HISTOGRAM, "jointflow_prediction_confidence_ratio", "", "Probability of the predicted label.")   \
 	X(READY, GAUGE, "jointflow_ready", "", "1 when requests are accepted.")                                        \
 	X(BUILD_INFO, GAUGE, "jointflow_build_info", "version,compiler,isa", "The program; value 1.")                  \

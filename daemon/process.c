@@ -20,8 +20,9 @@ static void read_stat(struct jf_process_figures *figures) {
 	text[n] = '\0';
 	const char *rest = strrchr(text, ')'); /* the name before it may hold anything */
 	/* Source: proc(5), fields 3 (state) to 24 (rss). */
-	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %ld %*d %llu %lu %ld",
-	                 &user, &system, &threads, &start, &virtual_bytes, &resident_pages) != 6)
+	if (!rest || sscanf(rest + 1,
+			 " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %ld %*d %llu %lu %ld",
+			 &user, &system, &threads, &start, &virtual_bytes, &resident_pages) != 6)
 		return;
 	double ticks = (double)sysconf(_SC_CLK_TCK);
 	struct timespec now, up;
@@ -31,8 +32,8 @@ static void read_stat(struct jf_process_figures *figures) {
 	figures->virtual_bytes = (double)virtual_bytes;
 	figures->resident_bytes = (double)resident_pages * (double)sysconf(_SC_PAGESIZE);
 	figures->threads = (double)threads;
-	figures->start_seconds = (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) * 1e-9 +
-	    (double)start / ticks;
+	figures->start_seconds =
+	    (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) * 1e-9 + (double)start / ticks;
 }
 
 static double count_fds(void) {

@@ -13,7 +13,8 @@ const char *jf_admission_name(enum jf_admission admission) {
 	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
 }
 
-/* --- admission ------------------------------------------------------------------------------------------------------- */
+/* --- admission -------------------------------------------------------------------------------------------------------
+ */
 
 static bool all_finite(const float *values, size_t n) {
 	for (size_t i = 0; i < n; i++)
@@ -34,7 +35,7 @@ static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 		/* one image that many items share is looked at once */
 		bool same = i > 0 && item->image == item[-1].image && item->label == item[-1].label;
 		if (!same && ((image && !all_finite(item->image, pixels)) ||
-		              (label && !all_finite(item->label, (size_t)config->classes))))
+				 (label && !all_finite(item->label, (size_t)config->classes))))
 			return jf_error_set(err, JF_EINVAL, "item %d: a value is not finite", i);
 	}
 	return JF_OK;
@@ -82,8 +83,8 @@ static void enqueue(struct jf_scheduler *s, struct jf_job *job, int64_t now) {
 		pthread_cond_signal(&s->work);
 }
 
-enum jf_admission jf_scheduler_submit(struct jf_scheduler *s, struct jf_job *job, int *retry_after_s,
-    struct jf_error *err) {
+enum jf_admission jf_scheduler_submit(
+    struct jf_scheduler *s, struct jf_job *job, int *retry_after_s, struct jf_error *err) {
 	enum jf_admission answer = JF_ADMITTED;
 	int retry = 1;
 	if (check_job(job, err) != JF_OK) {
@@ -145,7 +146,8 @@ enum jf_err jf_scheduler_prepare(struct jf_scheduler *s, struct jf_model *model,
 	return rc;
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void init_condition(pthread_cond_t *condition) {
 	pthread_condattr_t attributes;
@@ -242,16 +244,21 @@ void jf_scheduler_destroy(struct jf_scheduler *s) {
 	free(s);
 }
 
-/* --- what others may know ------------------------------------------------------------------------------------------------ */
+/* --- what others may know
+ * ------------------------------------------------------------------------------------------------ */
 
 void jf_scheduler_stats(struct jf_scheduler *s, struct jf_scheduler_stats *stats) {
 	pthread_mutex_lock(&s->lock);
 	int queued = 0;
 	for (const struct jf_job *job = s->queue.head; job; job = job->q.next)
 		queued += job->q.taken == 0;
-	*stats = (struct jf_scheduler_stats){.workers = s->options.workers, .workers_busy = atomic_load(&s->in_batch),
-	    .jobs_queued = queued, .jobs_outstanding = s->outstanding, .cost_outstanding = s->cost_outstanding,
-	    .capacity = s->options.capacity, .draining = s->draining};
+	*stats = (struct jf_scheduler_stats){.workers = s->options.workers,
+	    .workers_busy = atomic_load(&s->in_batch),
+	    .jobs_queued = queued,
+	    .jobs_outstanding = s->outstanding,
+	    .cost_outstanding = s->cost_outstanding,
+	    .capacity = s->options.capacity,
+	    .draining = s->draining};
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -35,9 +35,9 @@ struct jf_scheduler {
 	int n_started;
 	pthread_t timer;
 	bool timer_started;
-	atomic_int in_batch;          /* workers that run a batch */
-	atomic_bool urgent;           /* a posterior or classification waits: look between steps */
-	atomic_int preparation;       /* counts jf_scheduler_prepare; workers compare with theirs between steps */
+	atomic_int in_batch;    /* workers that run a batch */
+	atomic_bool urgent;     /* a posterior or classification waits: look between steps */
+	atomic_int preparation; /* counts jf_scheduler_prepare; workers compare with theirs between steps */
 
 	/* Guards everything below and the q part of every admitted job. Never held while a sampler runs, a callback is
 	 * called, memory is allocated or a metric is counted. No other lock is taken under it. */
@@ -46,8 +46,8 @@ struct jf_scheduler {
 	pthread_cond_t tick;    /* the timer: a nearer deadline, a job to hand back, or stopping; CLOCK_MONOTONIC */
 	pthread_cond_t changed; /* outstanding fell, or a worker answered a preparation; CLOCK_MONOTONIC */
 	struct jf_queue queue;
-	struct jf_job *all;     /* everything outstanding */
-	struct jf_job *to_end;  /* complete, for the timer to hand back */
+	struct jf_job *all;    /* everything outstanding */
+	struct jf_job *to_end; /* complete, for the timer to hand back */
 	int outstanding;
 	long cost_outstanding;
 	int64_t next_deadline_ns; /* INT64_MAX = none */
@@ -66,18 +66,18 @@ void *jf_worker_main(void *worker);
 void *jf_dispatch_timer_main(void *scheduler);
 
 /* Both with the lock held. begin_end: the job will end as `end`, unless it is ending already; what no worker has leaves
- * the queue now. true: nothing of it is running, so it is complete and the caller pushes it to the timer, which hands it
- * back. */
+ * the queue now. true: nothing of it is running, so it is complete and the caller pushes it to the timer, which hands
+ * it back. */
 bool jf_dispatch_begin_end(struct jf_scheduler *scheduler, struct jf_job *job, enum jf_job_end end);
 void jf_dispatch_push_to_end(struct jf_scheduler *scheduler, struct jf_job *job);
 
-/* Items come back from a worker: completed (results are written), or dropped because their job is ending. Hands jobs that
- * have become complete to `done`. */
+/* Items come back from a worker: completed (results are written), or dropped because their job is ending. Hands jobs
+ * that have become complete to `done`. */
 void jf_scheduler_give_back(struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, bool completed,
     int batch_size, int steps);
 /* The items' jobs shall end as FAILED with this error, unless they are ending already. */
-void jf_scheduler_fail(struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n,
-    const struct jf_error *error);
+void jf_scheduler_fail(
+    struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, const struct jf_error *error);
 /* A classification that may run between two steps of a batch of that rank; false: none. */
 bool jf_scheduler_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *batch, int64_t rank_ns);
 /* The model that a preparation wants; NULL when this worker has answered. Referenced for the worker. */

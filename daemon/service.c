@@ -104,10 +104,12 @@ static enum jf_err check_passed_fd(int fd, struct jf_error *err) {
 	int listening = 0, type = 0;
 	socklen_t size = sizeof listening;
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
-		return jf_error_set(err, JF_EINVAL, "descriptor %d from the service manager is not a listening socket", fd);
+		return jf_error_set(
+		    err, JF_EINVAL, "descriptor %d from the service manager is not a listening socket", fd);
 	size = sizeof type;
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
-		return jf_error_set(err, JF_EINVAL, "descriptor %d from the service manager is not a stream socket", fd);
+		return jf_error_set(
+		    err, JF_EINVAL, "descriptor %d from the service manager is not a stream socket", fd);
 	int flags = fcntl(fd, F_GETFL);
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return jf_error_set(err, JF_EIO, "descriptor %d: %s", fd, strerror(errno));

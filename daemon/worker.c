@@ -1,4 +1,6 @@
 /* One worker: its samplers, and how a batch runs. Floor 3. */
+#include "config.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,8 @@ static void beat(struct jf_worker *worker) {
 	atomic_store_explicit(&worker->beat_ns, jf_job_now_ns(), memory_order_relaxed);
 }
 
-/* --- samplers ---------------------------------------------------------------------------------------------------------- */
+/* --- samplers
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void clear_set(struct jf_sampler_set *set) {
 	for (int task = 0; task < JF_N_TASKS; task++) {
@@ -37,8 +40,8 @@ static struct jf_sampler_set *set_for(struct jf_worker *worker, struct jf_model 
 	return victim;
 }
 
-static struct jf_sampler *sampler_for(const struct jf_worker *worker, struct jf_sampler_set *set, enum jf_task task,
-    struct jf_error *err) {
+static struct jf_sampler *sampler_for(
+    const struct jf_worker *worker, struct jf_sampler_set *set, enum jf_task task, struct jf_error *err) {
 	int max_batch = worker->scheduler->options.max_batch;
 	size_t classes = (size_t)set->model->config.classes;
 	if (!set->probabilities && !(set->probabilities = malloc((size_t)max_batch * classes * sizeof(float)))) {
@@ -71,7 +74,8 @@ static void answer_preparation(struct jf_worker *worker) {
 	beat(worker);
 }
 
-/* --- a batch ------------------------------------------------------------------------------------------------------------- */
+/* --- a batch
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* Gives back the items whose jobs are ending; the rest closes up, in the sampler too. Returns how many are left. */
 static int drop_ending(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler, int steps) {
@@ -101,8 +105,11 @@ static void report_step(struct jf_batch *batch, const struct jf_sampler *sampler
 		if (!job->step || entry->reported >= step)
 			continue;
 		entry->reported = step;
-		struct jf_job_step state = {.item = entry->item, .step = step, .steps = steps,
-		    .time = jf_sampler_time(sampler), .image = jf_sampler_image(sampler, i),
+		struct jf_job_step state = {.item = entry->item,
+		    .step = step,
+		    .steps = steps,
+		    .time = jf_sampler_time(sampler),
+		    .image = jf_sampler_image(sampler, i),
 		    .label = jf_sampler_label(sampler, i),
 		    .probabilities = job->kind == JF_JOB_GENERATE ? NULL : jf_sampler_probabilities(sampler, i)};
 		job->step(job->context, job, &state);
@@ -128,8 +135,8 @@ static void copy_results(const struct jf_batch *batch, const struct jf_sampler *
 	}
 }
 
-static enum jf_err run_posterior(const struct jf_sampler_set *set, struct jf_batch *batch, struct jf_sampler *sampler,
-    struct jf_error *err) {
+static enum jf_err run_posterior(
+    const struct jf_sampler_set *set, struct jf_batch *batch, struct jf_sampler *sampler, struct jf_error *err) {
 	const struct jf_job *first = batch->items[0].job;
 	size_t classes = (size_t)first->model->config.classes;
 	const float *images[JF_MAX_BATCH];
