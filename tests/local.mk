@@ -38,6 +38,7 @@ check_PROGRAMS += \
 	tests/unit/test_blas \
 	tests/unit/test_digest \
 	tests/unit/test_file \
+	tests/unit/test_gradients \
 	tests/unit/test_image \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
@@ -48,6 +49,7 @@ TESTS += \
 	tests/unit/test_blas \
 	tests/unit/test_digest \
 	tests/unit/test_file \
+	tests/unit/test_gradients \
 	tests/unit/test_image \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
@@ -59,6 +61,7 @@ tests_unit_test_arena_LDADD = $(UNIT_LDADD)
 tests_unit_test_blas_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
+tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_LDADD = $(UNIT_LDADD)

@@ -3,7 +3,7 @@
 
     /usr/bin/python3 tests/golden/make_golden.py
 
-Parameters are not stored but follow a formula (values() below, and the same in tests/unit/test_golden.c), so that the
+Parameters are not stored but follow a formula (values() below, and the same in tests/unit/golden.c), so that the
 files stay small: all of them are random, the zero-initialised ones too, or half of the network would be silent.
 """
 
