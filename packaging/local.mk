@@ -1,7 +1,10 @@
 # packaging: part of the top Makefile.am
 EXTRA_DIST += \
+	packaging/container/Containerfile \
 	packaging/debian \
 	packaging/deps.sh \
+	packaging/kubernetes/jointflow.yaml \
+	packaging/kubernetes/kserve.yaml \
 	packaging/make-deb
 
 # Debian packages into deb/ of the build folder, reproducible: the tarball holds no time, owner or order of this machine.
