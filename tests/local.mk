@@ -25,11 +25,10 @@ BROWSER_TESTS =
 PACKAGE_TESTS =
 SYSTEM_TESTS =
 
-# --- static: rules that run (one line each, sorted) ------------------------------
-TESTS += \
-	tests/static/examples.sh \
-	tests/static/floors.sh \
-	tests/static/format.sh
+# --- static, package and system tests have their own local.mk --------------------
+include $(top_srcdir)/tests/static/local.mk
+include $(top_srcdir)/tests/package/local.mk
+include $(top_srcdir)/tests/system/local.mk
 
 # --- unit: cmocka, one program a module (one line each, sorted) --------------------
 if CMOCKA
@@ -75,19 +74,15 @@ TESTS +=
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
 THREAD_TESTS +=
 
-# --- browser, package, system -------------------------------------------------------
+# --- browser -------------------------------------------------------------------------
 BROWSER_TESTS +=
-PACKAGE_TESTS +=
-SYSTEM_TESTS +=
 
 EXTRA_DIST += \
 	tests/golden/colour.safetensors \
 	tests/golden/make_golden.py \
 	tests/golden/network.py \
 	tests/golden/small.safetensors \
-	tests/golden/start.safetensors \
-	tests/static/floors.sh \
-	tests/static/format.sh
+	tests/golden/start.safetensors
 
 # check-unit, check-programs (all but the static rules), ...: make check of one group
 CHECK_GROUPS = check-unit check-programs check-thread check-browser check-package check-system
