@@ -16,3 +16,7 @@ libtrainer_a_SOURCES = \
 	trainer/state.c trainer/state.h \
 	trainer/step.c trainer/step.h
 libtrainer_a_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+
+bin_PROGRAMS += jointflow-train
+jointflow_train_SOURCES = trainer/main.c
+jointflow_train_LDADD = libtrainer.a $(CORE_LIBS) $(MPI_LIBS)
