@@ -1,4 +1,4 @@
-/* Shared by the op implementations: where values, statistics and gradients lie. */
+/* Shared by the op implementations: where values, statistics and gradients lie. Floor 1. */
 #ifndef JF_CORE_OPS_INTERNAL_H
 #define JF_CORE_OPS_INTERNAL_H
 

@@ -40,7 +40,7 @@ END {
 		if (file ~ /\.c$/ && header in floor)
 			floor[file] = floor[header]
 		else if (file ~ /\.h$/ && folder != "tests" && folder != "bench")
-			complain(file ": the first comment does not say \"Floor N.\"")
+			{ complain(file ": the first comment does not say \"Floor N.\""); floor[file] = top[folder] }
 		else
 			floor[file] = top[folder]
 	}
