@@ -1,0 +1,248 @@
+/* Floor 4. classify: which class each picture shows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "cli/setup.h"
+#include "core/png.h"
+
+/* One picture on the command line. */
+struct picture {
+	const char *file;
+	bool usable;
+	struct jf_error error; /* why not */
+	struct jf_framing_report framing;
+};
+
+struct classification {
+	struct jf_model *model; /* referenced */
+	struct picture *pictures;
+	int n; /* pictures; the usable ones are packed at the front of the arrays below */
+	int n_usable;
+	float *images;        /* [n][H][W][C] */
+	float *probabilities; /* [n][K] */
+	int *votes;           /* [n][K]; method sample only */
+};
+
+static void classification_deinit(struct classification *c) {
+	free(c->pictures);
+	free(c->images);
+	free(c->probabilities);
+	free(c->votes);
+	jf_model_unref(c->model);
+}
+
+static enum jf_err classification_init(struct classification *c, const struct cli_args *args, struct jf_error *err) {
+	size_t cells;
+
+	*c = (struct classification){.n = args->n_operands};
+	c->model = cli_model_load(args, NULL, 0, err);
+	if (!c->model)
+		return err->code;
+	cells = (size_t)c->n * (size_t)c->model->config.classes;
+	c->images = cli_floats((size_t)c->n * cli_image_floats(c->model), err);
+	c->probabilities = cli_floats(cells, err);
+	c->pictures = calloc((size_t)c->n, sizeof(*c->pictures));
+	c->votes = calloc(cells, sizeof(*c->votes));
+	if (!c->images || !c->probabilities)
+		return JF_ENOMEM;
+	if (!c->pictures || !c->votes)
+		return jf_error_set(err, JF_ENOMEM, "no memory for %d pictures", c->n);
+	return JF_OK;
+}
+
+/* Reads and frames one picture into `out`. */
+static enum jf_err read_picture(
+    struct picture *picture, float *out, const struct jf_model *model, const struct cli_args *args) {
+	struct jf_framing_options options = {
+	    .preprocess = (enum jf_preprocess)args->preprocess, .invert = (enum jf_invert)args->invert};
+	const struct jf_network_config *config = &model->config;
+	struct jf_image image = {0};
+
+	if (jf_png_read(&image, picture->file, &picture->error))
+		return picture->error.code;
+	if (jf_frame(out, &picture->framing, &image, config->height, config->width, config->image_channels, &options,
+		&picture->error))
+		jf_error_prefix(&picture->error, "%s", picture->file);
+	else
+		picture->usable = true;
+	jf_image_deinit(&image);
+	return picture->error.code;
+}
+
+static void read_pictures(struct classification *c, const struct cli_args *args) {
+	size_t size = cli_image_floats(c->model);
+
+	for (int i = 0; i < c->n; i++) {
+		c->pictures[i].file = args->operands[i];
+		if (read_picture(&c->pictures[i], c->images + (size_t)c->n_usable * size, c->model, args) == JF_OK)
+			c->n_usable++;
+		else if (!args->json)
+			cli_error("%s", c->pictures[i].error.message);
+	}
+}
+
+static enum jf_err run(struct classification *c, const struct cli_args *args, int samples, struct jf_error *err) {
+	struct jf_task_options options;
+	struct cli_progress progress;
+	enum jf_err status;
+
+	if (c->n_usable == 0)
+		return JF_OK;
+	cli_task_options(&options, args);
+	cli_progress_begin(&progress, &options, "classify", args->quiet);
+	if (args->method == CLI_METHOD_POSTERIOR)
+		status = jf_classify_posterior(
+		    c->model, c->probabilities, c->images, c->n_usable, args->draws ? args->draws : 1, &options, err);
+	else
+		status = jf_classify_sample(
+		    c->model, c->votes, NULL, c->probabilities, c->images, c->n_usable, samples, &options, err);
+	cli_progress_end(&progress);
+	return status;
+}
+
+/* What the classes are ordered by: P(label | image), or the votes, of which equal ones are told apart by P. */
+static double score(const struct classification *c, int row, int k, bool votes) {
+	size_t at = (size_t)row * (size_t)c->model->config.classes + (size_t)k;
+
+	return (double)c->probabilities[at] + (votes ? 2.0 * c->votes[at] : 0.0);
+}
+
+/* The class on place `place` (0: the best) of the order; the first of equals comes first. */
+static int on_place(const struct classification *c, int row, int place, bool votes) {
+	int classes = c->model->config.classes;
+
+	for (int k = 0; k < classes; k++) {
+		double own = score(c, row, k, votes);
+		int better = 0;
+
+		for (int other = 0; other < classes; other++) {
+			double theirs = score(c, row, other, votes);
+
+			better += theirs > own || (theirs >= own && other < k);
+		}
+		if (better == place)
+			return k;
+	}
+	return 0;
+}
+
+static void print_text(const struct classification *c, const struct cli_args *args, int samples) {
+	bool votes = args->method == CLI_METHOD_SAMPLE;
+	int classes = c->model->config.classes;
+	int top = args->top ? args->top : 1;
+
+	for (int i = 0, row = 0; i < c->n; i++) {
+		if (!c->pictures[i].usable)
+			continue;
+		printf("%s:", c->pictures[i].file);
+		for (int place = 0; place < top && place < classes; place++) {
+			int k = on_place(c, row, place, votes);
+			size_t at = (size_t)row * (size_t)classes + (size_t)k;
+
+			printf("%s %s ", place ? "," : "", c->model->class_names[k]);
+			if (votes)
+				printf("(%d of %d votes)", c->votes[at], samples);
+			else
+				printf("(%.2f %%)", 100.0 * (double)c->probabilities[at]);
+		}
+		putchar('\n');
+		row++;
+	}
+}
+
+static void put_framing(struct jf_json_writer *json, const struct jf_framing_report *report) {
+	jf_json_begin_object(json, "preprocess");
+	jf_json_put_string(json, "name", jf_preprocess_name(report->preprocess));
+	jf_json_put_bool(json, "inverted", report->inverted);
+	jf_json_put_bool(json, "resized", report->resized);
+	jf_json_put_integer(json, "source_height", report->source_height);
+	jf_json_put_integer(json, "source_width", report->source_width);
+	jf_json_begin_object(json, "ink");
+	jf_json_put_integer(json, "y", report->ink_y);
+	jf_json_put_integer(json, "x", report->ink_x);
+	jf_json_put_integer(json, "height", report->ink_height);
+	jf_json_put_integer(json, "width", report->ink_width);
+	jf_json_end_object(json);
+	jf_json_end_object(json);
+}
+
+static void put_picture(
+    struct jf_json_writer *json, const struct classification *c, const struct picture *picture, int row, bool votes) {
+	int classes = c->model->config.classes;
+	size_t at = (size_t)row * (size_t)classes;
+	int label;
+
+	jf_json_begin_object(json, NULL);
+	jf_json_put_string(json, "file", picture->file);
+	if (!picture->usable) {
+		jf_json_put_string(json, "error", picture->error.message);
+		jf_json_end_object(json);
+		return;
+	}
+	label = on_place(c, row, 0, votes);
+	jf_json_put_integer(json, "label", label);
+	jf_json_put_string(json, "name", c->model->class_names[label]);
+	jf_json_put_float(json, "confidence", c->probabilities[at + (size_t)label]);
+	jf_json_put_floats(json, "probabilities", c->probabilities + at, (size_t)classes);
+	if (votes) {
+		jf_json_begin_array(json, "votes");
+		for (int k = 0; k < classes; k++)
+			jf_json_put_integer(json, NULL, c->votes[at + (size_t)k]);
+		jf_json_end_array(json);
+	}
+	put_framing(json, &picture->framing);
+	jf_json_end_object(json);
+}
+
+static enum jf_err print_json(
+    const struct classification *c, const struct cli_args *args, int samples, struct jf_error *err) {
+	bool votes = args->method == CLI_METHOD_SAMPLE;
+	struct jf_json_writer json;
+	enum jf_err status;
+
+	jf_json_writer_init(&json);
+	jf_json_begin_object(&json, NULL);
+	cli_json_model(&json, c->model);
+	jf_json_put_string(&json, "method", cli_method_name(args->method));
+	jf_json_put_unsigned(&json, "seed", args->seed);
+	if (votes)
+		jf_json_put_integer(&json, "samples", samples);
+	jf_json_begin_array(&json, "results");
+	for (int i = 0, row = 0; i < c->n; i++) {
+		put_picture(&json, c, &c->pictures[i], row, votes);
+		row += c->pictures[i].usable;
+	}
+	jf_json_end_array(&json);
+	jf_json_end_object(&json);
+	status = cli_json_print(&json, err);
+	jf_json_writer_deinit(&json);
+	return status;
+}
+
+int cli_classify(const struct cli_args *args) {
+	int samples = args->samples ? args->samples : 16;
+	struct jf_error err = {0};
+	struct classification c;
+	int status = CLI_EXIT_OK;
+
+	if (args->n_operands == 0)
+		return cli_usage("missing picture");
+	if (classification_init(&c, args, &err)) {
+		status = cli_fail(&err);
+		goto out;
+	}
+	read_pictures(&c, args);
+	if (run(&c, args, samples, &err) || (args->json && print_json(&c, args, samples, &err))) {
+		status = cli_fail(&err);
+		goto out;
+	}
+	if (!args->json)
+		print_text(&c, args, samples);
+	if (c.n_usable < c.n)
+		status = CLI_EXIT_FAILURE;
+out:
+	classification_deinit(&c);
+	return status;
+}

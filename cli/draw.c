@@ -1,0 +1,347 @@
+/* Floor 4. generate, blend and sample: what ends in pictures. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "cli/setup.h"
+#include "core/sheet.h"
+
+/* What is to be drawn, and what was. */
+struct drawing {
+	struct jf_model *model; /* referenced */
+	struct cli_output output;
+	struct jf_task_options options;
+	int n;
+	float *images;         /* [n][H][W][C] */
+	float *labels;         /* [n][K] */
+	float *probabilities;  /* [n][K]; sample only */
+	uint64_t *noise_index; /* [n]; NULL: 0, 1, 2 ... */
+};
+
+static void drawing_deinit(struct drawing *d) {
+	free(d->images);
+	free(d->labels);
+	free(d->probabilities);
+	free(d->noise_index);
+	jf_model_unref(d->model);
+}
+
+/* Model, output and options; `fallback` is the output's name when none is given. */
+static enum jf_err drawing_init(
+    struct drawing *d, const struct cli_args *args, const char *fallback, struct jf_error *err) {
+	*d = (struct drawing){0};
+	if (cli_output_plan(&d->output, args, fallback, err))
+		return err->code;
+	d->model = cli_model_load(args, NULL, 0, err);
+	if (!d->model)
+		return err->code;
+	cli_task_options(&d->options, args);
+	return JF_OK;
+}
+
+static enum jf_err drawing_allocate(struct drawing *d, int64_t n, struct jf_error *err) {
+	if (n > CLI_MAX_IMAGES) {
+		return jf_error_set(
+		    err, JF_ELIMIT, "%lld images are more than %d, the most at a time", (long long)n, CLI_MAX_IMAGES);
+	}
+	d->n = (int)n;
+	d->images = cli_floats((size_t)n * cli_image_floats(d->model), err);
+	d->labels = cli_floats((size_t)n * (size_t)d->model->config.classes, err);
+	d->noise_index = calloc((size_t)n, sizeof(*d->noise_index));
+	if (!d->images || !d->labels)
+		return JF_ENOMEM;
+	if (!d->noise_index)
+		return jf_error_set(err, JF_ENOMEM, "no memory for %d images", d->n);
+	return JF_OK;
+}
+
+static float *label_at(struct drawing *d, int i) {
+	return d->labels + (size_t)i * (size_t)d->model->config.classes;
+}
+
+/* labels -> images */
+static enum jf_err draw(struct drawing *d, const struct cli_args *args, const char *what, struct jf_error *err) {
+	struct cli_progress progress;
+	enum jf_err status;
+
+	cli_progress_begin(&progress, &d->options, what, args->quiet);
+	status = jf_generate(d->model, d->images, d->labels, d->noise_index, d->n, &d->options, err);
+	cli_progress_end(&progress);
+	return status;
+}
+
+static void put_settings(struct jf_json_writer *json, const struct drawing *d) {
+	const struct jf_network_config *c = &d->model->config;
+
+	cli_json_model(json, d->model);
+	jf_json_put_unsigned(json, "seed", d->options.seed);
+	jf_json_put_string(json, "solver", jf_solver_name(d->options.sampler.solver));
+	jf_json_put_integer(json, "steps", d->options.sampler.steps);
+	jf_json_put_float(json, "guidance", d->options.sampler.guidance);
+	jf_json_put_string(json, "output", d->output.name);
+	jf_json_put_integer(json, "count", d->n);
+	jf_json_put_integer(json, "height", c->height);
+	jf_json_put_integer(json, "width", c->width);
+	jf_json_put_integer(json, "channels", c->image_channels);
+}
+
+static enum jf_err print_json(struct drawing *d, struct jf_error *err) {
+	struct jf_json_writer json;
+	size_t classes = (size_t)d->model->config.classes;
+	enum jf_err status;
+
+	jf_json_writer_init(&json);
+	jf_json_begin_object(&json, NULL);
+	put_settings(&json, d);
+	jf_json_begin_array(&json, "images");
+	for (int i = 0; i < d->n; i++) {
+		char member[32];
+
+		jf_json_begin_object(&json, NULL);
+		cli_output_member(member, sizeof(member), i, d->n);
+		if (d->output.kind == CLI_OUTPUT_FOLDER)
+			jf_json_put_string(&json, "file", member);
+		jf_json_put_unsigned(&json, "index", d->probabilities ? (uint64_t)i : d->noise_index[i]);
+		if (d->probabilities) {
+			int label = jf_argmax(label_at(d, i), (int)classes);
+
+			jf_json_put_integer(&json, "label", label);
+			jf_json_put_string(&json, "name", d->model->class_names[label]);
+			jf_json_put_floats(&json, "probabilities", d->probabilities + (size_t)i * classes, classes);
+		}
+		jf_json_put_floats(&json, d->probabilities ? "label_state" : "label_vector", label_at(d, i), classes);
+		jf_json_end_object(&json);
+	}
+	jf_json_end_array(&json);
+	jf_json_end_object(&json);
+	status = cli_json_print(&json, err);
+	jf_json_writer_deinit(&json);
+	return status;
+}
+
+static enum jf_err write_and_tell(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
+	if (cli_output_write(&d->output, d->model, d->images, d->n, err))
+		return err->code;
+	if (args->json)
+		return print_json(d, err);
+	cli_output_tell(&d->output, args, d->n);
+	return JF_OK;
+}
+
+/* --- generate ------------------------------------------------------------- */
+
+/* "-1,1,..." -> exactly K numbers */
+static enum jf_err parse_label(float *label, int classes, const char *text, struct jf_error *err) {
+	const char *at = text;
+
+	for (int k = 0; k < classes; k++) {
+		char *end;
+		double value = strtod(at, &end);
+
+		if (end == at || !isfinite(value) || fabs(value) > 100.0 || *end != (k + 1 < classes ? ',' : '\0')) {
+			return jf_error_set(err, JF_EINVAL,
+			    "--label needs %d numbers from -100 to 100 with commas between, not '%s'", classes, text);
+		}
+		label[k] = (float)value;
+		at = end + 1;
+	}
+	return JF_OK;
+}
+
+/* "6=0.5,7=0.5" -> 2 w - 1; classes that are not named have weight 0 */
+static enum jf_err parse_weights(float *label, const struct jf_model *model, char *text, struct jf_error *err) {
+	int classes = model->config.classes;
+	float *weights = cli_floats((size_t)classes, err);
+	char *rest = NULL;
+
+	if (!weights)
+		return JF_ENOMEM;
+	for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+		char *equals = strrchr(part, '='), *end;
+		double value;
+		int k;
+
+		if (!equals) {
+			jf_error_set(err, JF_EINVAL, "--weights needs CLASS=WEIGHT,..., and '%s' has no '='", part);
+			goto out;
+		}
+		*equals = '\0';
+		if (cli_class_parse(&k, model, part, err))
+			goto out;
+		value = strtod(equals + 1, &end);
+		if (end == equals + 1 || *end || !isfinite(value) || fabs(value) > 50.0) {
+			jf_error_set(
+			    err, JF_EINVAL, "the weight of '%s' is no number from -50 to 50: '%s'", part, equals + 1);
+			goto out;
+		}
+		weights[k] = (float)value;
+	}
+	jf_label_from_weights(label, weights, classes);
+	free(weights);
+	return JF_OK;
+out:
+	free(weights);
+	return err->code;
+}
+
+/* The label vectors that were asked for: rows of `count` images each, same noise down a column. */
+static enum jf_err plan_generate(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
+	int classes = d->model->config.classes;
+	bool all = !args->digit && !args->label && !args->weights;
+	int count = args->count ? args->count : 16;
+	int rows = all ? classes : 1;
+	char *weights = NULL;
+	enum jf_err status = drawing_allocate(d, (int64_t)rows * count, err);
+	int digit;
+
+	if (status)
+		return status;
+	for (int i = 0; i < d->n; i++)
+		d->noise_index[i] = (uint64_t)(i % count);
+	if (all) {
+		if (!d->output.columns)
+			d->output.columns = count;
+		for (int i = 0; i < d->n; i++)
+			jf_label_one_hot(label_at(d, i), i / count, classes);
+		return JF_OK;
+	}
+	if (args->digit) {
+		status = cli_class_parse(&digit, d->model, args->digit, err);
+		if (status == JF_OK)
+			jf_label_one_hot(d->labels, digit, classes);
+	} else if (args->label) {
+		status = parse_label(d->labels, classes, args->label, err);
+	} else {
+		weights = strdup(args->weights);
+		status = weights ? parse_weights(d->labels, d->model, weights, err)
+				 : jf_error_set(err, JF_ENOMEM, "no memory");
+		free(weights);
+	}
+	for (int i = 1; i < d->n && status == JF_OK; i++)
+		memcpy(label_at(d, i), d->labels, sizeof(float) * (size_t)classes);
+	return status;
+}
+
+int cli_generate(const struct cli_args *args) {
+	struct jf_error err = {0};
+	struct drawing d;
+	int status = CLI_EXIT_OK;
+
+	if (args->n_operands)
+		return cli_usage("extra operand '%s'", args->operands[0]);
+	if (!!args->digit + !!args->label + !!args->weights > 1)
+		return cli_usage("--digit, --weights and --label exclude each other");
+	if (drawing_init(&d, args, "generate.png", &err) || plan_generate(&d, args, &err) ||
+	    draw(&d, args, "generate", &err) || write_and_tell(&d, args, &err))
+		status = cli_fail(&err);
+	drawing_deinit(&d);
+	return status;
+}
+
+/* --- blend ---------------------------------------------------------------- */
+
+/* Row r has noise r and runs from one class to the other. */
+static enum jf_err plan_morph(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
+	int classes = d->model->config.classes;
+	int rows = args->rows ? args->rows : 4, columns = args->columns ? args->columns : 9;
+	int from, to;
+
+	if (cli_class_parse(&from, d->model, args->from, err) || cli_class_parse(&to, d->model, args->to, err) ||
+	    drawing_allocate(d, (int64_t)rows * columns, err))
+		return err->code;
+	d->output.columns = columns;
+	for (int i = 0; i < d->n; i++) {
+		float weight = (float)(i % columns) / (float)(columns - 1);
+
+		jf_label_blend(label_at(d, i), from, to, weight, classes);
+		d->noise_index[i] = (uint64_t)(i / columns);
+	}
+	return JF_OK;
+}
+
+/* Row a, column b: half a, half b, all from the same noise. */
+static enum jf_err plan_matrix(struct drawing *d, struct jf_error *err) {
+	int classes = d->model->config.classes;
+
+	if (drawing_allocate(d, (int64_t)classes * classes, err))
+		return err->code;
+	d->output.columns = classes;
+	for (int i = 0; i < d->n; i++)
+		jf_label_blend(label_at(d, i), i / classes, i % classes, 0.5f, classes);
+	return JF_OK;
+}
+
+int cli_blend(const struct cli_args *args) {
+	struct jf_error err = {0};
+	struct drawing d;
+	int status = CLI_EXIT_OK;
+
+	if (args->n_operands)
+		return cli_usage("extra operand '%s'", args->operands[0]);
+	if (args->matrix && (args->from || args->to || args->rows || args->columns))
+		return cli_usage("--matrix goes without --from, --to, --rows and --columns");
+	if (!args->matrix && (!args->from || !args->to))
+		return cli_usage("blend needs --from CLASS --to CLASS, or --matrix");
+	if (drawing_init(&d, args, "blend.png", &err) ||
+	    (args->matrix ? plan_matrix(&d, &err) : plan_morph(&d, args, &err)) || draw(&d, args, "blend", &err) ||
+	    write_and_tell(&d, args, &err))
+		status = cli_fail(&err);
+	drawing_deinit(&d);
+	return status;
+}
+
+/* --- sample --------------------------------------------------------------- */
+
+static enum jf_err sample(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
+	struct cli_progress progress;
+	enum jf_err status = drawing_allocate(d, args->count ? args->count : 16, err);
+
+	if (status)
+		return status;
+	d->probabilities = cli_floats((size_t)d->n * (size_t)d->model->config.classes, err);
+	if (!d->probabilities)
+		return JF_ENOMEM;
+	cli_progress_begin(&progress, &d->options, "sample", args->quiet);
+	status = jf_sample(d->model, d->images, d->labels, d->probabilities, d->n, &d->options, err);
+	cli_progress_end(&progress);
+	return status;
+}
+
+/* The labels that were drawn with the images, laid out as the sheet is. */
+static void print_labels(struct drawing *d, const struct cli_args *args) {
+	int columns = d->output.columns;
+
+	if (args->json || args->quiet || !strcmp(d->output.name, "-"))
+		return;
+	for (int i = 0; i < d->n; i++) {
+		int label = jf_argmax(label_at(d, i), d->model->config.classes);
+		bool last = (i + 1) % columns == 0 || i + 1 == d->n;
+
+		printf("%s%s", d->model->class_names[label], last ? "\n" : " ");
+	}
+}
+
+int cli_sample(const struct cli_args *args) {
+	struct jf_error err = {0};
+	struct drawing d;
+	int status = CLI_EXIT_OK;
+
+	if (args->n_operands)
+		return cli_usage("extra operand '%s'", args->operands[0]);
+	if (drawing_init(&d, args, "sample.png", &err) || sample(&d, args, &err)) {
+		status = cli_fail(&err);
+	} else {
+		if (!d.output.columns)
+			d.output.columns = jf_sheet_columns(d.n);
+		if (write_and_tell(&d, args, &err))
+			status = cli_fail(&err);
+		else
+			print_labels(&d, args);
+	}
+	drawing_deinit(&d);
+	return status;
+}

@@ -1,0 +1,325 @@
+/* Floor 4. eval: how good a model is, on test data and by its own judgement of what it draws. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/report.h"
+#include "cli/setup.h"
+#include "core/dataset.h"
+#include "core/metrics.h"
+
+struct evaluation {
+	const struct cli_args *args;
+	struct jf_model *model;
+	struct jf_task_options options;
+	struct jf_json_writer json;
+};
+
+/* --- on labelled images ------------------------------------------------------ */
+
+struct scores {
+	struct jf_metrics metrics;
+	uint64_t *confusion; /* [K][K] */
+	float *images, *probabilities;
+	int *votes;
+	double seconds;
+};
+
+static void scores_deinit(struct scores *s) {
+	free(s->confusion);
+	free(s->images);
+	free(s->probabilities);
+	free(s->votes);
+}
+
+static enum jf_err check_fit(const struct jf_dataset *data, const struct jf_network_config *c, struct jf_error *err) {
+	if (data->height != c->height || data->width != c->width || data->channels != c->image_channels)
+		return jf_error_set(err, JF_EINVAL, "the data has %d x %d x %d images, the model takes %d x %d x %d",
+		    data->height, data->width, data->channels, c->height, c->width, c->image_channels);
+	if (data->classes != c->classes)
+		return jf_error_set(err, JF_EINVAL, "the data has %d classes, the model %d", data->classes, c->classes);
+	return JF_OK;
+}
+
+static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struct jf_error *err) {
+	const struct cli_args *args = e->args;
+	struct cli_progress progress;
+	enum jf_err status;
+
+	s->seconds = cli_seconds();
+	cli_progress_begin(&progress, &e->options, "classify", args->quiet);
+	if (args->method == CLI_METHOD_POSTERIOR)
+		status = jf_classify_posterior(
+		    e->model, s->probabilities, s->images, n, args->draws ? args->draws : 1, &e->options, err);
+	else
+		status = jf_classify_sample(e->model, s->votes, NULL, s->probabilities, s->images, n,
+		    args->samples ? args->samples : 1, &e->options, err);
+	cli_progress_end(&progress);
+	s->seconds = cli_seconds() - s->seconds;
+	return status;
+}
+
+/* NLL and ECE are the probabilities'; of a vote, accuracy and confusion are the majority's, of equal numbers of votes
+ * the likelier class. */
+static void score(struct evaluation *e, struct scores *s, const uint16_t *labels, size_t n) {
+	int classes = e->model->config.classes;
+	int samples = e->args->samples ? e->args->samples : 1;
+	struct jf_metrics voted;
+
+	jf_metrics_compute(&s->metrics, s->confusion, s->probabilities, labels, n, classes);
+	if (e->args->method == CLI_METHOD_POSTERIOR)
+		return;
+	for (size_t i = 0; i < n * (size_t)classes; i++)
+		s->probabilities[i] =
+		    (s->probabilities[i] + 2.0f * (float)s->votes[i]) / (2.0f * (float)samples + 1.0f);
+	jf_metrics_compute(&voted, s->confusion, s->probabilities, labels, n, classes);
+	s->metrics.accuracy = voted.accuracy;
+}
+
+static void print_confusion(const struct evaluation *e, const struct scores *s) {
+	int classes = e->model->config.classes;
+
+	if (classes > 40) {
+		printf("confusion matrix: %d x %d, see --json\n", classes, classes);
+		return;
+	}
+	printf("confusion matrix (a row: what it is; a column: what was answered)\n%12s", "");
+	for (int k = 0; k < classes; k++)
+		printf(" %6.6s", e->model->class_names[k]);
+	putchar('\n');
+	for (int row = 0; row < classes; row++) {
+		printf("%12.12s", e->model->class_names[row]);
+		for (int k = 0; k < classes; k++)
+			printf(" %6llu", (unsigned long long)s->confusion[row * classes + k]);
+		putchar('\n');
+	}
+}
+
+static void print_scores(struct evaluation *e, const struct scores *s) {
+	const struct jf_metrics *m = &s->metrics;
+
+	printf("images     %zu\n", m->n);
+	printf("method     %s", cli_method_name(e->args->method));
+	if (e->args->method == CLI_METHOD_SAMPLE)
+		printf(", %d %s step%s", e->options.sampler.steps, jf_solver_name(e->options.sampler.solver),
+		    e->options.sampler.steps == 1 ? "" : "s");
+	printf("\naccuracy   %.2f %%\n", 100.0 * m->accuracy);
+	printf("NLL        %.4f\n", m->nll);
+	printf("ECE        %.2f %%\n", 100.0 * m->ece);
+	printf("speed      %.0f images/s (%.2f s, %d thread%s)\n", (double)m->n / s->seconds, s->seconds,
+	    e->options.threads, e->options.threads == 1 ? "" : "s");
+	print_confusion(e, s);
+}
+
+static void put_scores(struct evaluation *e, const struct scores *s) {
+	struct jf_json_writer *json = &e->json;
+	int classes = e->model->config.classes;
+
+	jf_json_begin_object(json, "classification");
+	jf_json_put_string(json, "method", cli_method_name(e->args->method));
+	if (e->args->method == CLI_METHOD_SAMPLE) {
+		jf_json_put_integer(json, "steps", e->options.sampler.steps);
+		jf_json_put_string(json, "solver", jf_solver_name(e->options.sampler.solver));
+	}
+	jf_json_put_unsigned(json, "images", s->metrics.n);
+	jf_json_put_double(json, "accuracy", s->metrics.accuracy);
+	jf_json_put_double(json, "nll", s->metrics.nll);
+	jf_json_put_double(json, "ece", s->metrics.ece);
+	jf_json_put_double(json, "seconds", s->seconds);
+	jf_json_put_double(json, "images_per_second", (double)s->metrics.n / s->seconds);
+	jf_json_begin_array(json, "confusion");
+	for (int row = 0; row < classes; row++) {
+		jf_json_begin_array(json, NULL);
+		for (int k = 0; k < classes; k++)
+			jf_json_put_unsigned(json, NULL, s->confusion[row * classes + k]);
+		jf_json_end_array(json);
+	}
+	jf_json_end_array(json);
+	jf_json_end_object(json);
+}
+
+static enum jf_err scores_init(struct evaluation *e, struct scores *s, size_t n, struct jf_error *err) {
+	size_t classes = (size_t)e->model->config.classes;
+
+	*s = (struct scores){0};
+	s->images = cli_floats(n * cli_image_floats(e->model), err);
+	s->probabilities = cli_floats(n * classes, err);
+	s->votes = calloc(n * classes, sizeof(*s->votes));
+	s->confusion = calloc(classes * classes, sizeof(*s->confusion));
+	if (!s->images || !s->probabilities)
+		return JF_ENOMEM;
+	if (!s->votes || !s->confusion)
+		return jf_error_set(err, JF_ENOMEM, "no memory for %zu images", n);
+	return JF_OK;
+}
+
+static enum jf_err eval_data(struct evaluation *e, struct jf_error *err) {
+	size_t limit = e->args->limit ? (size_t)e->args->limit : 1000 * 1000 * 1000;
+	struct jf_dataset data = {0};
+	struct scores s = {0};
+	size_t n;
+
+	if (jf_dataset_load(&data, e->args->data, JF_DATASET_TEST, err) || check_fit(&data, &e->model->config, err))
+		goto out;
+	n = data.n < limit ? data.n : limit;
+	if (scores_init(e, &s, n, err))
+		goto out;
+	for (size_t i = 0; i < n; i++)
+		jf_dataset_image(&data, i, s.images + i * cli_image_floats(e->model));
+	if (classify(e, &s, (int)n, err))
+		goto out;
+	score(e, &s, data.labels, n);
+	if (e->args->json)
+		put_scores(e, &s);
+	else
+		print_scores(e, &s);
+out:
+	scores_deinit(&s);
+	jf_dataset_deinit(&data);
+	return err->code;
+}
+
+/* --- on what the model draws ---------------------------------------------------- */
+
+/* For each class: how many were drawn with that label, and in how many the posterior sees it. */
+struct agreement {
+	int *drawn, *seen; /* [K] each */
+	int total, agreed;
+	double seconds; /* of drawing */
+};
+
+static enum jf_err agreement_init(struct agreement *a, int classes, struct jf_error *err) {
+	*a = (struct agreement){0};
+	a->drawn = calloc((size_t)classes, sizeof(*a->drawn));
+	a->seen = calloc((size_t)classes, sizeof(*a->seen));
+	return a->drawn && a->seen ? JF_OK : jf_error_set(err, JF_ENOMEM, "no memory for %d classes", classes);
+}
+
+static void agreement_deinit(struct agreement *a) {
+	free(a->drawn);
+	free(a->seen);
+}
+
+/* Draws n images, from labels when `joint` is false and jointly with them otherwise, and classifies them. */
+static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, bool joint, struct jf_error *err) {
+	int classes = e->model->config.classes;
+	size_t cells = (size_t)n * (size_t)classes;
+	float *images = cli_floats((size_t)n * cli_image_floats(e->model), err);
+	float *labels = cli_floats(cells, err), *probabilities = cli_floats(cells, err);
+	struct cli_progress progress;
+
+	if (!images || !labels || !probabilities)
+		goto out;
+	for (int i = 0; i < n && !joint; i++)
+		jf_label_one_hot(labels + (size_t)i * (size_t)classes, i % classes, classes);
+	a->seconds = cli_seconds();
+	cli_progress_begin(&progress, &e->options, joint ? "sample" : "generate", e->args->quiet);
+	if (joint)
+		jf_sample(e->model, images, labels, NULL, n, &e->options, err);
+	else
+		jf_generate(e->model, images, labels, NULL, n, &e->options, err);
+	cli_progress_end(&progress);
+	a->seconds = cli_seconds() - a->seconds;
+	e->options.progress = NULL;
+	if (err->code || jf_classify_posterior(e->model, probabilities, images, n, 1, &e->options, err))
+		goto out;
+	for (int i = 0; i < n; i++) {
+		int label = jf_argmax(labels + (size_t)i * (size_t)classes, classes);
+		int agrees = jf_argmax(probabilities + (size_t)i * (size_t)classes, classes) == label;
+
+		a->drawn[label]++;
+		a->seen[label] += agrees;
+		a->agreed += agrees;
+	}
+	a->total = n;
+out:
+	free(images);
+	free(labels);
+	free(probabilities);
+	return err->code;
+}
+
+static double percent(int part, int whole) {
+	return whole ? 100.0 * part / whole : 0.0;
+}
+
+static void print_agreement(const struct evaluation *e, const struct agreement *a, const char *what) {
+	printf("%s: %.2f %% of %d (%.0f images/s, %d steps)\n", what, percent(a->agreed, a->total), a->total,
+	    a->total / a->seconds, e->options.sampler.steps);
+	for (int k = 0; k < e->model->config.classes; k++) {
+		printf("%12.12s  %6.2f %% of %d\n", e->model->class_names[k], percent(a->seen[k], a->drawn[k]),
+		    a->drawn[k]);
+	}
+}
+
+static void put_agreement(struct evaluation *e, const struct agreement *a, const char *key) {
+	struct jf_json_writer *json = &e->json;
+
+	jf_json_begin_object(json, key);
+	jf_json_put_integer(json, "images", a->total);
+	jf_json_put_integer(json, "agree", a->agreed);
+	jf_json_put_double(json, "agreement", percent(a->agreed, a->total) / 100.0);
+	jf_json_put_integer(json, "steps", e->options.sampler.steps);
+	jf_json_put_string(json, "solver", jf_solver_name(e->options.sampler.solver));
+	jf_json_put_float(json, "guidance", e->options.sampler.guidance);
+	jf_json_put_double(json, "seconds", a->seconds);
+	jf_json_begin_array(json, "classes");
+	for (int k = 0; k < e->model->config.classes; k++) {
+		jf_json_begin_object(json, NULL);
+		jf_json_put_string(json, "name", e->model->class_names[k]);
+		jf_json_put_integer(json, "images", a->drawn[k]);
+		jf_json_put_integer(json, "agree", a->seen[k]);
+		jf_json_end_object(json);
+	}
+	jf_json_end_array(json);
+	jf_json_end_object(json);
+}
+
+static enum jf_err eval_drawn(struct evaluation *e, bool joint, struct jf_error *err) {
+	int classes = e->model->config.classes;
+	int64_t n = (int64_t)(e->args->count ? e->args->count : 100) * classes;
+	struct agreement a;
+
+	if (n > CLI_MAX_IMAGES)
+		return jf_error_set(
+		    err, JF_ELIMIT, "%lld images are more than %d, the most at a time", (long long)n, CLI_MAX_IMAGES);
+	if (agreement_init(&a, classes, err) == JF_OK && measure(e, &a, (int)n, joint, err) == JF_OK) {
+		if (e->args->json)
+			put_agreement(e, &a, joint ? "sample" : "generate");
+		else
+			print_agreement(e, &a, joint ? "joint samples" : "images drawn from a label");
+	}
+	agreement_deinit(&a);
+	return err->code;
+}
+
+int cli_eval(const struct cli_args *args) {
+	struct evaluation e = {.args = args};
+	struct jf_error err = {0};
+
+	if (args->n_operands)
+		return cli_usage("extra operand '%s'", args->operands[0]);
+	if (!args->data && !args->generate)
+		return cli_usage("eval needs --data PATH, --generate or both");
+	e.model = cli_model_load(args, NULL, 0, &err);
+	if (!e.model)
+		return cli_fail(&err);
+	cli_task_options(&e.options, args);
+	jf_json_writer_init(&e.json);
+	jf_json_begin_object(&e.json, NULL);
+	cli_json_model(&e.json, e.model);
+	if (args->data)
+		eval_data(&e, &err);
+	if (args->generate && !err.code)
+		eval_drawn(&e, false, &err);
+	if (args->generate && !err.code) {
+		e.options.sampler.guidance = 1.0f; /* guidance has no meaning for a joint sample */
+		eval_drawn(&e, true, &err);
+	}
+	jf_json_end_object(&e.json);
+	if (args->json && !err.code)
+		cli_json_print(&e.json, &err);
+	jf_json_writer_deinit(&e.json);
+	jf_model_unref(e.model);
+	return err.code ? cli_fail(&err) : CLI_EXIT_OK;
+}

@@ -1,0 +1,31 @@
+/* What every command begins with: the model, the task options, a class by its name. Floor 3. */
+#ifndef JF_CLI_SETUP_H
+#define JF_CLI_SETUP_H
+
+#include "cli/options.h"
+#include "core/json.h"
+#include "core/model.h"
+#include "core/tasks.h"
+
+/* --model, else $JOINTFLOW_MODEL, else models/mnist.safetensors of the source tree that this program was built in, else
+ * the installed one. `path` out: what was loaded, [size], may be NULL. The caller unrefs; NULL: *err says why. */
+struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t size, struct jf_error *err);
+
+void cli_task_options(struct jf_task_options *options, const struct cli_args *args);
+
+/* A class by its name or, when no class has that name, its number. JF_EINVAL names what there is. */
+enum jf_err cli_class_parse(int *out, const struct jf_model *model, const char *text, struct jf_error *err);
+
+/* Floats of one image, and of n (never overflows: n is at most CLI_MAX_IMAGES of 256 x 256 x 3). */
+size_t cli_image_floats(const struct jf_model *model);
+
+/* malloc of n floats; NULL: *err says so. */
+float *cli_floats(size_t n, struct jf_error *err);
+
+/* "model": {...}: which model an answer comes from. */
+void cli_json_model(struct jf_json_writer *json, const struct jf_model *model);
+
+/* Prints the text and a newline to stdout, and empties the writer. */
+enum jf_err cli_json_print(struct jf_json_writer *json, struct jf_error *err);
+
+#endif
