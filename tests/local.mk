@@ -37,6 +37,7 @@ check_PROGRAMS += \
 	tests/unit/test_blas \
 	tests/unit/test_digest \
 	tests/unit/test_file \
+	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
 	tests/unit/test_json \
@@ -48,6 +49,7 @@ TESTS += \
 	tests/unit/test_blas \
 	tests/unit/test_digest \
 	tests/unit/test_file \
+	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
 	tests/unit/test_json \
@@ -60,6 +62,8 @@ tests_unit_test_arena_LDADD = $(UNIT_LDADD)
 tests_unit_test_blas_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
+tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
+tests_unit_test_golden_LDADD = $(UNIT_LDADD)
 tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
