@@ -44,7 +44,7 @@ void jf_exec_move(struct jf_exec *exec, int to, int from);
 
 /* Packed weights of all linear and convolution nodes: out [graph->packed_floats], 64-byte aligned. */
 void jf_exec_pack(const struct jf_graph *graph, float *packed, const float *params);
-/* Packed weights of the convolutions' data gradients: out [graph->packed_transposed_floats], 64-byte aligned. */
+/* Packed weights of the data gradients: out [graph->packed_transposed_floats], 64-byte aligned. */
 void jf_exec_pack_transposed(const struct jf_graph *graph, float *packed, const float *params);
 
 /* 64-byte aligned, zeroed memory for `count` floats, freed with free(); NULL when there is none. */

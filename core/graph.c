@@ -172,6 +172,8 @@ int jf_g_linear(struct jf_graph *g, const char *name, int x, struct jf_shape out
 	n->param[1] = add_param(g, name, "bias", 1, (int[4]){n->attr.n}, JF_INIT_ZERO, false);
 	n->packed = g->packed_floats;
 	g->packed_floats += jf_pack_size(n->attr.k, n->attr.n);
+	n->packed_transposed = g->packed_transposed_floats;
+	g->packed_transposed_floats += jf_pack_size(n->attr.n, n->attr.k);
 	if (in.padded)
 		return fail(g, JF_EINVAL, name, "a linear layer cannot read a padded image");
 	if (residual != JF_NONE && jf_shape_count(shape_of(g, residual)) != (size_t)total_out)

@@ -72,7 +72,7 @@ struct jf_node {
 		bool silu;   /* GROUP_NORM */
 	} attr;
 	size_t packed;            /* float offset of the packed weight in a packed array (LINEAR, CONV3X3) */
-	size_t packed_transposed; /* and of the packed weight of the data gradient in a training pack (CONV3X3) */
+	size_t packed_transposed; /* and of the packed weight of the data gradient in a training pack (both) */
 };
 
 #define JF_MAX_INPUTS 8

@@ -75,6 +75,14 @@ void jf_pack(float *packed, const float *weight, int k, int n) {
 				    block + lane < n ? weight[(size_t)row * (size_t)n + (size_t)(block + lane)] : 0.0f;
 }
 
+void jf_pack_transposed(float *packed, const float *weight, int k, int n) {
+	for (int block = 0; block < k; block += JF_LANES)
+		for (int row = 0; row < n; row++)
+			for (int lane = 0; lane < JF_LANES; lane++, packed++)
+				*packed =
+				    block + lane < k ? weight[(size_t)(block + lane) * (size_t)n + (size_t)row] : 0.0f;
+}
+
 void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout) {
 	for (int block = 0; block < cin; block += JF_LANES)
 		for (int tap = 8; tap >= 0; tap--)

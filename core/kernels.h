@@ -67,12 +67,12 @@ struct jf_kernels {
 	/* Multi-head attention of one sample. Queries are the first third of q_rows[nq][3 * d]; keys and values are the
 	 * second and third thirds of a[na][3 * d] followed by b[nb][3 * d] (the union of both token sets). Head j owns
 	 * columns j * d / heads ... of each third. y[nq][d]. probs: out [heads][nq][nk_padded], nk_padded =
-	 * JF_PAD16(na + nb), kept for the backward pass. scratch: 2 * JF_PAD16(na + nb) * d floats.
+	 * JF_PAD16(na + nb), kept for the backward pass. scratch: JF_PAD16(na + nb) * d floats.
 	 * Source: Vaswani et al., arXiv:1706.03762. */
 	void (*attention)(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b,
 	    int nq, int na, int nb, int d, int heads);
 	/* Adds to dq_rows[nq][3d] (first third), da[na][3d], db[nb][3d] (second and third thirds); dq_rows may be da or
-	 * db. scratch: as above, plus 2 * JF_PAD16(na + nb). */
+	 * db. scratch: JF_PAD16(na + nb) * (d + nq). */
 	void (*attention_grad)(float *dq_rows, float *da, float *db, float *scratch, const float *probs,
 	    const float *q_rows, const float *a, const float *b, const float *dy, int nq, int na, int nb, int d,
 	    int heads);
@@ -94,6 +94,8 @@ const struct jf_kernels *jf_kernels_by_name(const char *name);
 size_t jf_pack_size(int k, int n);
 /* weight[k][n] -> packed [ceil(n / 16)][k][16]. A conv weight [3][3][cin][cout] is k = 9 * cin, n = cout. */
 void jf_pack(float *packed, const float *weight, int k, int n);
+/* weight[k][n] -> the packed weight of the data gradient, that is of its transpose; size jf_pack_size(n, k). */
+void jf_pack_transposed(float *packed, const float *weight, int k, int n);
 /* conv weight [3][3][cin][cout] -> the packed weight of the data gradient: kernel rotated by 180 degrees, cin and cout
  * exchanged; size jf_pack_size(9 * cout, cin). */
 void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout);

@@ -1,135 +1,159 @@
-/* Multi-head attention; part of kernels_body.h, after kernels_norm.h (load_n, store_n, exp_row). Floor 0. */
+/* Multi-head attention; part of kernels_body.h, after kernels_norm.h (exp_row). Floor 0.
+ * Everything but the softmax is a product of a small matrix of weights with rows of 16 lanes: weighted_rows. */
 #ifndef JF_CORE_KERNELS_ATTENTION_H
 #define JF_CORE_KERNELS_ATTENTION_H
 
-/* The union of two token sets: row j of [a; b], third `third` of its 3 d columns. */
-SIMD_INLINE const float *token(const float *a, const float *b, int na, int d, int j, int third) {
-	const float *row = j < na ? a + (size_t)j * 3 * (size_t)d : b + (size_t)(j - na) * 3 * (size_t)d;
-	return row + (size_t)third * (size_t)d;
-}
+/* A matrix in memory: element (i, j) at p[i * outer + j * inner]. */
+struct view {
+	const float *p;
+	size_t outer, inner;
+};
 
-/* t[i][j] = column i of head's third of token j, j < nk; zero up to nk_padded. */
-static void transpose_tokens(
-    float *t, const float *a, const float *b, int na, int nk, int nk_padded, int d, int column, int width, int third) {
-	for (int j = 0; j < nk; j++) {
-		const float *row = token(a, b, na, d, j, third) + column;
-		for (int i = 0; i < width; i++)
-			t[(size_t)i * (size_t)nk_padded + (size_t)j] = row[i];
+/* out[i][0 .. lanes) += sum_j weights(i, j) rows[j * stride + 0 .. lanes), i < n_out <= 4, j < n_rows in order. */
+SIMD_INLINE void weighted_tile(float *out, size_t out_stride, int n_out, struct view weights, const float *rows,
+    size_t stride, int n_rows, int lanes) {
+	struct v16 acc[4];
+	const float *w[4];
+
+	for (int i = 0; i < 4; i++) {
+		int k = i < n_out ? i : 0;
+		acc[i] = v16_load_part(out + (size_t)k * out_stride, lanes);
+		w[i] = weights.p + (size_t)k * weights.outer;
 	}
-	for (int i = 0; i < width; i++)
-		for (int j = nk; j < nk_padded; j++)
-			t[(size_t)i * (size_t)nk_padded + (size_t)j] = 0.0f;
-}
-
-/* s[j] = factor * sum_i q[i] t[i][j] for all j < nk_padded (a multiple of 16). */
-static void scores_row(float *s, const float *q, const float *t, float factor, int width, int nk_padded) {
-	for (int j = 0; j < nk_padded; j += 16) {
-		vf acc[NVL];
-
-		for (int v = 0; v < NVL; v++)
-			acc[v] = vf_zero();
-		for (int i = 0; i < width; i++)
-			for (int v = 0; v < NVL; v++)
-				acc[v] = vf_fma(
-				    vf_set1(q[i]), vf_load(t + (size_t)i * (size_t)nk_padded + j + v * VL), acc[v]);
-		for (int v = 0; v < NVL; v++)
-			vf_store(s + j + v * VL, vf_mul(acc[v], vf_set1(factor)));
+	for (int j = 0; j < n_rows; j++, rows += stride) {
+		struct v16 row = lanes == 16 ? v16_load(rows) : v16_load_part(rows, lanes);
+		for (int i = 0; i < 4; i++)
+			acc[i] = v16_fma(v16_set1(w[i][(size_t)j * weights.inner]), row, acc[i]);
 	}
+	for (int i = 0; i < n_out; i++)
+		v16_store_part(out + (size_t)i * out_stride, acc[i], lanes);
 }
 
-/* y[i] = sum_j p[j] value_j[i] for one query and one head; two queries at a time hide the latency. */
-static void values_rows(float *y, const float *p, const float *a, const float *b, int na, int nk, int nk_padded, int d,
-    int column, int width, int rows) {
-	for (int c0 = 0; c0 < width; c0 += VL) {
-		int lanes = width - c0 < VL ? width - c0 : VL;
-		vf acc[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
+/* out[i][c] += sum_j weights(i, j) rows[j][c], c < width. */
+static void weighted_rows(float *out, size_t out_stride, int n_out, struct view weights, const float *rows,
+    size_t stride, int n_rows, int width) {
+	for (int c = 0; c < width; c += 16)
+		for (int i = 0; i < n_out; i += 4) {
+			struct view w = {weights.p + (size_t)i * weights.outer, weights.outer, weights.inner};
+			float *to = out + (size_t)i * out_stride + c;
+			int count = n_out - i < 4 ? n_out - i : 4;
 
-		for (int j = 0; j < nk; j++) {
-			vf value = load_n(token(a, b, na, d, j, 2) + column + c0, lanes);
-			for (int r = 0; r < 4; r++)
-				acc[r] = vf_fma(vf_set1(p[(size_t)(r < rows ? r : 0) * (size_t)nk_padded + (size_t)j]),
-				    value, acc[r]);
+			if (width - c >= 16)
+				weighted_tile(to, out_stride, count, w, rows + c, stride, n_rows, 16);
+			else
+				weighted_tile(to, out_stride, count, w, rows + c, stride, n_rows, width - c);
 		}
-		for (int r = 0; r < rows; r++)
-			store_n(y + (size_t)r * (size_t)d + column + c0, acc[r], lanes);
+}
+
+/* What a head works on: the union of both token sets, seen through one head's columns. */
+struct head {
+	const float *a, *b; /* the head's first query column in each set */
+	int na, nb, nk, nk_padded, d, width;
+};
+
+static void zero_rows(float *out, size_t stride, int rows, int width) {
+	for (int i = 0; i < rows; i++)
+		memset(out + (size_t)i * stride, 0, (size_t)width * sizeof(float));
+}
+
+/* t[i][j] = column i of third `third` of token j; zero from nk to nk_padded. */
+static void transpose_tokens(float *t, const struct head *h, int third) {
+	size_t row = 3 * (size_t)h->d, offset = (size_t)third * (size_t)h->d, padded = (size_t)h->nk_padded;
+
+	for (int j = 0; j < h->nk; j++) {
+		const float *from = (j < h->na ? h->a + (size_t)j * row : h->b + (size_t)(j - h->na) * row) + offset;
+		for (int i = 0; i < h->width; i++)
+			t[(size_t)i * padded + (size_t)j] = from[i];
+	}
+	for (int i = 0; i < h->width; i++)
+		memset(t + (size_t)i * padded + h->nk, 0, (padded - (size_t)h->nk) * sizeof(float));
+}
+
+/* out[i] += sum over all tokens j of weights(i, j) times third `third` of token j. */
+static void gather_tokens(
+    float *out, size_t out_stride, int n_out, struct view weights, const struct head *h, int third) {
+	size_t row = 3 * (size_t)h->d, offset = (size_t)third * (size_t)h->d;
+	struct view rest = {weights.p + (size_t)h->na * weights.inner, weights.outer, weights.inner};
+
+	weighted_rows(out, out_stride, n_out, weights, h->a + offset, row, h->na, h->width);
+	weighted_rows(out, out_stride, n_out, rest, h->b + offset, row, h->nb, h->width);
+}
+
+static struct head head_of(const float *a, const float *b, int na, int nb, int d, int heads, int head) {
+	int width = d / heads, column = head * width;
+	return (struct head){a + column, b + column, na, nb, na + nb, JF_PAD16(na + nb), d, width};
+}
+
+static void softmax_rows(float *p, int rows, int nk, int nk_padded, float factor) {
+	for (int i = 0; i < rows; i++, p += nk_padded) {
+		vf sum;
+
+		for (int j = 0; j < nk_padded; j += VL)
+			vf_store(p + j, vf_mul(vf_load(p + j), vf_set1(factor)));
+		sum = vf_set1(exp_row(p, p, nk));
+		for (int j = nk; j < nk_padded; j++)
+			p[j] = 0.0f;
+		for (int j = 0; j < nk_padded; j += VL)
+			vf_store(p + j, vf_div(vf_load(p + j), sum));
 	}
 }
 
 static void attention(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b,
     int nq, int na, int nb, int d, int heads) {
-	int width = d / heads, nk = na + nb, nk_padded = JF_PAD16(nk);
-	float factor = 1.0f / sqrtf((float)width);
+	for (int i = 0; i < heads; i++) {
+		struct head h = head_of(a, b, na, nb, d, heads, i);
+		size_t padded = (size_t)h.nk_padded;
+		float *p = probs + (size_t)i * (size_t)nq * padded, *out = y + i * h.width;
+		struct view queries = {q_rows + i * h.width, 3 * (size_t)d, 1};
 
-	for (int head = 0; head < heads; head++) {
-		int column = head * width;
-		float *p = probs + (size_t)head * (size_t)nq * (size_t)nk_padded;
-
-		transpose_tokens(scratch, a, b, na, nk, nk_padded, d, column, width, 1);
-		for (int i = 0; i < nq; i++) {
-			float *row = p + (size_t)i * (size_t)nk_padded;
-			float sum;
-
-			scores_row(row, q_rows + (size_t)i * 3 * (size_t)d + column, scratch, factor, width, nk_padded);
-			sum = exp_row(row, row, nk);
-			for (int j = 0; j < nk_padded; j++)
-				row[j] = j < nk ? row[j] / sum : 0.0f;
-		}
-		for (int i = 0; i < nq; i += 4)
-			values_rows(y + (size_t)i * (size_t)d, p + (size_t)i * (size_t)nk_padded, a, b, na, nk,
-			    nk_padded, d, column, width, nq - i < 4 ? nq - i : 4);
+		transpose_tokens(scratch, &h, 1);
+		zero_rows(p, padded, nq, h.nk_padded);
+		weighted_rows(p, padded, nq, queries, scratch, padded, h.width, h.nk_padded);
+		softmax_rows(p, nq, h.nk, h.nk_padded, 1.0f / sqrtf((float)h.width));
+		zero_rows(out, (size_t)d, nq, h.width);
+		gather_tokens(out, (size_t)d, nq, (struct view){p, padded, 1}, &h, 2);
 	}
 }
 
-/* ds[j] = factor p[j] (dp[j] - sum_k p[k] dp[k]), in place of dp. */
-static void softmax_row_grad(float *dp, const float *p, float factor, int nk) {
-	float dot = 0.0f;
+/* ds = factor p (dp - sum_k p_k dp_k), in place of dp, row by row. */
+static void softmax_rows_grad(float *dp, const float *p, int rows, int nk_padded, float factor) {
+	for (int i = 0; i < rows; i++, dp += nk_padded, p += nk_padded) {
+		struct v16 acc = v16_zero();
+		vf dot;
 
-	for (int j = 0; j < nk; j++)
-		dot += p[j] * dp[j];
-	for (int j = 0; j < nk; j++)
-		dp[j] = factor * p[j] * (dp[j] - dot);
+		for (int j = 0; j < nk_padded; j += 16)
+			acc = v16_fma(v16_load(p + j), v16_load(dp + j), acc);
+		dot = vf_set1(reduce16(acc));
+		for (int j = 0; j < nk_padded; j += VL)
+			vf_store(dp + j, vf_mul(vf_mul(vf_set1(factor), vf_load(p + j)), vf_sub(vf_load(dp + j), dot)));
+	}
 }
 
-/* One query of one head: dq += sum_j ds_j key_j; dkey_j += ds_j q; dvalue_j += p_j dy. */
-static void spread_query_grad(float *dq, float *da, float *db, const float *ds, const float *p, const float *q,
-    const float *dy, const float *a, const float *b, int na, int nk, int d, int column, int width) {
-	for (int c0 = 0; c0 < width; c0 += VL) {
-		int lanes = width - c0 < VL ? width - c0 : VL;
-		vf vq = load_n(q + c0, lanes), vy = load_n(dy + c0, lanes), acc = load_n(dq + c0, lanes);
+/* Third `third` of every token's gradient += sum over queries i of weights[i][token] rows[i]. */
+static void scatter_tokens(float *da, float *db, const float *weights, const float *rows, size_t stride, int nq,
+    const struct head *h, int third) {
+	size_t row = 3 * (size_t)h->d, offset = (size_t)third * (size_t)h->d, padded = (size_t)h->nk_padded;
 
-		for (int j = 0; j < nk; j++) {
-			float *row = (j < na ? da + (size_t)j * 3 * (size_t)d : db + (size_t)(j - na) * 3 * (size_t)d) +
-				     column + c0;
-			vf s = vf_set1(ds[j]);
-
-			acc = vf_fma(s, load_n(token(a, b, na, d, j, 1) + column + c0, lanes), acc);
-			store_n(row + d, vf_fma(s, vq, load_n(row + d, lanes)), lanes);
-			store_n(row + 2 * d, vf_fma(vf_set1(p[j]), vy, load_n(row + 2 * d, lanes)), lanes);
-		}
-		store_n(dq + c0, acc, lanes);
-	}
+	weighted_rows(da + offset, row, h->na, (struct view){weights, 1, padded}, rows, stride, nq, h->width);
+	weighted_rows(db + offset, row, h->nb, (struct view){weights + h->na, 1, padded}, rows, stride, nq, h->width);
 }
 
 static void attention_grad(float *dq_rows, float *da, float *db, float *scratch, const float *probs,
     const float *q_rows, const float *a, const float *b, const float *dy, int nq, int na, int nb, int d, int heads) {
-	int width = d / heads, nk = na + nb, nk_padded = JF_PAD16(nk);
-	float *values = scratch, *ds = scratch + (size_t)nk_padded * (size_t)d;
-	float factor = 1.0f / sqrtf((float)width);
+	for (int i = 0; i < heads; i++) {
+		struct head h = head_of(a, b, na, nb, d, heads, i);
+		size_t padded = (size_t)h.nk_padded, row = 3 * (size_t)d;
+		const float *p = probs + (size_t)i * (size_t)nq * padded, *dyi = dy + i * h.width;
+		float *values = scratch, *ds = scratch + padded * (size_t)h.width;
+		int column = i * h.width;
 
-	for (int head = 0; head < heads; head++) {
-		int column = head * width;
-
-		transpose_tokens(values, a, b, na, nk, nk_padded, d, column, width, 2);
-		for (int i = 0; i < nq; i++) {
-			const float *p = probs + ((size_t)head * (size_t)nq + (size_t)i) * (size_t)nk_padded;
-			const float *dyi = dy + (size_t)i * (size_t)d + column;
-			size_t query = (size_t)i * 3 * (size_t)d + (size_t)column;
-
-			scores_row(ds, dyi, values, 1.0f, width, nk_padded);
-			softmax_row_grad(ds, p, factor, nk);
-			spread_query_grad(
-			    dq_rows + query, da, db, ds, p, q_rows + query, dyi, a, b, na, nk, d, column, width);
-		}
+		transpose_tokens(values, &h, 2);
+		zero_rows(ds, padded, nq, h.nk_padded);
+		weighted_rows(ds, padded, nq, (struct view){dyi, (size_t)d, 1}, values, padded, h.width, h.nk_padded);
+		softmax_rows_grad(ds, p, nq, h.nk_padded, 1.0f / sqrtf((float)h.width));
+		gather_tokens(dq_rows + column, row, nq, (struct view){ds, padded, 1}, &h, 1);
+		scatter_tokens(da + column, db + column, ds, q_rows + column, row, nq, &h, 1);
+		scatter_tokens(da + column, db + column, p, dyi, (size_t)d, nq, &h, 2);
 	}
 }
 

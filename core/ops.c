@@ -55,7 +55,7 @@ size_t jf_op_scratch_floats(const struct jf_graph *g, int node, bool train) {
 	case JF_OP_GROUP_NORM:
 		return train ? jf_shape_count(n->shape) + 8 * channels : 0;
 	case JF_OP_ATTENTION:
-		return 2 * attention_keys(g, n) * channels + 2 * attention_keys(g, n);
+		return attention_keys(g, n) * (channels + (size_t)n->shape.rows);
 	default:
 		return 0;
 	}

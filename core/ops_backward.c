@@ -35,8 +35,8 @@ static void linear(struct jf_exec *e, int node, int first, int count) {
 	jf_blas_gemm(op_param_grad(e, node, 0), x, dy, true, false, k, width, m, 1.0f, 1.0f, k, width, width);
 	add_column_sums(op_param_grad(e, node, 1), dy, m, width);
 	if (op_grad(e, n->in[0], first))
-		jf_blas_gemm(op_grad(e, n->in[0], first), dy, op_param(e, node, 0), false, true, m, k, width, 1.0f,
-		    accumulates(e, node, 0) ? 1.0f : 0.0f, width, width, k);
+		e->kernels->gemm(op_grad(e, n->in[0], first), dy, e->packed_transposed + n->packed_transposed, NULL,
+		    accumulates(e, node, 0) ? op_grad(e, n->in[0], first) : NULL, m, width, k);
 	give_through(e, node, 1, first, count);
 }
 
