@@ -1,0 +1,135 @@
+// Starts the page: tabs, the state of the connection, the key, the model.
+import { getJson, onKeyWanted, tryNow, watchLink } from './api.js';
+import * as about from './about.js';
+import * as blend from './blend.js';
+import * as classify from './classify.js';
+import * as generate from './generate.js';
+import * as sample from './sample.js';
+import { $, $$, setUpCard } from './widgets.js';
+
+const panels = { classify, generate, blend, sample, about };
+let model = null;
+
+// --- tabs ----------------------------------------------------------------------------------------------------------------
+
+function show(name, focus) {
+	for (const tab of $$('[role=tab]')) {
+		const on = tab.id === `tab-${name}`;
+		tab.setAttribute('aria-selected', String(on));
+		tab.tabIndex = on ? 0 : -1;
+		if (on && focus) {
+			tab.focus();
+		}
+	}
+	for (const id of Object.keys(panels)) {
+		$(`#${id}`).hidden = id !== name;
+	}
+	if (model) {
+		panels[name].open?.();
+	}
+}
+
+const current = () => (location.hash.slice(1) in panels ? location.hash.slice(1) : 'classify');
+
+function setUpTabs() {
+	const tabs = $$('[role=tab]');
+	const go = (tab) => {
+		const name = tab.id.slice(4);
+		history.replaceState(null, '', `#${name}`);
+		show(name, true);
+	};
+	tabs.forEach((tab, i) => {
+		tab.addEventListener('click', () => go(tab));
+		tab.addEventListener('keydown', (event) => {
+			const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: tabs.length - 1 }[event.key];
+			if (to !== undefined) {
+				event.preventDefault();
+				go(tabs[(to + tabs.length) % tabs.length]);
+			}
+		});
+	});
+	addEventListener('hashchange', () => show(current()));
+	show(current());
+}
+
+// --- the connection ----------------------------------------------------------------------------------------------------------
+
+const phrases = {
+	loading: 'connecting',
+	ready: 'ready',
+	busy: 'busy',
+	offline: 'offline',
+	locked: 'locked',
+};
+let counting = null;
+
+function showLink(link) {
+	clearInterval(counting);
+	$('#pill').dataset.state = link.state;
+	$('#pill-text').textContent = link.state === 'ready' && model ? model.name : phrases[link.state];
+	const notice = $('#notice');
+	notice.hidden = link.state !== 'busy' && link.state !== 'offline';
+	$('#notice-count').textContent = '';
+	if (link.state === 'offline') {
+		$('#notice-text').textContent = 'The connection to the server is lost. Trying again until it is back.';
+	} else if (link.state === 'busy') {
+		$('#notice-text').textContent = link.words || 'The server is busy.';
+		const count = () => {
+			const left = Math.max(0, Math.ceil((link.until - Date.now()) / 1000));
+			$('#notice-count').textContent = left ? `Trying again in ${left} s.` : 'Trying again.';
+		};
+		count();
+		counting = setInterval(count, 250);
+	} else {
+		$('#notice-text').textContent = '';
+	}
+}
+
+function askKey(rejected) {
+	const dialog = $('#key');
+	$('#key-text').textContent = rejected
+		? 'That key was not accepted. Try another one.'
+		: 'It is kept in this page\'s memory only and forgotten when you leave.';
+	$('#key-value').value = '';
+	dialog.returnValue = '';
+	dialog.showModal();
+	return new Promise((resolve) => {
+		dialog.addEventListener('close', () => {
+			resolve(dialog.returnValue === 'ok' ? $('#key-value').value.trim() : null);
+			$('#key-value').value = '';
+		}, { once: true });
+	});
+}
+
+// --- the model -----------------------------------------------------------------------------------------------------------------
+
+function describe(raw) {
+	const names = raw.classes.map(String);
+	const [height, width, channels] = raw.image;
+	return {
+		raw, names, height, width, channels, name: raw.name, checksum: raw.checksum,
+		isDigits: names.length === 10 && names.every((name, i) => name === String(i)) && height === 28 && width === 28,
+	};
+}
+
+async function start() {
+	setUpTabs();
+	watchLink(showLink);
+	onKeyWanted(askKey);
+	$('#notice-now').addEventListener('click', tryNow);
+	setUpCard((blob) => {
+		history.replaceState(null, '', '#classify');
+		show('classify', true);
+		classify.classifyThis(blob);
+	});
+	model = describe(await getJson('v1/model'));
+	$('#pill-text').textContent = model.name;
+	Object.values(panels).forEach((panel) => panel.setUp(model));
+	document.documentElement.dataset.ready = '';
+	show(current());
+}
+
+start().catch((error) => {
+	$('#notice').hidden = false;
+	$('#notice-text').textContent = `This page could not start: ${error.message}`;
+});

@@ -1,0 +1,241 @@
+// Blend: two digits, one noise, a label that slides; and every pair at once.
+import { blendStream, curlJson } from './api.js';
+import { Playback, decode, paint, paintNoise } from './picture.js';
+import {
+	$, $$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard, showProblem, word,
+} from './widgets.js';
+
+const FRAMES = 21;  // of the slider: every 5 %
+const COLUMNS = 9;  // of the strip
+const ROWS = 4;
+
+let model;
+let from = 6;
+let to = 7;
+let seed;
+let curl;
+let chooseFrom;
+let chooseTo;
+let frames = [];    // bitmaps of the slider's positions
+let running = null;
+let filling = null; // the matrix
+let started = false;
+
+const root = () => $('#blend');
+const form = () => $('#blend-form');
+const weight = () => Number($('#weight').value) / (FRAMES - 1);
+const problemBox = () => $('.problem', form());
+
+export function setUp(model_) {
+	model = model_;
+	to = Math.min(to, model.names.length - 1);
+	from = Math.min(from, Math.max(0, to - 1));
+	$('#weight').max = FRAMES - 1;
+	chooseFrom = makeChooser($('[data-from]', root()), model.names, (i) => setPair(i, to), (name) => `From ${name}`);
+	chooseTo = makeChooser($('[data-to]', root()), model.names, (i) => setPair(from, i), (name) => `To ${name}`);
+	seed = makeSeed($('[data-seed]', root()), () => draw());
+	curl = makeCurl($('[data-curl]', root()));
+	$('#swap').addEventListener('click', () => setPair(to, from));
+	$('#weight').addEventListener('input', () => showWeight());
+	$('#weight').addEventListener('change', () => showWeight());
+	form().addEventListener('change', (event) => {
+		if (event.target.id !== 'weight') {
+			draw();
+		}
+	});
+	form().addEventListener('submit', (event) => {
+		event.preventDefault();
+		draw();
+	});
+	$('#matrix-go').addEventListener('click', fillMatrix);
+	$('#matrix-cancel').addEventListener('click', () => filling?.abort());
+	layMatrix();
+	showPair();
+}
+
+export function open() {
+	if (!started) {
+		draw();
+	}
+}
+
+// --- the pair and its weight ---------------------------------------------------------------------------------------------
+
+function setPair(from_, to_) {
+	from = from_;
+	to = to_;
+	showPair();
+	draw();
+}
+
+function showPair() {
+	chooseFrom(from);
+	chooseTo(to);
+	$('#blend-title').textContent = [from, to].map((i) => capital(word(model.names[i]))).join(' ');
+	$('[data-name-from]', root()).textContent = model.names[from];
+	$('[data-name-to]', root()).textContent = model.names[to];
+	showWeight();
+}
+
+function showWeight() {
+	const part = Math.round(100 * weight());
+	const words = `${100 - part} % ${word(model.names[from])}, ${part} % ${word(model.names[to])}`;
+	$('#weight-text').textContent = words;
+	$('#weight').setAttribute('aria-valuetext', words);
+	$('#morph').setAttribute('aria-label', `The blend: ${words}`);
+	const bitmap = frames[Number($('#weight').value)];
+	if (bitmap) {
+		paint($('#morph'), bitmap);
+	}
+	curl(curlJson('v1/generate', { ...common(), weights: weights(weight()) }, 'blend.png'));
+}
+
+function weights(share) {
+	if (from === to) {
+		return { [from]: 1 };
+	}
+	return { [from]: Number((1 - share).toFixed(4)), [to]: Number(share.toFixed(4)) };
+}
+
+const common = () => ({ seed: seed.value(), steps: numberOf(form(), 'steps'), guidance: numberOf(form(), 'guidance') });
+
+// --- the slider's frames and the strip -----------------------------------------------------------------------------------
+
+async function draw() {
+	started = true;
+	running?.abort();
+	const controller = new AbortController();
+	running = controller;
+	const { signal } = controller;
+	clearProblem(form(), problemBox());
+	showWeight();
+	try {
+		await drawFrames(signal);
+		await drawStrip(signal);
+	} catch (error) {
+		showProblem(form(), problemBox(), error);
+	}
+	if (running === controller) {
+		running = null;
+	}
+}
+
+async function drawFrames(signal) {
+	const asked = { from, to, columns: FRAMES, rows: 1, ...common() };
+	const put = async (item, base64) => {
+		const bitmap = await decode(base64);
+		if (!signal.aborted) {
+			frames[item] = bitmap;
+			if (item === Number($('#weight').value)) {
+				paint($('#morph'), bitmap);
+			}
+		}
+	};
+	const playback = new Playback(put, signal);
+	const answer = await blendStream(asked, (step) => playback.push(step.item, step.image), signal);
+	await playback.done();
+	signal.throwIfAborted();
+	await Promise.all(answer.images.map((image, i) => put(i, image.b64_json)));
+}
+
+async function drawStrip(signal) {
+	const asked = { from, to, columns: COLUMNS, rows: ROWS, ...common() };
+	const pictures = Array.from({ length: COLUMNS * ROWS }, (_, i) => makePicture(`Picture ${i + 1} of the strip, being drawn`));
+	pictures.forEach((picture) => paintNoise(picture.canvas, model.width, model.height));
+	$('#strip').replaceChildren(...pictures.map((picture) => picture.button));
+	const playback = new Playback((item, image) => pictures[item].show(image), signal);
+	const answer = await blendStream(asked, (step) => playback.push(step.item, step.image), signal);
+	await playback.done();
+	signal.throwIfAborted();
+	answer.images.forEach((image, i) => {
+		const share = (i % COLUMNS) / (COLUMNS - 1);
+		const part = Math.round(100 * share);
+		pictures[i].finish({
+			title: `${100 - part} % ${word(model.names[from])}, ${part} % ${word(model.names[to])}`,
+			text: `Seed ${image.seed ?? answer.seed}, row ${Math.floor(i / COLUMNS) + 1}`,
+			seed: image.seed ?? answer.seed,
+			base64: image.b64_json,
+			file: `blend-${from}-${to}-${part}.png`,
+			curl: curlJson('v1/blend', asked, 'strip.png'),
+		});
+	});
+}
+
+// --- every pair ----------------------------------------------------------------------------------------------------------
+
+function layMatrix() {
+	const n = model.names.length;
+	const box = $('#matrix');
+	box.style.gridTemplateColumns = `1.2em repeat(${n}, minmax(0, 1fr))`;
+	const head = (name) => h('span', { class: 'head', 'aria-hidden': 'true' }, name);
+	const rows = model.names.flatMap((row) => [head(row), ...model.names.map(() => h('span', { class: 'picture empty' }))]);
+	box.replaceChildren(head(''), ...model.names.map(head), ...rows);
+}
+
+const pairTitle = (row, column) => (row === column
+	? capital(word(model.names[row]))
+	: `Half ${word(model.names[row])}, half ${word(model.names[column])}`);
+
+async function fillMatrix() {
+	filling?.abort();
+	const controller = new AbortController();
+	filling = controller;
+	const { signal } = controller;
+	const n = model.names.length;
+	const asked = { matrix: true, ...common() };
+	const pictures = Array.from({ length: n * n }, (_, i) =>
+		makePicture(`${pairTitle(Math.floor(i / n), i % n)}, being drawn`, (what) => pick(Math.floor(i / n), i % n, what)));
+	clearProblem(root(), $('#matrix-problem'));
+	layMatrix();
+	$$('.empty', $('#matrix')).forEach((node, i) => {
+		paintNoise(pictures[i].canvas, model.width, model.height);
+		node.replaceWith(pictures[i].button);
+	});
+	$('#matrix-cancel').hidden = false;
+	$('#matrix-go').hidden = true;
+	const progress = $('#matrix-progress');
+	progress.value = 0;
+	progress.max = Math.max(1, n * n * (Number(asked.steps) || 1));
+	$('#matrix-status').textContent = 'drawing';
+	const playback = new Playback((item, image) => pictures[item].show(image), signal);
+	let steps = 0;
+	try {
+		const answer = await blendStream(asked, (step) => {
+			progress.value = ++steps;
+			playback.push(step.item, step.image);
+		}, signal);
+		await playback.done();
+		signal.throwIfAborted();
+		await Promise.all(answer.images.map((image, i) => pictures[i].finish({
+			title: pairTitle(Math.floor(i / n), i % n),
+			text: `Seed ${image.seed ?? answer.seed}`,
+			seed: image.seed ?? answer.seed,
+			base64: image.b64_json,
+			file: `pair-${Math.floor(i / n)}-${i % n}.png`,
+			curl: curlJson('v1/blend', asked, 'matrix.png'),
+		})));
+		progress.value = progress.max;
+		$('#matrix-status').textContent = `${n * n} drawn`;
+	} catch (error) {
+		$('#matrix-status').textContent = signal.aborted ? 'cancelled' : '';
+		if (!signal.aborted) {
+			layMatrix();
+		}
+		showProblem(root(), $('#matrix-problem'), error);
+	}
+	if (filling === controller) {
+		filling = null;
+		$('#matrix-cancel').hidden = true;
+		$('#matrix-go').hidden = false;
+	}
+}
+
+function pick(row, column, what) {
+	if (row === column) {
+		openCard(what);
+	} else {
+		$('#weight').value = (FRAMES - 1) / 2;
+		setPair(row, column);
+		$('#weight').focus();
+	}
+}

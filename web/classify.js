@@ -1,0 +1,316 @@
+// Classify: draw, and the answer follows the pen.
+import { classify, classifyStream, curlForm } from './api.js';
+import { FIELD, Pad } from './pad.js';
+import { Playback, decode, paint } from './picture.js';
+import {
+	$, $$, argmax, clearProblem, h, makeBars, makeCurl, makeSeed, numberOf, percent, showProblem, svg, word,
+} from './widgets.js';
+
+const LIVE_MS = 70;      // at most one request in so long while the pen moves
+const PATIENCE_MS = 400; // a request in flight for longer is given up for a newer drawing
+
+let model;
+let pad;
+let bars;
+let curl;
+let seed;
+let asked = null;   // the request in flight: { controller, since }
+let again = false;  // the drawing changed while it was
+let timer = null;
+let lastAsked = 0;
+
+const root = () => $('#classify');
+const method = () => $('input[name=method]:checked').value;
+
+export function setUp(model_) {
+	model = model_;
+	bars = makeBars($('#classify-bars'), model.names);
+	bars(null);
+	curl = makeCurl($('[data-curl]', root()));
+	pad = new Pad($('#pad'), changed);
+	seed = makeSeed($('#stepwise [data-seed]'), () => ask());
+	setUpTools();
+	setUpImages();
+	$('#stepwise').addEventListener('submit', (event) => {
+		event.preventDefault();
+		seed.next();
+		ask();
+	});
+	$$('input[name=method]').forEach((input) => input.addEventListener('change', () => {
+		$('#stepwise').hidden = method() !== 'sample';
+		ask();
+	}));
+	showCurl();
+}
+
+export async function classifyThis(blob) {
+	try {
+		await pad.open(blob);
+		clearProblem(root(), $('#classify-problem'));
+	} catch {
+		const box = $('#classify-problem');
+		box.textContent = 'The browser cannot read this as an image.';
+		box.hidden = false;
+	}
+}
+
+// --- tools --------------------------------------------------------------------------------------------------------------
+
+function setUpTools() {
+	const choose = (tool) => {
+		pad.tool = tool;
+		$('#tool-pen').setAttribute('aria-pressed', String(tool === 'pen'));
+		$('#tool-eraser').setAttribute('aria-pressed', String(tool === 'eraser'));
+	};
+	$('#tool-pen').addEventListener('click', () => choose('pen'));
+	$('#tool-eraser').addEventListener('click', () => choose('eraser'));
+	$('#undo').addEventListener('click', () => pad.undo());
+	$('#redo').addEventListener('click', () => pad.redo());
+	$('#clear').addEventListener('click', () => pad.clear());
+	$('#pen-width').addEventListener('input', (event) => { pad.width = Number(event.target.value); });
+	document.addEventListener('keydown', (event) => {
+		if (root().hidden || $('dialog[open]') || event.target.matches('input:not([type=range]):not([type=radio])')) {
+			return;
+		}
+		const letter = event.key.toLowerCase();
+		if ((event.ctrlKey || event.metaKey) && (letter === 'z' || letter === 'y')) {
+			event.preventDefault();
+			if (letter === 'y' || event.shiftKey) {
+				pad.redo();
+			} else {
+				pad.undo();
+			}
+		} else if (event.key === 'Escape') {
+			pad.clear();
+		} else if (!event.ctrlKey && !event.metaKey && !event.altKey && (letter === 'p' || letter === 'e')) {
+			choose(letter === 'p' ? 'pen' : 'eraser');
+		}
+	});
+}
+
+function setUpImages() {
+	const box = $('#pad-box');
+	$('#upload').addEventListener('click', () => $('#file').click());
+	$('#file').addEventListener('change', (event) => {
+		const [file] = event.target.files;
+		if (file) {
+			classifyThis(file);
+		}
+		event.target.value = '';
+	});
+	document.addEventListener('paste', (event) => {
+		const file = [...event.clipboardData.files].find((item) => item.type.startsWith('image/'));
+		if (file && !root().hidden) {
+			event.preventDefault();
+			classifyThis(file);
+		}
+	});
+	root().addEventListener('dragover', (event) => {
+		event.preventDefault();
+		box.classList.add('over');
+	});
+	root().addEventListener('dragleave', () => box.classList.remove('over'));
+	root().addEventListener('drop', (event) => {
+		event.preventDefault();
+		box.classList.remove('over');
+		const [file] = event.dataTransfer.files;
+		if (file) {
+			classifyThis(file);
+		}
+	});
+	$('#real').hidden = $('#real-title').hidden = !model.isDigits;
+	$('#real').replaceChildren(...(model.isDigits ? model.names.map(realDigit) : []));
+}
+
+function realDigit(name) {
+	const image = h('img', { src: `digits/${name}.png`, alt: '', width: 28, height: 28 });
+	return h('button', {
+		type: 'button',
+		'aria-label': `A real ${word(name)}`,
+		onclick: async () => classifyThis(await (await fetch(image.src)).blob()),
+	}, image);
+}
+
+// --- asking ---------------------------------------------------------------------------------------------------------------
+
+function changed(live) {
+	$('#undo').disabled = !pad.operations.length;
+	$('#redo').disabled = !pad.undone.length;
+	$('#clear').disabled = pad.empty;
+	$('#pad-ghost').hidden = !pad.empty;
+	$('#pad-frame').hidden = true;
+	if (!live) {
+		ask();
+	} else if (method() === 'posterior' && timer === null) {
+		timer = setTimeout(askLive, Math.max(0, lastAsked + LIVE_MS - performance.now()));
+	}
+}
+
+function askLive() {
+	timer = null;
+	if (asked && performance.now() - asked.since < PATIENCE_MS) {
+		again = true;
+	} else {
+		ask(true);
+	}
+}
+
+function stop() {
+	clearTimeout(timer);
+	timer = null;
+	again = false;
+	asked?.controller.abort();
+	asked = null;
+}
+
+async function ask(live = false) {
+	stop();
+	const controller = new AbortController();
+	const mine = { controller, since: performance.now() };
+	asked = mine;
+	lastAsked = mine.since;
+	const drawing = pad.empty ? null : await pad.export();
+	if (controller.signal.aborted) {
+		return;
+	}
+	showCurl();
+	if (!drawing) {
+		asked = null;
+		showNothing();
+		return;
+	}
+	$('.answer').classList.toggle('waiting', !live);
+	try {
+		const run = method() === 'sample' ? askSample : askPosterior;
+		await run(drawing, controller.signal);
+		clearProblem(root(), $('#classify-problem'));
+	} catch (error) {
+		showProblem(root(), $('#classify-problem'), error);
+	}
+	if (asked === mine) {
+		asked = null;
+		$('.answer').classList.remove('waiting');
+		if (again) {
+			ask(true);
+		}
+	}
+}
+
+const options = (invert) => (method() === 'sample'
+	? {
+		method: 'sample', invert, samples: $('#stepwise').elements.samples.value,
+		steps: $('#stepwise').elements.steps.value, seed: seed.value(),
+	}
+	: { method: 'posterior', invert });
+
+async function askPosterior(drawing, signal) {
+	const started = performance.now();
+	const answer = await classify(drawing.png, options(drawing.invert), signal);
+	const milliseconds = performance.now() - started;
+	if (!signal.aborted) {
+		showAnswer(answer, drawing, answer.probabilities, `${milliseconds.toFixed(0)} ms there and back`);
+	}
+}
+
+async function askSample(drawing, signal) {
+	const figure = makeTrajectory(Number(numberOf($('#stepwise'), 'steps')) || 20);
+	const playback = new Playback((item, frame) => figure(frame), signal, 40);
+	const answer = await classifyStream(drawing.png, options(drawing.invert), (step) => {
+		if (step.item === 0 && step.label) {
+			playback.push(0, step);
+		}
+	}, signal);
+	await playback.done();
+	if (!signal.aborted) {
+		const shares = answer.votes.map((votes) => votes / answer.samples);
+		showAnswer(answer, drawing, shares, `${answer.votes[argmax(shares)]} of ${answer.samples} samples agree`);
+	}
+}
+
+// --- showing -----------------------------------------------------------------------------------------------------------------
+
+function showNothing() {
+	bars(null);
+	$('#verdict').textContent = '\u00a0';
+	$('#sure').textContent = 'Nothing drawn yet';
+	$('#took').textContent = '\u00a0';
+	$('#framing').textContent = '\u00a0';
+	$('#verdict-live').textContent = '';
+	$('#seen').hidden = true;
+	$('#trajectory').replaceChildren();
+	$('.answer').classList.remove('waiting');
+	clearProblem(root(), $('#classify-problem'));
+}
+
+async function showAnswer(answer, drawing, shares, took) {
+	const name = model.names[answer.label] ?? answer.name;
+	$('#verdict').textContent = name;
+	$('#verdict').classList.toggle('long', name.length > 2);
+	$('#sure').textContent = `${percent(answer.confidence)} sure`;
+	$('#took').textContent = took;
+	bars(shares, answer.label);
+	const live = `${name}, ${percent(answer.confidence)} sure`;
+	if (!pad.stroke && $('#verdict-live').textContent !== live) {
+		$('#verdict-live').textContent = live;
+	}
+	showFraming(answer.preprocess, drawing);
+	if (answer.preprocess?.image) {
+		const bitmap = await decode(answer.preprocess.image);
+		paint($('#seen-image'), bitmap);
+		bitmap.close();
+		$('#seen').hidden = false;
+	}
+}
+
+function showFraming(done, { frame }) {
+	const box = done?.box;
+	if (!box) {
+		$('#framing').textContent = '\u00a0';
+		return;
+	}
+	const scale = 100 * frame.scale / FIELD;
+	const mark = $('#pad-frame');
+	mark.style.left = `${100 * frame.x / FIELD + box.x * scale}%`;
+	mark.style.top = `${100 * frame.y / FIELD + box.y * scale}%`;
+	mark.style.width = `${box.width * scale}%`;
+	mark.style.height = `${box.height * scale}%`;
+	mark.hidden = pad.stroke !== null;
+	$('#framing').textContent = `Framed: the ink's box of ${box.width} x ${box.height} pixels scaled into 20 x 20, ` +
+		`its centre of mass moved to the middle of 28 x 28${done.inverted ? ', dark on light turned round' : ''}.`;
+}
+
+function showCurl() {
+	const { invert, ...rest } = options('auto');
+	curl(curlForm('v1/classify', 'digit.png', rest));
+}
+
+// The label vector's way from noise (left) to the answer (right).
+function makeTrajectory(steps) {
+	const left = 34;
+	const right = 440;
+	const y = (value) => 115 - Math.max(-2.6, Math.min(2.6, value)) * 40;
+	const figure = $('#trajectory');
+	const lines = model.names.map(() => svg('polyline', { class: 'line', fill: 'none' }));
+	const names = model.names.map((name) => svg('text', { x: right + 10, y: 0 }, name));
+	const grid = [-1, 0, 1].flatMap((value) => [
+		svg('line', { class: 'grid', x1: left, x2: right, y1: y(value), y2: y(value) }),
+		svg('text', { x: left - 8, y: y(value) + 4, 'text-anchor': 'end' }, value > 0 ? `+${value}` : String(value)),
+	]);
+	figure.replaceChildren(...grid, ...lines, ...names,
+		svg('text', { x: left, y: 222 }, 'noise'), svg('text', { x: right, y: 222, 'text-anchor': 'end' }, 'answer'));
+	const points = model.names.map(() => []);
+	return (step) => {
+		const total = step.steps ?? steps;
+		const x = left + (right - left) * step.step / total;
+		const best = argmax(step.label);
+		step.label.forEach((value, i) => {
+			points[i].push(`${x.toFixed(1)},${y(value).toFixed(1)}`);
+			lines[i].setAttribute('points', points[i].join(' '));
+			lines[i].classList.toggle('win', i === best);
+			names[i].setAttribute('x', x + 10);
+			names[i].setAttribute('y', y(value) + 5);
+			names[i].classList.toggle('win', i === best);
+			names[i].textContent = i === best || value > -0.6 ? model.names[i] : '';
+		});
+	};
+}

@@ -1,0 +1,372 @@
+// The drawing pad: strokes are kept as points in a field of 280 x 280, so that undo, a new size and the exported picture
+// all come from the same drawing. Ink is opaque on a transparent layer; an image is turned into ink when it arrives.
+import { encodeGrey } from './picture.js';
+import { $ } from './widgets.js';
+
+export const FIELD = 280;
+const CELLS = 28;
+const CELL = FIELD / CELLS;
+
+export class Pad {
+	// change(live): live is true while a stroke is being drawn, false when it is finished or anything else happened.
+	constructor(canvas, change) {
+		this.canvas = canvas;
+		this.change = change;
+		this.view = canvas.getContext('2d');
+		this.layer = Object.assign(document.createElement('canvas'), { width: FIELD, height: FIELD });
+		this.ink = this.layer.getContext('2d', { willReadFrequently: true });
+		this.operations = [];
+		this.undone = [];
+		this.tool = 'pen';
+		this.width = 20;
+		this.stroke = null;
+		this.pointer = null;
+		this.cell = null;
+		canvas.addEventListener('pointerdown', (event) => this.down(event));
+		canvas.addEventListener('pointermove', (event) => this.move(event));
+		canvas.addEventListener('pointerup', (event) => this.up(event));
+		canvas.addEventListener('pointercancel', (event) => this.up(event));
+		canvas.addEventListener('keydown', (event) => this.key(event));
+		canvas.addEventListener('focus', () => this.showCell());
+		canvas.addEventListener('blur', () => this.leave());
+		new ResizeObserver(() => this.resize()).observe(canvas);
+		matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.resize());
+	}
+
+	get empty() {
+		return !this.drawing().length;
+	}
+
+	// The operations that still count: those after the last clearing.
+	drawing() {
+		const last = this.operations.findLastIndex((operation) => operation.tool === 'clear' || operation.tool === 'image');
+		const from = last >= 0 && this.operations[last].tool === 'clear' ? last + 1 : Math.max(last, 0);
+		return this.operations.slice(from);
+	}
+
+	// --- pointer -----------------------------------------------------------------------------------------------------
+
+	place(event) {
+		const box = this.canvas.getBoundingClientRect();
+		const pressure = event.pointerType === 'pen' && event.pressure > 0 ? 0.4 + 1.2 * event.pressure : 1;
+		return {
+			x: (event.clientX - box.left) * FIELD / box.width,
+			y: (event.clientY - box.top) * FIELD / box.height,
+			width: this.width * pressure,
+		};
+	}
+
+	down(event) {
+		if (this.pointer !== null || event.button > 0 && event.button !== 5) {
+			return;
+		}
+		event.preventDefault();
+		this.canvas.focus({ preventScroll: true, focusVisible: false });
+		this.hideCell();
+		this.pointer = event.pointerId;
+		this.canvas.setPointerCapture(event.pointerId);
+		this.begin(event.button === 5 ? 'eraser' : this.tool, this.place(event));
+	}
+
+	move(event) {
+		if (event.pointerId !== this.pointer) {
+			return;
+		}
+		const parts = event.getCoalescedEvents?.() ?? [];
+		for (const part of parts.length ? parts : [event]) {
+			this.extend(this.place(part));
+		}
+		this.change(true);
+	}
+
+	up(event) {
+		if (event.pointerId === this.pointer) {
+			this.pointer = null;
+			this.finish();
+		}
+	}
+
+	// --- strokes -------------------------------------------------------------------------------------------------------
+
+	begin(tool, point) {
+		this.stroke = { tool, points: [point] };
+		this.undone = [];
+		this.operations.push(this.stroke);
+		this.drawLast();
+		this.change(true);
+	}
+
+	extend(point) {
+		const last = this.stroke.points.at(-1);
+		if (Math.hypot(point.x - last.x, point.y - last.y) >= 0.5) {
+			this.stroke.points.push(point);
+			this.drawLast();
+		}
+	}
+
+	finish() {
+		if (this.stroke) {
+			this.stroke = null;
+			this.change(false);
+		}
+	}
+
+	add(operation) {
+		this.finish();
+		this.undone = [];
+		this.operations.push(operation);
+		this.redraw();
+		this.change(false);
+	}
+
+	clear() {
+		this.leave();
+		if (!this.empty) {
+			this.add({ tool: 'clear' });
+		}
+	}
+
+	undo() {
+		this.finish();
+		if (this.operations.length) {
+			this.undone.push(this.operations.pop());
+			this.redraw();
+			this.change(false);
+		}
+	}
+
+	redo() {
+		this.finish();
+		if (this.undone.length) {
+			this.operations.push(this.undone.pop());
+			this.redraw();
+			this.change(false);
+		}
+	}
+
+	// --- drawing it ------------------------------------------------------------------------------------------------------
+
+	resize() {
+		const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
+		if (side > 0) {
+			this.canvas.width = side;
+			this.canvas.height = side;
+			this.redraw();
+		}
+	}
+
+	redraw() {
+		for (const context of [this.view, this.ink]) {
+			context.setTransform(1, 0, 0, 1, 0, 0);
+			context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+		}
+		this.colour = getComputedStyle(this.canvas).getPropertyValue('--ink').trim();
+		for (const operation of this.drawing()) {
+			this.draw(operation, 0);
+		}
+	}
+
+	drawLast() {
+		this.draw(this.stroke, Math.max(0, this.stroke.points.length - 1));
+	}
+
+	draw(operation, from) {
+		for (const context of [this.view, this.ink]) {
+			const scale = context.canvas.width / FIELD;
+			context.setTransform(scale, 0, 0, scale, 0, 0);
+			if (operation.tool === 'image') {
+				drawImage(context, operation, context === this.view ? this.colour : '#fff');
+			} else {
+				drawStroke(context, operation, from, context === this.view ? this.colour : '#fff');
+			}
+		}
+	}
+
+	// --- keyboard: a cursor over 28 x 28 cells -----------------------------------------------------------------------------
+
+	key(event) {
+		const step = event.shiftKey ? 4 : 1;
+		const way = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
+		if (event.ctrlKey || event.metaKey || event.altKey) {
+			return;
+		}
+		if (way) {
+			event.preventDefault();
+			this.moveCell(way[0], way[1]);
+		} else if (event.key === ' ' || event.key === 'Enter') {
+			event.preventDefault();
+			this.togglePen();
+		}
+	}
+
+	cellPoint() {
+		return { x: (this.cell.x + 0.5) * CELL, y: (this.cell.y + 0.5) * CELL, width: this.width };
+	}
+
+	moveCell(dx, dy) {
+		this.cell ??= { x: CELLS / 2, y: CELLS / 2 };
+		this.cell.x = Math.min(CELLS - 1, Math.max(0, this.cell.x + dx));
+		this.cell.y = Math.min(CELLS - 1, Math.max(0, this.cell.y + dy));
+		if (this.stroke && this.pointer === null) {
+			this.extend(this.cellPoint());
+			this.change(true);
+		}
+		this.showCell(true);
+	}
+
+	togglePen() {
+		this.cell ??= { x: CELLS / 2, y: CELLS / 2 };
+		if (this.stroke && this.pointer === null) {
+			this.finish();
+		} else if (!this.stroke) {
+			this.begin(this.tool, this.cellPoint());
+		}
+		this.showCell(true);
+	}
+
+	showCell(always) {
+		const mark = $('#pad-cell');
+		if (!always && !this.canvas.matches(':focus-visible')) {
+			return;
+		}
+		this.cell ??= { x: CELLS / 2, y: CELLS / 2 };
+		mark.hidden = false;
+		mark.classList.toggle('down', this.stroke !== null);
+		mark.style.left = `${100 * this.cell.x / CELLS}%`;
+		mark.style.top = `${100 * this.cell.y / CELLS}%`;
+	}
+
+	hideCell() {
+		if (this.pointer === null) {
+			this.finish();
+		}
+		$('#pad-cell').hidden = true;
+	}
+
+	leave() {
+		if (this.pointer === null) {
+			this.hideCell();
+		}
+	}
+
+	// --- out and in ------------------------------------------------------------------------------------------------------------
+
+	// What to send: an untouched image as it came; a drawing as white ink on black.
+	async export() {
+		const drawing = this.drawing();
+		if (drawing.length === 1 && drawing[0].tool === 'image') {
+			return { png: drawing[0].png, invert: 'auto', frame: drawing[0] };
+		}
+		const pixels = this.ink.getImageData(0, 0, FIELD, FIELD).data;
+		const grey = new Uint8Array(FIELD * FIELD);
+		let any = 0;
+		for (let i = 0; i < grey.length; i++) {
+			grey[i] = pixels[4 * i + 3];
+			any |= grey[i];
+		}
+		if (!any) {
+			return null;
+		}
+		return { png: await encodeGrey(grey, FIELD, FIELD), invert: 'no', frame: { x: 0, y: 0, scale: 1 } };
+	}
+
+	async open(blob) {
+		this.add(await imageOperation(blob));
+	}
+}
+
+function drawStroke(context, { tool, points }, from, colour) {
+	context.globalCompositeOperation = tool === 'eraser' ? 'destination-out' : 'source-over';
+	context.strokeStyle = colour;
+	context.fillStyle = colour;
+	context.lineCap = 'round';
+	context.lineJoin = 'round';
+	if (from === 0) {
+		context.beginPath();
+		context.arc(points[0].x, points[0].y, points[0].width / 2, 0, 2 * Math.PI);
+		context.fill();
+	}
+	for (let i = Math.max(from, 1); i < points.length; i++) {
+		context.lineWidth = points[i].width;
+		context.beginPath();
+		context.moveTo(points[i - 1].x, points[i - 1].y);
+		context.lineTo(points[i].x, points[i].y);
+		context.stroke();
+	}
+}
+
+function drawImage(context, { mask }, colour) {
+	const tinted = new OffscreenCanvas(FIELD, FIELD);
+	const paint = tinted.getContext('2d');
+	paint.drawImage(mask, 0, 0);
+	paint.globalCompositeOperation = 'source-in';
+	paint.fillStyle = colour;
+	paint.fillRect(0, 0, FIELD, FIELD);
+	context.globalCompositeOperation = 'source-over';
+	context.imageSmoothingEnabled = false;
+	context.drawImage(tinted, 0, 0);
+}
+
+const LARGEST = 1024;
+
+// An image of any kind the browser reads: its PNG for the server (as it came where that is a PNG of a fair size), and its
+// ink, dark on light turned round, fitted into the field.
+async function imageOperation(blob) {
+	const bitmap = await createImageBitmap(blob);
+	const { width, height } = bitmap;
+	const shrink = Math.min(1, LARGEST / Math.max(width, height));
+	let png = blob;
+	if (blob.type !== 'image/png' || shrink < 1) {
+		const copy = new OffscreenCanvas(Math.max(1, Math.round(width * shrink)), Math.max(1, Math.round(height * shrink)));
+		copy.getContext('2d').drawImage(bitmap, 0, 0, copy.width, copy.height);
+		png = await copy.convertToBlob({ type: 'image/png' });
+	}
+	const scale = FIELD / Math.max(width, height);
+	const frame = {
+		x: (FIELD - width * scale) / 2,
+		y: (FIELD - height * scale) / 2,
+		scale: scale / (shrink < 1 ? shrink : 1),
+	};
+	const mask = new OffscreenCanvas(FIELD, FIELD);
+	const context = mask.getContext('2d', { willReadFrequently: true });
+	context.imageSmoothingEnabled = scale < 1;
+	context.imageSmoothingQuality = 'high';
+	context.drawImage(bitmap, frame.x, frame.y, width * scale, height * scale);
+	bitmap.close();
+	toInk(context, frame, width * scale, height * scale);
+	return { tool: 'image', png, mask, ...frame };
+}
+
+// Turns grey values into opacity; light paper means the ink is what is dark.
+function toInk(context, frame, width, height) {
+	const image = context.getImageData(0, 0, FIELD, FIELD);
+	const data = image.data;
+	const grey = (x, y) => {
+		const i = 4 * (Math.floor(y) * FIELD + Math.floor(x));
+		const value = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
+		return { i, value, alpha: data[i + 3] };
+	};
+	let sum = 0;
+	let n = 0;
+	const right = Math.min(FIELD, frame.x + width) - 1;
+	const bottom = Math.min(FIELD, frame.y + height) - 1;
+	for (let k = 0; k < 64; k++) {
+		const x = frame.x + (right - frame.x) * k / 63;
+		const y = frame.y + (bottom - frame.y) * k / 63;
+		for (const [px, py] of [[x, frame.y], [x, bottom], [frame.x, y], [right, y]]) {
+			const { value, alpha } = grey(px, py);
+			sum += alpha < 128 ? 255 : value;
+			n++;
+		}
+	}
+	const light = sum / n > 127;
+	for (let y = 0; y < FIELD; y++) {
+		for (let x = 0; x < FIELD; x++) {
+			const { i, value, alpha } = grey(x, y);
+			const ink = light ? 255 - value : value;
+			data[i] = data[i + 1] = data[i + 2] = 255;
+			data[i + 3] = Math.round(ink * alpha / 255);
+		}
+	}
+	context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,135 @@
+// Sample: image and label settle on each other.
+import { curlJson, sampleStream } from './api.js';
+import { Playback, paintNoise } from './picture.js';
+import {
+	$, argmax, capital, clearProblem, h, makeCurl, makePicture, makeSeed, numberOf, percent, showProblem, word,
+} from './widgets.js';
+
+let model;
+let seed;
+let curl;
+let running = null;
+let started = false;
+
+const root = () => $('#sample');
+const form = () => $('#sample-form');
+const part = (name) => $(`[data-${name}]`, root());
+
+export function setUp(model_) {
+	model = model_;
+	seed = makeSeed(part('seed'), () => draw(false));
+	curl = makeCurl(part('curl'));
+	curl(curlJson('v1/sample', options()));
+	form().addEventListener('submit', (event) => {
+		event.preventDefault();
+		draw(true);
+	});
+	form().addEventListener('input', () => curl(curlJson('v1/sample', options())));
+	part('cancel').addEventListener('click', () => running?.abort());
+}
+
+export function open() {
+	if (!started) {
+		draw(false);
+	}
+}
+
+const options = () => ({
+	count: numberOf(form(), 'count'),
+	seed: seed.value(),
+	steps: numberOf(form(), 'steps'),
+	solver: form().elements.solver.value,
+});
+
+function makePair(i, count) {
+	const picture = makePicture(`Pair ${i + 1} of ${count}, being drawn`);
+	paintNoise(picture.canvas, model.width, model.height);
+	const name = h('p', { class: 'name' }, '\u00a0');
+	const sure = h('p', { class: 'quiet' }, '\u00a0');
+	const bars = model.names.map((label) => {
+		const fill = h('b');
+		return { fill, column: h('div', {}, h('i', {}, fill), label) };
+	});
+	const columns = h('div', { class: 'columns', 'aria-hidden': 'true' }, ...bars.map((bar) => bar.column));
+	const box = h('div', { class: 'pair' }, h('div', {}, picture.button, name, sure), columns);
+	function showLabel(label) {
+		const best = argmax(label);
+		bars.forEach(({ fill, column }, k) => {
+			fill.style.transform = `scaleY(${Math.min(1, Math.max(0, (label[k] + 1) / 2))})`;
+			column.classList.toggle('win', k === best);
+		});
+	}
+	return {
+		box, picture, showLabel,
+		async show(step) {
+			showLabel(step.label);
+			await picture.show(step.image);
+		},
+		finish(pair, what) {
+			showLabel(pair.values);
+			name.textContent = capital(word(what.name));
+			sure.textContent = percent(Math.max(...pair.probabilities));
+			return picture.finish(what);
+		},
+	};
+}
+
+async function draw(fresh) {
+	started = true;
+	running?.abort();
+	if (fresh) {
+		seed.next();
+	}
+	const asked = options();
+	const controller = new AbortController();
+	running = controller;
+	curl(curlJson('v1/sample', asked));
+	const count = Number.isInteger(asked.count) ? Math.min(Math.max(asked.count, 0), 256) : 0;
+	const pairs = Array.from({ length: count }, (_, i) => makePair(i, count));
+	part('pictures').replaceChildren(...pairs.map((pair) => pair.box));
+	await run(asked, pairs, controller);
+}
+
+async function run(asked, pairs, controller) {
+	const problem = $('.problem', root());
+	const progress = $('progress', root());
+	const status = part('status');
+	const { signal } = controller;
+	clearProblem(root(), problem);
+	part('cancel').hidden = false;
+	progress.value = 0;
+	progress.max = Math.max(1, pairs.length * (Number(asked.steps) || 1));
+	status.textContent = 'sampling';
+	const playback = new Playback((item, step) => pairs[item]?.show(step), signal);
+	let steps = 0;
+	try {
+		const answer = await sampleStream(asked, (step) => {
+			steps++;
+			progress.value = steps;
+			playback.push(step.item, step);
+		}, signal);
+		await playback.done();
+		signal.throwIfAborted();
+		answer.samples.forEach((pair, i) => pairs[i].finish(pair, {
+			name: model.names[pair.label],
+			title: `${capital(word(model.names[pair.label]))}, pair ${i + 1}`,
+			text: `Seed ${answer.seed}, pair ${i + 1} of ${answer.samples.length}`,
+			seed: answer.seed,
+			base64: pair.b64_json,
+			file: `pair-${answer.seed}-${i + 1}.png`,
+			curl: curlJson('v1/sample', asked),
+		}));
+		progress.value = progress.max;
+		status.textContent = `${answer.samples.length} pairs`;
+	} catch (error) {
+		status.textContent = signal.aborted ? 'cancelled' : '';
+		if (!signal.aborted) {
+			part('pictures').replaceChildren();
+		}
+		showProblem(root(), problem, error);
+	}
+	if (running === controller) {
+		running = null;
+		part('cancel').hidden = true;
+	}
+}

@@ -1,0 +1,260 @@
+// Small parts that several tabs share.
+import { Problem, isAbort } from './api.js';
+import { decode, paint, pngBlob } from './picture.js';
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// h('button', { type: 'button', class: 'x', onclick: f }, 'text', child)
+export function h(tag, properties = {}, ...children) {
+	const node = document.createElement(tag);
+	for (const [name, value] of Object.entries(properties)) {
+		if (name.startsWith('on')) {
+			node.addEventListener(name.slice(2), value);
+		} else if (value === true) {
+			node.setAttribute(name, '');
+		} else if (value !== false && value !== undefined) {
+			node.setAttribute(name, value);
+		}
+	}
+	node.append(...children.filter((child) => child !== undefined));
+	return node;
+}
+
+export function svg(tag, attributes = {}, text) {
+	const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+	for (const [name, value] of Object.entries(attributes)) {
+		node.setAttribute(name, value);
+	}
+	if (text !== undefined) {
+		node.textContent = text;
+	}
+	return node;
+}
+
+export const icon = (name) => {
+	const node = svg('svg');
+	node.append(svg('use', { href: `#i-${name}` }));
+	return node;
+};
+
+export const percent = (p) => (p >= 0.9995 ? '100 %' : p < 0.0005 ? '0 %' : `${(100 * p).toFixed(1)} %`);
+
+const words = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
+export const word = (name) => words[name] ?? name;
+export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+export const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+
+// --- bars --------------------------------------------------------------------------------------------------------------
+
+export function makeBars(list, names) {
+	const rows = names.map((name) => {
+		const fill = h('div', { class: 'fill' });
+		const value = h('span', { class: 'value' }, '');
+		const row = h('li', {}, h('span', { class: 'name' }, name), h('div', { class: 'track' }, fill), value);
+		return { row, fill, value };
+	});
+	list.replaceChildren(...rows.map((r) => r.row));
+	return (values, winner, text = percent) => rows.forEach(({ row, fill, value }, i) => {
+		const share = values ? Math.min(1, Math.max(0, values[i])) : 0;
+		fill.style.transform = `scaleX(${share})`;
+		value.textContent = values ? text(values[i]) : '';
+		row.classList.toggle('win', values !== null && i === winner);
+	});
+}
+
+// A row of one button a class.
+export function makeChooser(box, names, choose, label = (name) => name) {
+	const buttons = names.map((name, i) => h('button',
+		{ type: 'button', 'aria-pressed': 'false', 'aria-label': label(name), onclick: () => choose(i) }, name));
+	box.replaceChildren(...buttons);
+	return (chosen) => buttons.forEach((button, i) => button.setAttribute('aria-pressed', String(i === chosen)));
+}
+
+// --- fields and problems -------------------------------------------------------------------------------------------------
+
+export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+// Fills every [data-seed] of root with the seed field; returns { value(), next() }.
+export function makeSeed(box, rolled, start = newSeed()) {
+	box.append($('#t-seed').content.cloneNode(true));
+	const input = $('input', box);
+	const lock = $('[data-lock]', box);
+	input.id = `seed-${Math.random().toString(36).slice(2)}`;
+	$('label', box).htmlFor = input.id;
+	input.value = start;
+	input.addEventListener('change', () => setLock(true));
+	$('[data-dice]', box).addEventListener('click', () => {
+		input.value = newSeed();
+		rolled();
+	});
+	function setLock(on) {
+		lock.setAttribute('aria-pressed', String(on));
+		$('use', lock).setAttribute('href', on ? '#i-lock' : '#i-unlock');
+	}
+	lock.addEventListener('click', () => setLock(lock.getAttribute('aria-pressed') !== 'true'));
+	return {
+		// A number where it is one; anything else goes to the server as it is, whose words then stand at the field.
+		value: () => (/^\d+$/.test(input.value.trim()) ? Number(input.value) : input.value),
+		next() {
+			if (lock.getAttribute('aria-pressed') !== 'true') {
+				input.value = newSeed();
+			}
+		},
+	};
+}
+
+export function numberOf(form, name) {
+	const text = form.elements[name].value;
+	return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+export function clearProblem(root, box) {
+	box.hidden = true;
+	for (const node of $$('[aria-invalid]', root)) {
+		node.removeAttribute('aria-invalid');
+		node.removeAttribute('aria-describedby');
+	}
+	$$('.fielderror[data-made]', root).forEach((node) => node.remove());
+	$$('.fielderror[data-error]', root).forEach((node) => { node.hidden = true; });
+}
+
+// Puts the problem document's words next to the fields they are about; what belongs to no field goes to the box.
+export function showProblem(root, box, problem) {
+	if (isAbort(problem)) {
+		return;
+	}
+	clearProblem(root, box);
+	if (!(problem instanceof Problem)) {
+		console.warn(problem);
+		box.textContent = `This page could not go on: ${problem.message}`;
+		box.hidden = false;
+		return;
+	}
+	const rest = [];
+	problem.errors.forEach((error, i) => {
+		const name = String(error.pointer ?? error.parameter ?? '').replace(/^#?\/?/, '').split('/')[0];
+		if (!atField(root, name, error.detail, i)) {
+			rest.push(error.detail);
+		}
+	});
+	if (problem.errors.length && !rest.length) {
+		return;
+	}
+	const title = h('strong', {}, problem.title ? `${problem.title}. ` : '');
+	const all = rest.length ? rest.join(' ') : problem.detail;
+	box.replaceChildren(title, all, h('small', {}, problem.requestId ? `Request ${problem.requestId}` : ''));
+	box.hidden = false;
+}
+
+function atField(root, name, words_, i) {
+	if (!name) {
+		return false;
+	}
+	const fixed = $(`[data-error="${CSS.escape(name)}"]`, root);
+	if (fixed) {
+		fixed.textContent = words_;
+		fixed.hidden = false;
+		return true;
+	}
+	const input = $(`[name="${CSS.escape(name)}"]`, root);
+	if (!input || input.type === 'radio') {
+		return false;
+	}
+	const id = `error-${root.id}-${name}-${i}`;
+	input.setAttribute('aria-invalid', 'true');
+	input.setAttribute('aria-describedby', id);
+	input.closest('.field').append(h('span', { class: 'fielderror', id, 'data-made': true, role: 'alert' }, words_));
+	return true;
+}
+
+// --- curl -----------------------------------------------------------------------------------------------------------------
+
+export async function copy(text) {
+	try {
+		await navigator.clipboard.writeText(text);
+		return 'Copied.';
+	} catch {
+		return `Copy this by hand: ${text}`;
+	}
+}
+
+export function makeCurl(box) {
+	const text = h('pre', { tabindex: '0', 'aria-label': 'curl command' });
+	const live = h('span', { class: 'quiet', role: 'status' });
+	const button = h('button', {
+		type: 'button', class: 'small',
+		onclick: async () => { live.textContent = await copy(text.textContent); },
+	}, icon('copy'), 'Copy');
+	box.replaceChildren(text, h('p', { class: 'go' }, button, live));
+	return (command) => {
+		text.textContent = command;
+		live.textContent = '';
+	};
+}
+
+// --- pictures ---------------------------------------------------------------------------------------------------------------
+
+// A button that shows one picture. what: { title, text, seed, curl, base64 }, filled when the picture is finished.
+export function makePicture(label, open = openCard) {
+	const canvas = h('canvas', { width: 28, height: 28 });
+	const button = h('button', { type: 'button', class: 'picture', disabled: true, 'aria-label': label }, canvas);
+	const picture = {
+		button, canvas, what: null,
+		async show(base64) {
+			const bitmap = await decode(base64);
+			paint(canvas, bitmap);
+			bitmap.close();
+		},
+		async finish(what) {
+			picture.what = what;
+			await picture.show(what.base64);
+			button.disabled = false;
+			button.setAttribute('aria-label', what.title);
+		},
+	};
+	button.addEventListener('click', () => open(picture.what));
+	return picture;
+}
+
+let shown = null;
+let saved = null;
+
+export async function openCard(what) {
+	const dialog = $('#card');
+	shown = what;
+	$('#card-title').textContent = what.title;
+	$('#card-text').textContent = what.text;
+	$('#card-live').textContent = '\u00a0';
+	const bitmap = await decode(what.base64);
+	paint($('#card-image'), bitmap);
+	$('#card-image').setAttribute('aria-label', what.title);
+	URL.revokeObjectURL(saved);
+	saved = URL.createObjectURL(pngBlob(what.base64));
+	$('#card-save').href = saved;
+	$('#card-save').download = what.file;
+	if (!dialog.open) {
+		dialog.showModal();
+	}
+}
+
+export function setUpCard(classifyThis) {
+	const live = $('#card-live');
+	$('#card-classify').addEventListener('click', () => {
+		$('#card').close();
+		classifyThis(pngBlob(shown.base64));
+	});
+	$('#card-seed').addEventListener('click', async () => { live.textContent = await copy(String(shown.seed)); });
+	$('#card-curl').addEventListener('click', async () => { live.textContent = await copy(shown.curl); });
+	$('#card').addEventListener('click', (event) => {
+		if (event.target === event.currentTarget && event.offsetX !== undefined && outside(event)) {
+			event.currentTarget.close();
+		}
+	});
+}
+
+function outside(event) {
+	const box = event.currentTarget.getBoundingClientRect();
+	return event.clientX < box.left || event.clientX > box.right || event.clientY < box.top || event.clientY > box.bottom;
+}
