@@ -17,7 +17,7 @@ build='
 # What make check and its sanitizer and clang builds need on top.
 test='
 	clang-14 clang-format-14 libclang-rt-14-dev libcmocka-dev libopenmpi-dev openmpi-bin
-	mandoc man-db openssl procps prometheus python3 python3-jsonschema python3-numpy python3-png python3-yaml'
+	bsdextrautils groff-base mandoc man-db openssl procps prometheus python3 python3-jsonschema python3-numpy python3-png python3-yaml'
 # Real Chromium; playwright-core and axe-core come from npm by tests/browser.
 browser='chromium fonts-dejavu-core node/nodejs npm/npm'
 # Containers that boot systemd, HAProxy, nginx.
