@@ -147,10 +147,12 @@ SIMD_INLINE void grad_run(const struct grad_tile *t, const int rows, const int v
 	const float *dy = t->dy;
 
 #pragma GCC unroll 16
-	for (int r = 0; r < rows; r++)
+	for (int r = 0; r < rows; r++) {
+		__builtin_prefetch(t->dw + (size_t)r * (size_t)t->cout, 1);
 #pragma GCC unroll 16
 		for (int v = 0; v < vectors; v++)
 			acc[r][v] = vf_zero();
+	}
 	for (int i = 0; i < t->lines; i++) {
 		const float *x = t->x + (size_t)i * t->line;
 
@@ -236,12 +238,72 @@ static void grad_bias(float *db, const float *dy, int pixels, int cout) {
 	}
 }
 
-#define GRAD_BYTES 24576 /* image rows worked on at a time: as many as the first-level cache holds */
-
-static void conv3x3_grad_weight(
-    float *dw, float *db, const float *x_padded, const float *dy, int h, int w, int cin, int cout) {
+/* Few outputs: the lanes run along a kernel row's 3 * cin inputs, in groups of `vectors`, all three kernel rows at
+ * once. Adds to dw[3][3 * cin][cout], inputs k0 ... of each kernel row. */
+SIMD_INLINE void grad_narrow_run(float *dw, const float *x_padded, const float *dy, int h, int w, int cin, int k0,
+    const int vectors, const int cout, const bool full) {
 	const size_t line = (size_t)(w + 2) * (size_t)cin;
-	const size_t line_bytes = (line + (size_t)w * (size_t)cout) * sizeof(float);
+	const int left = 3 * cin - k0;
+	vf acc[3][3][JF_NARROW];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < 3 * vectors * cout; i++)
+		acc[i / (vectors * cout)][i / cout % vectors][i % cout] = vf_zero();
+	for (int i = 0; i < h; i++) {
+		const float *x = x_padded + (size_t)i * line + k0;
+
+		for (int j = 0; j < w; j++, x += cin, dy += cout) {
+#pragma GCC unroll 16
+			for (int kv = 0; kv < 3 * vectors; kv++) {
+				const int kh = kv / vectors;
+				const int v = kv % vectors;
+				const float *at = x + (size_t)kh * line + v * VL;
+				const vf xv = full ? vf_load(at) : vf_load_part(at, v16_lanes(left, v));
+#pragma GCC unroll 16
+				for (int o = 0; o < cout; o++)
+					acc[kh][v][o] = vf_fma(vf_set1(dy[o]), xv, acc[kh][v][o]);
+			}
+		}
+	}
+	for (int i = 0; i < 3 * vectors * cout; i++) {
+		const int kh = i / (vectors * cout);
+		const int v = i / cout % vectors;
+		float *d = dw + (kh * 3 * cin + k0 + v * VL) * cout + i % cout;
+		float lanes[VL];
+
+		vf_store(lanes, acc[kh][v][i % cout]);
+		for (int l = 0; l < v16_lanes(left, v); l++)
+			d[l * cout] += lanes[l];
+	}
+}
+
+#define GRAD_NARROW(name, vectors, cout)                                                             \
+	static void name(float *dw, const float *x_padded, const float *dy, int h, int w, int cin) { \
+		int k0 = 0;                                                                          \
+                                                                                                     \
+		for (; k0 + vectors * VL <= 3 * cin; k0 += vectors * VL)                             \
+			grad_narrow_run(dw, x_padded, dy, h, w, cin, k0, vectors, cout, true);       \
+		for (; k0 < 3 * cin; k0 += VL)                                                       \
+			grad_narrow_run(dw, x_padded, dy, h, w, cin, k0, 1, cout, false);            \
+	}
+GRAD_NARROW(grad_narrow_1, 3, 1)
+GRAD_NARROW(grad_narrow_2, 2, 2)
+GRAD_NARROW(grad_narrow_3, 1, 3)
+GRAD_NARROW(grad_narrow_4, 1, 4)
+
+static void grad_narrow(float *dw, const float *x_padded, const float *dy, int h, int w, int cin, int cout) {
+	static void (*const fns[JF_NARROW])(float *, const float *, const float *, int, int, int) = {
+	    grad_narrow_1, grad_narrow_2, grad_narrow_3, grad_narrow_4};
+
+	fns[cout - 1](dw, x_padded, dy, h, w, cin);
+}
+
+/* Image rows worked on at a time: as many as the first-level cache holds beside a tile's outputs. */
+#define GRAD_BYTES 28672
+
+static void grad_wide(float *dw, const float *x_padded, const float *dy, int h, int w, int cin, int cout) {
+	const size_t line = (size_t)(w + 2) * (size_t)cin;
+	const size_t line_bytes = (line + (size_t)(w * TILE_VECTORS * VL)) * sizeof(float);
 	const int block = line_bytes < GRAD_BYTES ? (int)(GRAD_BYTES / line_bytes) : 1;
 	const int blocks = (h + block - 1) / block;
 
@@ -264,6 +326,14 @@ static void conv3x3_grad_weight(
 		}
 		i += lines;
 	}
+}
+
+static void conv3x3_grad_weight(
+    float *dw, float *db, const float *x_padded, const float *dy, int h, int w, int cin, int cout) {
+	if (cout <= JF_NARROW)
+		grad_narrow(dw, x_padded, dy, h, w, cin, cout);
+	else
+		grad_wide(dw, x_padded, dy, h, w, cin, cout);
 	if (db != NULL)
 		grad_bias(db, dy, h * w, cout);
 }

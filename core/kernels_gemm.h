@@ -40,51 +40,70 @@ struct product {
 	int n;
 };
 
-/* One tile of a product. */
+/* One tile of a product. Copies what the inner loop needs, so that no store to y makes the compiler load it again. */
 struct tile {
-	const struct product *p;
 	const float *x[TILE_ROWS]; /* first input of each row */
-	int row;                   /* first row */
-	int column;                /* first output, a multiple of 16 */
+	int segments;
+	int run;
+	size_t segment_stride;
+	const float *w;        /* the first of the tile's blocks */
+	size_t block;          /* floats of a packed block */
+	float *y;              /* first output; rows are n apart */
+	const float *residual; /* beside y, or NULL */
+	int n;                 /* outputs of a row */
+	int lanes;             /* outputs from the tile's first on */
+	vf bias[TILE_VECTORS];
 };
 
-SIMD_INLINE void tile_finish(const struct product *p, size_t at, vf acc, int lanes) {
-	if (lanes >= VL) {
-		if (p->residual != NULL)
-			acc = vf_add(acc, vf_load(p->residual + at));
-		vf_store(p->y + at, acc);
-	} else if (lanes > 0) {
-		if (p->residual != NULL)
-			acc = vf_add(acc, vf_load_part(p->residual + at, lanes));
-		vf_store_part(p->y + at, acc, lanes);
+SIMD_INLINE void tile_store(const struct tile *t, vf acc[TILE_ROWS][TILE_VECTORS], const int rows, const int vectors) {
+	const size_t n = (size_t)t->n;
+	const float *residual = t->residual;
+	float *y = t->y;
+
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 16
+		for (int v = 0; v < vectors; v++) {
+			vf sum = acc[r][v];
+
+			if (residual != NULL)
+				sum = vf_add(sum, vf_load(residual + (size_t)r * n + (size_t)(v * VL)));
+			vf_store(y + (size_t)r * n + (size_t)(v * VL), sum);
+		}
 	}
 }
 
-SIMD_INLINE vf tile_bias(const struct product *p, int column) {
-	int lanes = p->n - column;
+/* The same where the row ends within the tile. */
+SIMD_INLINE void tile_store_part(
+    const struct tile *t, vf acc[TILE_ROWS][TILE_VECTORS], const int rows, const int vectors) {
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+		for (int v = 0; v < vectors; v++) {
+			const size_t at = (size_t)r * (size_t)t->n + (size_t)(v * VL);
+			const int lanes = v16_lanes(t->lanes, v);
+			vf sum = acc[r][v];
 
-	if (p->bias == NULL || lanes <= 0)
-		return vf_zero();
-	return lanes >= VL ? vf_load(p->bias + column) : vf_load_part(p->bias + column, lanes);
+			if (t->residual != NULL)
+				sum = vf_add(sum, vf_load_part(t->residual + at, lanes));
+			vf_store_part(t->y + at, sum, lanes);
+		}
 }
 
 SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vectors) {
-	const struct product *p = t->p;
-	const size_t block = (size_t)p->segments * (size_t)p->run * JF_LANES;
-	const float *w = p->w + (size_t)(t->column / JF_LANES) * block;
+	const size_t block = t->block;
+	const float *w = t->w;
 	vf acc[TILE_ROWS][TILE_VECTORS];
 
 #pragma GCC unroll 16
-	for (int v = 0; v < vectors; v++) {
-		vf b = tile_bias(p, t->column + v * VL);
+	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
-		for (int r = 0; r < rows; r++)
-			acc[r][v] = b;
-	}
-	for (int s = 0; s < p->segments; s++) {
-		size_t at = (size_t)s * p->segment_stride;
+		for (int v = 0; v < vectors; v++)
+			acc[r][v] = t->bias[v];
+	for (int s = 0; s < t->segments; s++) {
+		size_t at = (size_t)s * t->segment_stride;
 
-		for (int k = 0; k < p->run; k++, at++, w += JF_LANES) {
+		for (int k = 0; k < t->run; k++, at++, w += JF_LANES) {
 			vf wv[TILE_VECTORS];
 #pragma GCC unroll 16
 			for (int v = 0; v < vectors; v++)
@@ -98,12 +117,10 @@ SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vector
 			}
 		}
 	}
-#pragma GCC unroll 16
-	for (int r = 0; r < rows; r++)
-#pragma GCC unroll 16
-		for (int v = 0; v < vectors; v++)
-			tile_finish(p, (size_t)(t->row + r) * (size_t)p->n + (size_t)(t->column + v * VL), acc[r][v],
-			    p->n - t->column - v * VL);
+	if (t->lanes >= vectors * VL)
+		tile_store(t, acc, rows, vectors);
+	else
+		tile_store_part(t, acc, rows, vectors);
 }
 
 typedef void tile_fn(const struct tile *t);
@@ -132,32 +149,51 @@ TILE_EACH(TILE_FN)
 static tile_fn *const tile_all[TILE_ROWS] = {TILE_LIST(tile_all)};
 static tile_fn *const tile_one[TILE_ROWS] = {TILE_LIST(tile_one)};
 
-/* Rows are dealt out evenly, so that no tile is much smaller, hence slower, than the others. */
-static void product_run(const struct product *p) {
-	int tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS;
-	int small = p->m / tiles;
-	int larger = p->m % tiles;
-	struct tile t = {.p = p};
+/* The tiles of one group of columns. Rows are dealt out evenly, so that no tile is much smaller, hence slower,
+ * than the others. */
+static void product_columns(const struct product *p, struct tile *t) {
+	const int tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS;
+	const int small = p->m / tiles;
+	const int larger = p->m % tiles;
+	tile_fn *const *fns = t->lanes > VL ? tile_all : tile_one;
+	const float *line = p->x;
+	int at = 0;
 
-	for (t.column = 0; t.column < p->n; t.column += TILE_VECTORS * VL) {
-		tile_fn *const *fns = p->n - t.column > VL ? tile_all : tile_one;
-		const float *line = p->x;
-		int at = 0;
+	for (int i = 0; i < tiles; i++) {
+		const int rows = small + (i < larger ? 1 : 0);
 
-		t.row = 0;
-		for (int i = 0; i < tiles; i++) {
-			int rows = small + (i < larger ? 1 : 0);
-
-			for (int r = 0; r < rows; r++) {
-				t.x[r] = line + (size_t)at * p->step;
-				if (++at == p->width) {
-					at = 0;
-					line += p->line_stride;
-				}
+		for (int r = 0; r < rows; r++) {
+			t->x[r] = line + (size_t)at * p->step;
+			if (++at == p->width) {
+				at = 0;
+				line += p->line_stride;
 			}
-			fns[rows - 1](&t);
-			t.row += rows;
 		}
+		fns[rows - 1](t);
+		t->y += (size_t)rows * (size_t)p->n;
+		if (t->residual != NULL)
+			t->residual += (size_t)rows * (size_t)p->n;
+	}
+}
+
+static void product_run(const struct product *p) {
+	struct tile t = {
+	    .segments = p->segments,
+	    .run = p->run,
+	    .segment_stride = p->segment_stride,
+	    .block = (size_t)p->segments * (size_t)p->run * JF_LANES,
+	    .n = p->n,
+	};
+
+	for (int column = 0; column < p->n; column += TILE_VECTORS * VL) {
+		t.w = p->w + (size_t)(column / JF_LANES) * t.block;
+		t.y = p->y + column;
+		t.residual = p->residual != NULL ? p->residual + column : NULL;
+		t.lanes = p->n - column;
+		for (int v = 0; v < TILE_VECTORS; v++)
+			t.bias[v] = p->bias != NULL ? vf_load_part(p->bias + column + v * VL, v16_lanes(t.lanes, v))
+						    : vf_zero();
+		product_columns(p, &t);
 	}
 }
 
