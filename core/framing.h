@@ -42,11 +42,12 @@ struct jf_framing_report {
 	int ink_y, ink_x, ink_height, ink_width; /* the ink's box; none: the whole picture */
 	float scale_y, scale_x;                  /* output pixels per source pixel (mnist: both the same) */
 	float shift_y, shift_x;                  /* where the box's top left corner lies in the output, in pixels */
+	bool thickened;                          /* strokes were too thin for the field and made wider (mnist) */
 	float paper, ink; /* grey levels (0..255, before inversion) taken for paper and full ink */
 };
 
 /* out [height][width][channels] in [-1, 1], caller's memory, channels 1 or 3 (grey repeated; colour is kept only by
- * JF_PREPROCESS_NONE); report may be NULL.
+ * JF_PREPROCESS_NONE); report may be NULL. mnist: the values are those of whole grey levels, as in MNIST itself.
  * JF_EEMPTY blank (mnist: no ink found); JF_EINVAL bad arguments. JF_ENOMEM. out is unspecified on failure. */
 enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct jf_image *image, int height, int width,
     int channels, const struct jf_framing_options *options, struct jf_error *err);
