@@ -77,25 +77,28 @@ static bool readable(const char *path) {
 	return file != NULL;
 }
 
-/* ".../train-images-idx3-ubyte.gz" -> ".../train-labels-idx1-ubyte.gz", or the same without or with ".gz". */
+/* ".../train-images-idx3-ubyte.gz" -> ".../train-labels-idx1-ubyte.gz"; packed images may have unpacked labels and the
+ * other way round. */
 static enum jf_err labels_path_of(char **labels, const char *images, struct jf_error *err) {
 	const char *at = strstr(base_name(images), "images");
+	size_t length = stem(images);
+	bool packed = length < strlen(images);
 	char *path = NULL;
-	size_t length;
 
 	if (!at || (strncmp(at + 7, "idx3", 4) != 0 && strncmp(at + 7, "idx4", 4) != 0))
 		return jf_error_set(err, JF_EINVAL,
 		    "%s: cannot tell the name of the labels from it (no \"images-idx3\" inside); name both files",
 		    images);
-	if (asprintf(&path, "%.*slabels%cidx1%s.gz", (int)(at - images), images, at[6], at + 11) < 0)
+	if (asprintf(&path, "%.*slabels%cidx1%.*s.gz", (int)(at - images), images, at[6],
+		(int)(images + length - at) - 11, at + 11) < 0)
 		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", images);
-	length = strlen(path);
-	if (strcmp(images + strlen(images) - 3, ".gz") == 0)
-		path[length - 3] = '\0'; /* "....gz.gz" -> "....gz" */
+	length = stem(path);
+	if (!packed)
+		path[length] = '\0';
 	if (!readable(path)) {
-		length = strlen(path);
-		if (length > 3 && strcmp(path + length - 3, ".gz") == 0)
-			path[length - 3] = '\0'; /* packed images, unpacked labels, or neither packed */
+		path[length] = packed ? '\0' : '.';
+		if (!readable(path)) /* neither: the message shall name the likelier one */
+			path[length] = packed ? '.' : '\0';
 	}
 	*labels = path;
 	return JF_OK;

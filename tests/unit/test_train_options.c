@@ -1,0 +1,201 @@
+/* jointflow-train's command line: values, refusals in words, and what a resumed run may change. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "trainer/options.h"
+
+/* Parses "jointflow-train LINE"; the words must outlive the options. */
+static char words[4][512];
+static enum jf_options_outcome parse(int which, struct jf_train_options *out, const char *line, struct jf_error *err) {
+	char *argv[64] = {words[which]}, *save = NULL;
+	int argc = 1;
+
+	snprintf(words[which], sizeof(words[which]), "jointflow-train %s", line);
+	strtok_r(words[which], " ", &save);
+	while (argc < 63 && (argv[argc] = strtok_r(NULL, " ", &save)))
+		argc++;
+	argv[argc] = NULL;
+	return jf_options_parse(out, argc, argv, err);
+}
+
+static void test_defaults(void **state) {
+	struct jf_train_options o;
+	struct jf_error err = {0};
+
+	(void)state;
+	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
+	assert_string_equal(o.data, "x");
+	assert_int_equal(o.batch, 128);
+	assert_true(o.lr == 2e-3);
+	assert_int_equal(o.warmup, 300);
+	assert_true(o.weight_decay == 0.01 && o.clip == 1);
+	assert_int_equal(o.holdout, 5000);
+	assert_int_equal(o.n_ema, 2);
+	assert_true(o.ema[0] == 0.999F && o.ema[1] == 0.9995F);
+	assert_int_equal(o.times, JF_TIMES_INDEPENDENT);
+	assert_int_equal(o.density, JF_DENSITY_UNIFORM);
+	assert_true(o.label_weight == 0.3);
+	assert_string_equal(o.output, "model.safetensors");
+	assert_string_equal(o.state, "model.safetensors.state");
+	assert_false(o.resume);
+	jf_options_deinit(&o);
+}
+
+static void test_values(void **state) {
+	struct jf_train_options o;
+	struct jf_error err = {0};
+
+	(void)state;
+	assert_int_equal(
+	    parse(0, &o,
+		"-d data --epochs=0.25 -b 64 --lr 1e-3 --ema 0.99,0.999,0.9999 --seed 18446744073709551615 "
+		"--times flexible --time-density logit-normal --label-loss velocity --augment 0.5 -o out/m "
+		"--state s -r --extend -j 3",
+		&err),
+	    JF_OPTIONS_RUN);
+	assert_true(o.epochs == 0.25 && o.lr == 1e-3 && o.augment == 0.5);
+	assert_int_equal(o.batch, 64);
+	assert_int_equal(o.n_ema, 3);
+	assert_true(o.seed == UINT64_MAX);
+	assert_int_equal(o.times, JF_TIMES_FLEXIBLE);
+	assert_int_equal(o.density, JF_DENSITY_LOGIT_NORMAL);
+	assert_int_equal(o.head, JF_HEAD_VELOCITY);
+	assert_true(o.label_weight == 1); /* its default follows the loss */
+	assert_string_equal(o.state, "s");
+	assert_true(o.resume && o.extend);
+	assert_int_equal(o.threads, 3);
+	jf_options_deinit(&o);
+}
+
+/* The names of choices are in the order of the enumerations that they stand for. */
+static void test_choices(void **state) {
+	struct jf_train_options o;
+	struct jf_error err = {0};
+	char line[64];
+
+	(void)state;
+	for (int i = 0; i < JF_N_TIMES; i++) {
+		snprintf(line, sizeof(line), "--data x --times %s", jf_times_name((enum jf_times)i));
+		assert_int_equal(parse(0, &o, line, &err), JF_OPTIONS_RUN);
+		assert_int_equal(o.times, i);
+		jf_options_deinit(&o);
+	}
+	for (int i = 0; i < JF_N_DENSITIES; i++) {
+		snprintf(line, sizeof(line), "--data x --time-density %s", jf_density_name((enum jf_time_density)i));
+		assert_int_equal(parse(0, &o, line, &err), JF_OPTIONS_RUN);
+		assert_int_equal(o.density, i);
+		jf_options_deinit(&o);
+	}
+}
+
+static void test_refusals(void **state) {
+	static const struct {
+		const char *line, *words;
+	} wrong[] = {
+	    {"", "--data is missing"},
+	    {"--data x --lr abc", "--lr: 'abc' is not a number"},
+	    {"--data x --lr 12abc", "--lr: '12abc' is not a number"},
+	    {"--data x --lr nan", "is not a number"},
+	    {"--data x --batch 0", "--batch: 0 is outside 1 to 65536"},
+	    {"--data x --batch 1.5", "is not a whole number"},
+	    {"--data x --epochs 0", "--epochs: must be above 0"},
+	    {"--data x --epochs -1", "outside"},
+	    {"--data x --seed -1", "--seed: '-1'"},
+	    {"--data x --seed 18446744073709551616", "--seed"},
+	    {"--data x --ema 1", "--ema"},
+	    {"--data x --ema 0.9,", "--ema"},
+	    {"--data x --ema 0.9,0.9,0.9,0.9,0.9", "at most 4"},
+	    {"--data x --times never", "--times: 'never' is none of independent|shared|flexible|mixture"},
+	    {"--data x --times share", "is none of"},
+	    {"--data x --bogus", "unknown option '--bogus'"},
+	    {"--data x -Z", "unknown option"},
+	    {"--data x --epochs", "option '--epochs' needs an argument"},
+	    {"--data x stray", "unexpected argument 'stray'"},
+	    {"--data x --extend", "--extend goes with --resume"},
+	    {"--data=", "--data: must not be empty"},
+	};
+	struct jf_train_options o;
+	struct jf_error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_int_equal(parse(0, &o, wrong[i].line, &err), JF_OPTIONS_WRONG);
+		if (!strstr(err.message, wrong[i].words))
+			fail_msg("%s: \"%s\" does not say \"%s\"", wrong[i].line, err.message, wrong[i].words);
+	}
+}
+
+static struct jf_safetensors *saved(const struct jf_train_options *options, uint8_t **data) {
+	static struct jf_options_facts facts;
+	struct jf_error err = {0};
+	size_t size;
+
+	jf_options_facts(options, &facts);
+	assert_int_equal(jf_safetensors_encode(data, &size, NULL, 0, facts.metadata, facts.n, &err), JF_OK);
+	return jf_safetensors_parse(*data, size, "state", &err);
+}
+
+static void test_match(void **state) {
+	static const struct {
+		const char *line, *words; /* NULL: allowed */
+	} later[] = {
+	    {"--data y --threads 7 --log l --eval-every 3 -o other -r", NULL},
+	    {"--data x --lr 0.001 -r", "was made with --lr=0.002, not 0.001 (--extend allows the change)"},
+	    {"--data x --lr 0.001 -r --extend", NULL},
+	    {"--data x --epochs 99 -r", "--epochs=12, not 99"},
+	    {"--data x --epochs 99 -r --extend", NULL},
+	    {"--data x --batch 64 -r --extend", "--batch=128, not 64"},
+	    {"--data x --ema 0.999 -r --extend", "--ema=0.999000013,0.999499977, not 0.999000013"},
+	    {"--data x --channels 24 -r --extend", "--channels=16, not 24"},
+	    {"--data x --label-loss velocity -r --extend", "--label-loss=endpoint, not velocity"},
+	    {"--data x --seed 2 -r", "--seed=1, not 2"},
+	};
+	struct jf_train_options first, o;
+	struct jf_error err = {0};
+	struct jf_safetensors *file, *other;
+	uint8_t *data, *empty;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(parse(0, &first, "--data x", &err), JF_OPTIONS_RUN);
+	file = saved(&first, &data);
+	assert_non_null(file);
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		enum jf_err rc;
+
+		assert_int_equal(parse(1, &o, later[i].line, &err), JF_OPTIONS_RUN);
+		rc = jf_options_match(&o, file, &err);
+		assert_int_equal(rc, later[i].words ? JF_EINVAL : JF_OK);
+		if (later[i].words && !strstr(err.message, later[i].words))
+			fail_msg("%s: \"%s\" does not say \"%s\"", later[i].line, err.message, later[i].words);
+		jf_options_deinit(&o);
+	}
+	assert_int_equal(jf_safetensors_encode(&empty, &size, NULL, 0, NULL, 0, &err), JF_OK);
+	other = jf_safetensors_parse(empty, size, "other", &err);
+	assert_non_null(other);
+	assert_int_equal(jf_options_match(&first, other, &err), JF_EFORMAT);
+	jf_safetensors_close(other);
+	jf_safetensors_close(file);
+	free(data);
+	free(empty);
+	jf_options_deinit(&first);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_values),
+	    cmocka_unit_test(test_choices),
+	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_match),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
