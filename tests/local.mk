@@ -34,7 +34,9 @@ include $(top_srcdir)/tests/system/local.mk
 if CMOCKA
 check_PROGRAMS += \
 	tests/unit/test_arena \
+	tests/unit/test_augment \
 	tests/unit/test_blas \
+	tests/unit/test_dataset \
 	tests/unit/test_digest \
 	tests/unit/test_file \
 	tests/unit/test_golden \
@@ -42,11 +44,16 @@ check_PROGRAMS += \
 	tests/unit/test_image \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
+	tests/unit/test_loader \
+	tests/unit/test_metrics \
 	tests/unit/test_png \
-	tests/unit/test_rng
+	tests/unit/test_rng \
+	tests/unit/test_train_options
 TESTS += \
 	tests/unit/test_arena \
+	tests/unit/test_augment \
 	tests/unit/test_blas \
+	tests/unit/test_dataset \
 	tests/unit/test_digest \
 	tests/unit/test_file \
 	tests/unit/test_golden \
@@ -54,12 +61,18 @@ TESTS += \
 	tests/unit/test_image \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
+	tests/unit/test_loader \
+	tests/unit/test_metrics \
 	tests/unit/test_png \
-	tests/unit/test_rng
+	tests/unit/test_rng \
+	tests/unit/test_train_options
 
 UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
+TRAINER_LDADD = libtrainer.a $(UNIT_LDADD) $(MPI_LIBS)
 tests_unit_test_arena_LDADD = $(UNIT_LDADD)
+tests_unit_test_augment_LDADD = $(TRAINER_LDADD)
 tests_unit_test_blas_LDADD = $(UNIT_LDADD)
+tests_unit_test_dataset_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
@@ -68,8 +81,11 @@ tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_LDADD = $(UNIT_LDADD)
+tests_unit_test_loader_LDADD = $(TRAINER_LDADD)
+tests_unit_test_metrics_LDADD = $(UNIT_LDADD)
 tests_unit_test_png_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
+tests_unit_test_train_options_LDADD = $(TRAINER_LDADD)
 endif
 
 # --- functional: the real programs (one line each, sorted) ------------------------
