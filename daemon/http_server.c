@@ -64,7 +64,7 @@ static void *open_connection(struct jf_server *server, struct MHD_Connection *mh
 	server->connections[connection->slot] = connection;
 	crowded = ++server->n_connections > server->options.max_connections;
 	pthread_mutex_unlock(&server->lock);
-	connection->welcome = !crowded && server->handlers.connected(server->handlers.context, &connection->peer);
+	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer) && !crowded;
 	return connection;
 }
 
@@ -74,7 +74,7 @@ static void close_connection(struct jf_server *server, struct jf_connection *con
 	server->n_connections--;
 	jf_watch_close(server->watch, connection->slot);
 	pthread_mutex_unlock(&server->lock);
-	server->handlers.disconnected(server->handlers.context, &connection->peer, connection->welcome);
+	server->handlers.disconnected(server->handlers.context, &connection->peer);
 	free(connection);
 }
 
@@ -157,7 +157,10 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 	if (!connection) {
 		/* closed in the meantime */
 	} else if (connection->phase == JF_PHASE_WORK) {
-		request = connection->request->replied ? NULL : jf_request_ref(connection->request);
+		if (!connection->request->replied && connection->request->suspended)
+			request = jf_request_ref(connection->request);
+		else if (!connection->request->replied)
+			jf_watch_deadline(server->watch, slot, 100); /* its handler is still running */
 	} else if (connection->phase != JF_PHASE_SENDING) {
 		if (connection->request && !connection->request->replied) {
 			connection->request->aborted = true;

@@ -43,9 +43,10 @@ enum jf_framing_fault {
 
 struct jf_server_handlers {
 	void *context;
-	/* A connection was accepted; false: its requests are marked jf_request_unwelcome. */
+	/* A connection was accepted; false: its requests are marked jf_request_unwelcome. disconnected follows for
+	 * each. */
 	bool (*connected)(void *context, const struct jf_peer *peer);
-	void (*disconnected)(void *context, const struct jf_peer *peer, bool was_welcome);
+	void (*disconnected)(void *context, const struct jf_peer *peer);
 	/* The head is there. May answer; then the body is not kept. Must not keep the request. */
 	void (*begin)(void *context, struct jf_request *request, enum jf_framing_fault fault);
 	/* The body is there. Answers, or calls jf_request_defer and answers later. */

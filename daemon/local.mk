@@ -4,6 +4,19 @@
 noinst_LIBRARIES += libhttp.a
 libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(MICROHTTPD_CFLAGS) $(ZLIB_CFLAGS)
 libhttp_a_SOURCES =
+libhttp_a_SOURCES += daemon/api_info.c
+libhttp_a_SOURCES += daemon/api_page.c
+libhttp_a_SOURCES += daemon/api_v2.c
+libhttp_a_SOURCES += daemon/ask.c
+libhttp_a_SOURCES += daemon/ask_image.c
+libhttp_a_SOURCES += daemon/assets.c daemon/assets.h daemon/assets_data.h
+libhttp_a_SOURCES += daemon/call.c daemon/call.h
+libhttp_a_SOURCES += daemon/deflate.c daemon/deflate.h
+libhttp_a_SOURCES += daemon/gate.c daemon/gate.h
+libhttp_a_SOURCES += daemon/http.c
+libhttp_a_SOURCES += daemon/reply.c
+libhttp_a_SOURCES += daemon/routes.c
+libhttp_a_SOURCES += daemon/tasks.c
 libhttp_a_SOURCES += daemon/guard.c daemon/guard.h
 libhttp_a_SOURCES += daemon/http_exchange.c
 libhttp_a_SOURCES += daemon/http_request.c
@@ -15,6 +28,12 @@ libhttp_a_SOURCES += daemon/problem.c daemon/problem.h
 libhttp_a_SOURCES += daemon/response.c daemon/response.h
 libhttp_a_SOURCES += daemon/text.c daemon/text.h
 libhttp_a_SOURCES += daemon/watch.c daemon/watch.h
+nodist_libhttp_a_SOURCES = assets_data.c
+EMBEDDED = $(top_srcdir)/doc/openapi.json $(WEB_FILES:%=$(top_srcdir)/%)
+assets_data.c: $(top_srcdir)/daemon/embed.sh $(EMBEDDED)
+	$(AM_V_GEN)$(SHELL) $(top_srcdir)/daemon/embed.sh $(top_srcdir) doc/openapi.json $(WEB_FILES) > $@.tmp && mv $@.tmp $@
+CLEANFILES += assets_data.c
+EXTRA_DIST += daemon/embed.sh
 HTTP_LIBS = libhttp.a $(MICROHTTPD_LIBS) $(ZLIB_LIBS)
 
 # Floor 3: configuration, log, queue, workers, metrics, model, service manager.

@@ -240,9 +240,10 @@ bool jf_params_bool(struct jf_params *params, const char *name, bool *out) {
 		return false;
 	if (value->json)
 		return jf_json_read_bool(value->json, out, &err) == JF_OK || wrong(params, name, err.message);
-	if (!*value->text || strcmp(value->text, "true") == 0 || strcmp(value->text, "1") == 0)
+	if (!*value->text || strcmp(value->text, "true") == 0 || strcmp(value->text, "1") == 0 ||
+	    strcmp(value->text, "yes") == 0)
 		*out = true; /* "?trace" alone means yes */
-	else if (strcmp(value->text, "false") == 0 || strcmp(value->text, "0") == 0)
+	else if (strcmp(value->text, "false") == 0 || strcmp(value->text, "0") == 0 || strcmp(value->text, "no") == 0)
 		*out = false;
 	else
 		return wrong(params, name, "must be true or false");
@@ -431,6 +432,10 @@ bool jf_params_weights(
 	if (good && t.count == 0)
 		return wrong(params, name, "must name at least one class");
 	return good;
+}
+
+void jf_params_touch(struct jf_params *params, const char *name) {
+	take(params, name);
 }
 
 bool jf_params_finish(struct jf_params *params) {

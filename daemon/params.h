@@ -55,6 +55,9 @@ bool jf_params_weights(
 /* A class by index or name. */
 bool jf_params_class(struct jf_params *params, const char *name, int *out, int n, const char *const *class_names);
 
+/* Marks a field as known, for one that is read in another way. */
+void jf_params_touch(struct jf_params *params, const char *name);
+
 /* Notes every field that no reader asked for; false when anything is wrong by now. */
 bool jf_params_finish(struct jf_params *params);
 
