@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/kernels.h"
 #include "daemon/assets_data.h"
 #include "daemon/call.h"
 
@@ -48,16 +49,17 @@ void jf_api_model(struct jf_call *call) {
 	jf_json_put_string(&writer, "name", model->name);
 	jf_json_put_string(&writer, "checksum", model->checksum);
 	jf_json_put_unsigned(&writer, "parameters", jf_model_parameter_count(model));
-	jf_json_put_integer(&writer, "classes", model->config.classes);
-	jf_json_begin_array(&writer, "class_names");
+	jf_json_begin_array(&writer, "classes");
 	for (i = 0; i < (size_t)model->config.classes; i++)
 		jf_json_put_string(&writer, NULL, model->class_names[i]);
 	jf_json_end_array(&writer);
-	jf_json_put_integer(&writer, "width", model->config.width);
-	jf_json_put_integer(&writer, "height", model->config.height);
-	jf_json_put_integer(&writer, "channels", model->config.image_channels);
+	jf_json_begin_array(&writer, "image");
+	jf_json_put_integer(&writer, NULL, model->config.height);
+	jf_json_put_integer(&writer, NULL, model->config.width);
+	jf_json_put_integer(&writer, NULL, model->config.image_channels);
+	jf_json_end_array(&writer);
 	put_network(&writer, &model->config);
-	jf_json_begin_object(&writer, "facts");
+	jf_json_begin_object(&writer, "training");
 	for (i = 0; i < model->n_facts; i++)
 		jf_json_put_string(&writer, model->facts[i].key, model->facts[i].value);
 	jf_json_end_object(&writer);
@@ -77,6 +79,7 @@ void jf_api_version(struct jf_call *call) {
 	jf_json_put_string(&writer, "name", "jointflow");
 	jf_json_put_string(&writer, "version", PACKAGE_VERSION);
 	jf_json_put_string(&writer, "api", "v1");
+	jf_json_put_string(&writer, "isa", jf_kernels()->name);
 	jf_json_end_object(&writer);
 	jf_call_reply_json(call, 200, &writer);
 	jf_json_writer_deinit(&writer);

@@ -21,6 +21,15 @@
 #define MAX_PATH 1024
 #define MAX_DEPTH 8
 
+/* What "/" shows in a build without a page. */
+static const char plain_page[] =
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>jointflow</title></head><body>\n"
+    "<h1>jointflow</h1>\n<p>This server classifies, draws and blends pictures of digits with one flow-matching model of"
+    " image and label.</p>\n<ul>\n<li><a href=\"openapi.json\">openapi.json</a>: the API</li>\n"
+    "<li><a href=\"v1/generate?digit=7&amp;seed=1\">v1/generate?digit=7&amp;seed=1</a>: a picture</li>\n"
+    "<li><a href=\"v1/model\">v1/model</a>: the model</li>\n<li><a href=\"health\">health</a></li>\n</ul>\n"
+    "</body></html>\n";
+
 struct jf_assets {
 	struct jf_asset *item;
 	int n;
@@ -176,15 +185,6 @@ void jf_assets_destroy(struct jf_assets *assets) {
 	free(assets->item);
 	free(assets);
 }
-
-/* What "/" shows in a build without a page. */
-static const char plain_page[] =
-    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>jointflow</title></head><body>\n"
-    "<h1>jointflow</h1>\n<p>This server classifies, draws and blends pictures of digits with one flow-matching model of"
-    " image and label.</p>\n<ul>\n<li><a href=\"openapi.json\">openapi.json</a>: the API</li>\n"
-    "<li><a href=\"v1/generate?digit=7&amp;seed=1\">v1/generate?digit=7&amp;seed=1</a>: a picture</li>\n"
-    "<li><a href=\"v1/model\">v1/model</a>: the model</li>\n<li><a href=\"health\">health</a></li>\n</ul>\n"
-    "</body></html>\n";
 
 const struct jf_asset *jf_assets_find(const struct jf_assets *assets, const char *path) {
 	int i;

@@ -57,11 +57,11 @@ void jf_reply_step(const struct jf_call *call, struct jf_json_writer *writer, co
 	jf_json_put_integer(writer, "steps", step->steps);
 	jf_json_put_float(writer, "time", step->time);
 	if (step->label)
-		jf_json_put_floats(writer, "label_values", step->label, classes);
+		jf_json_put_floats(writer, "label", step->label, classes);
 	if (step->probabilities)
 		jf_json_put_floats(writer, "probabilities", step->probabilities, classes);
 	if (step->image && !for_trace)
-		put_picture(writer, "b64_json", step->image, config, call->ask.scale);
+		put_picture(writer, "image", step->image, config, call->ask.scale);
 	jf_json_end_object(writer);
 }
 
@@ -119,7 +119,7 @@ static void put_preprocess(const struct jf_call *call, struct jf_json_writer *wr
 	jf_json_put_integer(writer, "height", framed->source_height);
 	jf_json_put_integer(writer, "channels", framed->source_channels);
 	jf_json_end_object(writer);
-	jf_json_begin_object(writer, "ink");
+	jf_json_begin_object(writer, "box");
 	jf_json_put_integer(writer, "x", framed->ink_x);
 	jf_json_put_integer(writer, "y", framed->ink_y);
 	jf_json_put_integer(writer, "width", framed->ink_width);
@@ -128,7 +128,7 @@ static void put_preprocess(const struct jf_call *call, struct jf_json_writer *wr
 	put_pair(writer, "scale", framed->scale_x, framed->scale_y);
 	put_pair(writer, "shift", framed->shift_x, framed->shift_y);
 	if (call->ask.trace)
-		put_picture(writer, "b64_json", job->images, &job->model->config, 1);
+		put_picture(writer, "image", job->images, &job->model->config, 1);
 	jf_json_end_object(writer);
 }
 
