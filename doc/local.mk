@@ -1,1 +1,4 @@
 # doc: part of the top Makefile.am
+EXTRA_DIST += \
+	doc/api.md \
+	doc/architecture.md

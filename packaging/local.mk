@@ -17,3 +17,11 @@ deb:
 
 clean-local:
 	rm -rf deb
+
+# bash completion: one file, found by each program's name
+completiondir = $(datadir)/bash-completion/completions
+dist_completion_DATA = packaging/completion/jointflow
+install-data-hook:
+	cd "$(DESTDIR)$(completiondir)" && ln -sf jointflow jointflow-train && ln -sf jointflow jointflowd
+uninstall-hook:
+	rm -f "$(DESTDIR)$(completiondir)/jointflow-train" "$(DESTDIR)$(completiondir)/jointflowd"

@@ -89,7 +89,8 @@ tests_unit_test_train_options_LDADD = $(TRAINER_LDADD)
 endif
 
 # --- functional: the real programs (one line each, sorted) ------------------------
-TESTS +=
+TESTS += \
+	tests/functional/api_doc.sh
 
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
 THREAD_TESTS +=
@@ -98,6 +99,7 @@ THREAD_TESTS +=
 BROWSER_TESTS +=
 
 EXTRA_DIST += \
+	tests/functional/api_doc.sh \
 	tests/golden/colour.safetensors \
 	tests/golden/make_golden.py \
 	tests/golden/network.py \

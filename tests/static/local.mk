@@ -1,5 +1,6 @@
 # tests/static: rules that run in make check; part of the top Makefile.am
 STATIC_TESTS = \
+	tests/static/completion.sh \
 	tests/static/examples.sh \
 	tests/static/floors.sh \
 	tests/static/format.sh \
