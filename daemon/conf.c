@@ -155,8 +155,8 @@ static const struct option actions[] = {
 #define N_ACTIONS ((int)(sizeof actions / sizeof actions[0]))
 
 struct option_list {
-	struct option options[N_ACTIONS + MAX_KEYS + 1];
-	char names[MAX_KEYS][40]; /* keys as options are written: with dashes */
+	struct option options[N_ACTIONS + 2 * MAX_KEYS + 1];
+	char names[MAX_KEYS][40]; /* keys as options are usually written: with dashes */
 };
 
 static void list_options(struct option_list *list) {
@@ -169,6 +169,9 @@ static void list_options(struct option_list *list) {
 			if (*c == '_')
 				*c = '-';
 		list->options[n++] = (struct option){list->names[i], required_argument, NULL, OPTION_KEY + i};
+		if (strcmp(list->names[i], jf_conf_keys[i].name) != 0) /* as in the file */
+			list->options[n++] =
+			    (struct option){jf_conf_keys[i].name, required_argument, NULL, OPTION_KEY + i};
 	}
 	list->options[n] = (struct option){NULL, 0, NULL, 0};
 }

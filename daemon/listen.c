@@ -19,13 +19,12 @@ union address {
 	struct sockaddr_un local;
 };
 
-/* Fills name, port, is_unix from the bound socket; *open: other machines can reach it. */
-static enum jf_err describe(struct jf_listener *listener, bool *open, struct jf_error *err) {
+/* Fills name, port, is_unix, open from the bound socket. */
+static enum jf_err describe(struct jf_listener *listener, struct jf_error *err) {
 	union address address;
 	socklen_t size = sizeof address;
 	char text[INET6_ADDRSTRLEN] = "?";
 	memset(&address, 0, sizeof address);
-	*open = false;
 	if (getsockname(listener->fd, &address.any, &size) != 0)
 		return jf_error_set(err, JF_EIO, "a listening socket has no name: %s", strerror(errno));
 	if (address.any.sa_family == AF_UNIX) {
@@ -45,15 +44,15 @@ static enum jf_err describe(struct jf_listener *listener, bool *open, struct jf_
 		return jf_error_set(
 		    err, JF_EINVAL, "descriptor %d is neither an internet nor a Unix socket", listener->fd);
 	}
-	*open = !jf_conf_is_loopback(text);
+	listener->open = !jf_conf_is_loopback(text);
 	return JF_OK;
 }
 
-static enum jf_err add(struct jf_listeners *listeners, int fd, bool passed, bool *open, struct jf_error *err) {
+static enum jf_err add(struct jf_listeners *listeners, int fd, bool passed, struct jf_error *err) {
 	struct jf_listener *listener = &listeners->item[listeners->n];
 	*listener = (struct jf_listener){.fd = fd, .passed = passed};
 	listeners->n++;
-	return describe(listener, open, err);
+	return describe(listener, err);
 }
 
 /* New socket, bound and listening; -1 with *err. */
@@ -125,11 +124,10 @@ static enum jf_err take_passed(struct jf_listeners *listeners, const struct jf_c
 	if (n < 0)
 		return err ? err->code : JF_EINVAL;
 	for (int i = 0; i < n; i++) {
-		bool open = false;
-		enum jf_err rc = add(listeners, fds[i], true, &open, err);
+		enum jf_err rc = add(listeners, fds[i], true, err);
 		if (rc != JF_OK)
 			return rc;
-		if (open && !*conf->key_file && !conf->allow_unauthenticated)
+		if (listeners->item[i].open && !*conf->key_file && !conf->allow_unauthenticated)
 			return jf_error_set(err, JF_EINVAL,
 			    "the service manager passed %s, which other machines can reach, and no key_file is set; "
 			    "set one, or "
@@ -140,18 +138,17 @@ static enum jf_err take_passed(struct jf_listeners *listeners, const struct jf_c
 }
 
 enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err) {
-	bool open = false;
 	listeners->n = 0;
 	enum jf_err rc = take_passed(listeners, conf, err);
 	if (rc != JF_OK || listeners->n > 0)
 		return rc;
 	if (*conf->listen_address) {
 		int fd = open_tcp(conf, err);
-		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, &open, err);
+		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);
 	}
 	if (rc == JF_OK && *conf->listen_path) {
 		int fd = open_unix(conf, err);
-		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, &open, err);
+		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);
 	}
 	if (rc == JF_OK && listeners->n == 0)
 		rc =

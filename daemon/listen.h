@@ -9,6 +9,7 @@
 struct jf_listener {
 	int fd; /* listening, non-blocking, close-on-exec */
 	bool is_unix;
+	bool open;      /* other machines can reach it */
 	bool passed;    /* came from the service manager */
 	int port;       /* TCP: the real one, also when the configuration said 0 */
 	char name[128]; /* "127.0.0.1:6767", "[::1]:6767", "unix:/run/jointflowd/http.sock" for the log */

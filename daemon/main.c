@@ -1,0 +1,413 @@
+/* jointflowd: starts everything, then waits for signals. Floor 5. */
+#include "config.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "core/blas.h"
+#include "core/kernels.h"
+#include "daemon/conf.h"
+#include "daemon/http.h"
+#include "daemon/listen.h"
+#include "daemon/log.h"
+#include "daemon/metrics.h"
+#include "daemon/model_holder.h"
+#include "daemon/scheduler.h"
+#include "daemon/service.h"
+
+#define IDLE_POLL_MS 10000 /* without a watchdog: how often the status line is refreshed */
+#define DRAIN_POLL_MS 20
+
+struct daemon {
+	struct jf_conf_request request;
+	struct jf_conf conf;
+	struct jf_listeners listeners;
+	struct jf_metrics *metrics;
+	struct jf_scheduler *scheduler;
+	struct jf_model_holder *holder;
+	struct jf_http *http;
+	int signals; /* signalfd */
+};
+
+/* --- configuration: what only main can know
+ * --------------------------------------------------------------------------- */
+
+/* Names without a slash: the model lies in the program's data folder, secrets among the credentials. */
+static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
+	const struct {
+		const char *key, *value;
+	} secrets[] = {{"key_file", conf->key_file}, {"tls_cert", conf->tls_cert}, {"tls_key", conf->tls_key}};
+	char path[4096];
+	enum jf_err rc = JF_OK;
+	if (!strchr(conf->model, '/')) {
+		snprintf(path, sizeof path, "%s/%s", JF_PKGDATADIR, conf->model);
+		rc = jf_conf_set(conf, "model", path, err);
+	}
+	for (size_t i = 0; i < sizeof secrets / sizeof secrets[0] && rc == JF_OK; i++)
+		if (*secrets[i].value && jf_service_credential(path, sizeof path, secrets[i].value))
+			rc = jf_conf_set(conf, secrets[i].key, path, err);
+	return rc;
+}
+
+static enum jf_err load_conf(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err) {
+	enum jf_err rc = jf_conf_load(conf, request, err);
+	if (rc != JF_OK)
+		return rc;
+	rc = resolve_paths(conf, err);
+	if (rc != JF_OK)
+		jf_conf_deinit(conf);
+	return rc;
+}
+
+/* --check-config looks at the files too. */
+static enum jf_err check_files(const struct jf_conf *conf, struct jf_error *err) {
+	const struct {
+		const char *key, *path;
+	} files[] = {{"model", conf->model}, {"key_file", conf->key_file}, {"tls_cert", conf->tls_cert},
+	    {"tls_key", conf->tls_key}, {"web_root", conf->web_root}};
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+		if (*files[i].path && access(files[i].path, R_OK) != 0)
+			return jf_error_set(
+			    err, JF_EIO, "%s: cannot read %.400s: %s", files[i].key, files[i].path, strerror(errno));
+	return JF_OK;
+}
+
+static int usable_cpus(void) {
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+	return n < 1 ? 1 : n > 256 ? 256 : n;
+}
+
+/* --- start
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static void refresh_metrics(void *context) {
+	struct daemon *d = context;
+	jf_scheduler_publish(d->scheduler);
+	for (int level = JF_LOG_ERROR; level <= JF_LOG_WARNING; level++)
+		jf_metric_set(d->metrics, JF_METRIC_LOG_MESSAGES, (double)jf_log_count((enum jf_log_level)level),
+		    JF_LABELS(jf_log_level_name((enum jf_log_level)level)));
+}
+
+static enum jf_err prepare_workers(void *context, struct jf_model *model, struct jf_error *err) {
+	struct daemon *d = context;
+	return jf_scheduler_prepare(d->scheduler, model, err);
+}
+
+static void describe_model(struct daemon *d, char *status, size_t size) {
+	struct jf_model *model = jf_model_holder_get(d->holder);
+	char parameters[32];
+	snprintf(status, size, "no model");
+	if (!model)
+		return;
+	snprintf(status, size, "serving %s %.8s on %s", model->name, model->checksum, d->listeners.item[0].name);
+	snprintf(parameters, sizeof parameters, "%zu", model->graph->n_params_floats);
+	jf_metric_clear(d->metrics, JF_METRIC_MODEL_INFO);
+	jf_metric_set(d->metrics, JF_METRIC_MODEL_INFO, 1, JF_LABELS(model->name, model->checksum, parameters));
+	jf_metric_set(d->metrics, JF_METRIC_MODEL_LOADED, (double)jf_model_holder_loaded_at(d->holder), NULL);
+	jf_model_unref(model);
+}
+
+static enum jf_err load_model(struct daemon *d, const char *path, struct jf_error *err) {
+	char status[256];
+	int64_t start = jf_job_now_ns();
+	enum jf_err rc = jf_model_holder_load(d->holder, path, prepare_workers, d, err);
+	if (rc != JF_OK)
+		return rc;
+	describe_model(d, status, sizeof status);
+	jf_log(JF_LOG_NOTICE, NULL, "model %s loaded, self-test passed, %d workers ready in %.0f ms; %s", path,
+	    d->scheduler ? d->conf.workers : 0, (double)(jf_job_now_ns() - start) * 1e-6, status);
+	return JF_OK;
+}
+
+/* Signals are read from a descriptor: no handler, so nothing runs in the middle of anything. Blocked before the first
+ * thread, so that all inherit it. */
+static enum jf_err block_signals(struct daemon *d, struct jf_error *err) {
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return jf_error_set(err, JF_EINTERNAL, "cannot block signals");
+	d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return d->signals < 0 ? jf_error_set(err, JF_EIO, "signalfd: %s", strerror(errno)) : JF_OK;
+}
+
+static enum jf_err start_parts(struct daemon *d, struct jf_error *err) {
+	d->metrics = jf_metrics_create();
+	d->holder = jf_model_holder_create();
+	if (!d->metrics || !d->holder)
+		return jf_error_set(err, JF_ENOMEM, "out of memory");
+	jf_metric_set(d->metrics, JF_METRIC_BUILD_INFO, 1, JF_LABELS(PACKAGE_VERSION, __VERSION__, jf_kernels()->name));
+	struct jf_scheduler_options options = {.workers = d->conf.workers,
+	    .max_batch = d->conf.max_batch,
+	    .capacity = d->conf.queue_capacity,
+	    .max_queue_delay_us = d->conf.max_queue_delay_us,
+	    .ageing_ms = d->conf.ageing_ms,
+	    .metrics = d->metrics};
+	d->scheduler = jf_scheduler_create(&options, err);
+	if (!d->scheduler)
+		return err->code;
+	jf_metrics_set_hook(d->metrics, refresh_metrics, d);
+	struct jf_http_parts parts = {.conf = &d->conf,
+	    .scheduler = d->scheduler,
+	    .holder = d->holder,
+	    .metrics = d->metrics,
+	    .listeners = &d->listeners};
+	d->http = jf_http_start(&parts, err);
+	if (!d->http)
+		return err->code;
+	for (int i = 0; i < d->listeners.n; i++)
+		jf_log(JF_LOG_NOTICE, NULL, "listening on %s%s", d->listeners.item[i].name,
+		    d->listeners.item[i].passed ? " (passed by the service manager)" : "");
+	return load_model(d, d->conf.model, err);
+}
+
+static void tell_ready(struct daemon *d) {
+	char status[256];
+	describe_model(d, status, sizeof status);
+	if (jf_service_ready(status) != JF_OK)
+		jf_log(JF_LOG_WARNING, NULL, "cannot tell the service manager that we are ready");
+}
+
+static enum jf_err start(struct daemon *d, struct jf_error *err) {
+	if (d->conf.workers == 0)
+		d->conf.workers = usable_cpus();
+	enum jf_err rc = block_signals(d, err);
+	if (rc == JF_OK)
+		rc = jf_listen_open(&d->listeners, &d->conf, err);
+	if (rc == JF_OK)
+		rc = start_parts(d, err);
+	if (rc != JF_OK)
+		return rc;
+	for (int i = 0; i < d->listeners.n; i++)
+		if (d->listeners.item[i].open && *d->conf.key_file && !*d->conf.tls_cert)
+			jf_log(JF_LOG_WARNING, NULL,
+			    "%s: keys travel unencrypted; set tls_cert and tls_key, or put TLS in front",
+			    d->listeners.item[i].name);
+	jf_metric_set(d->metrics, JF_METRIC_READY, 1, NULL);
+	jf_http_set_ready(d->http, true);
+	tell_ready(d);
+	return JF_OK;
+}
+
+/* --- reload
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* The listeners stay as they are, so a reload must not take the keys away from under an open one. */
+static enum jf_err check_open(const struct daemon *d, const struct jf_conf *fresh, struct jf_error *err) {
+	for (int i = 0; i < d->listeners.n; i++)
+		if (d->listeners.item[i].open && !*fresh->key_file && !d->conf.allow_unauthenticated)
+			return jf_error_set(err, JF_EINVAL,
+			    "key_file: cannot be taken away while listening on %s, which other machines can reach",
+			    d->listeners.item[i].name);
+	return JF_OK;
+}
+
+static enum jf_err reload_parts(struct daemon *d, struct jf_conf *fresh, struct jf_error *err) {
+	char ignored[512];
+	enum jf_err rc = check_open(d, fresh, err);
+	if (rc == JF_OK)
+		rc = load_model(d, fresh->model, err);
+	if (rc == JF_OK)
+		rc = jf_http_reload_keys(d->http, fresh->key_file, err);
+	if (rc != JF_OK)
+		return rc;
+	if (fresh->workers == 0)
+		fresh->workers = usable_cpus();
+	rc = jf_conf_apply(&d->conf, fresh, ignored, sizeof ignored, err);
+	jf_log_set_level(d->conf.log_level);
+	if (*ignored)
+		jf_log(JF_LOG_WARNING, NULL, "these changes need a restart: %s", ignored);
+	return rc;
+}
+
+static void reload(struct daemon *d) {
+	struct jf_conf fresh;
+	struct jf_error error = {.code = JF_OK};
+	jf_log(JF_LOG_NOTICE, NULL, "reloading");
+	jf_service_reloading("reloading");
+	enum jf_err rc = load_conf(&fresh, &d->request, &error);
+	if (rc == JF_OK) {
+		rc = reload_parts(d, &fresh, &error);
+		jf_conf_deinit(&fresh);
+	}
+	if (rc != JF_OK)
+		jf_log(JF_LOG_ERROR, NULL, "reload failed, what was in force stays: %s", error.message);
+	else
+		jf_log(JF_LOG_NOTICE, NULL, "reloaded");
+	jf_metric_add(d->metrics, JF_METRIC_RELOADS, 1, JF_LABELS(rc == JF_OK ? "success" : "failure"));
+	tell_ready(d);
+}
+
+/* --- run and stop
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* The next pending signal, waiting up to timeout_ms; 0: none came. */
+static int next_signal(const struct daemon *d, int timeout_ms) {
+	struct signalfd_siginfo info;
+	struct pollfd fd = {.fd = d->signals, .events = POLLIN};
+	if (poll(&fd, 1, timeout_ms) <= 0 || read(d->signals, &info, sizeof info) != (ssize_t)sizeof info)
+		return 0;
+	return (int)info.ssi_signo;
+}
+
+/* Only progress of the workers feeds the watchdog: a daemon that answers /livez and computes nothing is restarted. */
+static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_ms) {
+	int64_t now = jf_job_now_ns();
+	if (interval_ms == 0 || now - *fed_ns < (int64_t)interval_ms * 1000000)
+		return;
+	*fed_ns = now;
+	if (jf_scheduler_alive(d->scheduler, d->conf.watchdog_stall_ms))
+		jf_service_watchdog();
+	else
+		jf_log(JF_LOG_ERROR, NULL, "a worker has made no progress for %d ms: the watchdog is not fed",
+		    d->conf.watchdog_stall_ms);
+}
+
+static void tell_status(struct daemon *d) {
+	struct jf_scheduler_stats stats;
+	char status[256];
+	describe_model(d, status, sizeof status);
+	jf_scheduler_stats(d->scheduler, &stats);
+	jf_service_status("%s; %d of %d workers busy, %d jobs outstanding", status, stats.workers_busy, stats.workers,
+	    stats.jobs_outstanding);
+}
+
+static void run(struct daemon *d) {
+	int watchdog_ms = jf_service_watchdog_interval_ms();
+	int64_t fed_ns = 0, told_ns = jf_job_now_ns();
+	for (;;) {
+		int signal = next_signal(d, watchdog_ms && watchdog_ms < IDLE_POLL_MS ? watchdog_ms : IDLE_POLL_MS);
+		if (signal == SIGTERM || signal == SIGINT) {
+			jf_log(JF_LOG_NOTICE, NULL, "%s: finishing what was admitted", strsignal(signal));
+			return;
+		}
+		if (signal == SIGHUP)
+			reload(d);
+		feed_watchdog(d, &fed_ns, watchdog_ms);
+		if (jf_job_now_ns() - told_ns >= IDLE_POLL_MS * INT64_C(1000000)) {
+			told_ns = jf_job_now_ns();
+			tell_status(d);
+		}
+	}
+}
+
+/* Waits until everything admitted is answered, the limit has passed (false), or a second signal quits at once. */
+static bool drain(struct daemon *d) {
+	int watchdog_ms = jf_service_watchdog_interval_ms();
+	int64_t fed_ns = 0, until = jf_job_now_ns() + (int64_t)d->conf.drain_timeout_ms * 1000000;
+	jf_service_stopping("finishing what was admitted");
+	jf_metric_set(d->metrics, JF_METRIC_READY, 0, NULL);
+	jf_http_drain(d->http);
+	jf_scheduler_drain(d->scheduler);
+	for (;;) {
+		struct jf_scheduler_stats stats;
+		jf_scheduler_stats(d->scheduler, &stats);
+		if (stats.jobs_outstanding == 0 && jf_http_in_flight(d->http) == 0)
+			return true;
+		if (jf_job_now_ns() >= until)
+			return false;
+		int signal = next_signal(d, DRAIN_POLL_MS);
+		if (signal == SIGTERM || signal == SIGINT) {
+			jf_log(JF_LOG_WARNING, NULL, "second signal: quitting at once, %d jobs unfinished",
+			    stats.jobs_outstanding);
+			_exit(EX_UNAVAILABLE);
+		}
+		feed_watchdog(d, &fed_ns, watchdog_ms);
+	}
+}
+
+static void stop(struct daemon *d) {
+	if (d->metrics)
+		jf_metrics_set_hook(d->metrics, NULL, NULL);
+	if (d->scheduler)
+		jf_scheduler_stop(d->scheduler);
+	jf_http_stop(d->http);
+	jf_scheduler_destroy(d->scheduler);
+	jf_model_holder_destroy(d->holder);
+	jf_metrics_destroy(d->metrics);
+	jf_listen_close(&d->listeners, &d->conf);
+	if (d->signals >= 0)
+		close(d->signals);
+	jf_conf_deinit(&d->conf);
+}
+
+static int serve(struct daemon *d) {
+	struct jf_error error = {.code = JF_OK};
+	jf_log_init(d->conf.log_level, d->conf.log_format);
+	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);
+	/* Answers never call OpenBLAS (it computes gradients), but it must not keep threads for that. */
+	jf_blas_set_threads_one();
+	if (start(d, &error) != JF_OK) {
+		jf_log(JF_LOG_ERROR, NULL, "cannot start: %s", error.message);
+		jf_service_status("cannot start: %.400s", error.message);
+		stop(d);
+		return error.code == JF_EINVAL ? EX_CONFIG : EXIT_FAILURE;
+	}
+	run(d);
+	if (!drain(d))
+		jf_log(JF_LOG_WARNING, NULL, "drain_timeout_ms has passed: canceling what is left");
+	stop(d);
+	jf_log(JF_LOG_NOTICE, NULL, "stopped");
+	return EXIT_SUCCESS;
+}
+
+static int act(struct daemon *d) {
+	struct jf_error error = {.code = JF_OK};
+	switch (d->request.action) {
+	case JF_CONF_PRINT_FILE:
+		jf_conf_print_file(stdout);
+		return EXIT_SUCCESS;
+	case JF_CONF_PRINT_MAN:
+		jf_conf_print_man(stdout);
+		return EXIT_SUCCESS;
+	case JF_CONF_HELP:
+		jf_conf_print_help(stdout);
+		return EXIT_SUCCESS;
+	case JF_CONF_VERSION:
+		puts("jointflowd " PACKAGE_VERSION);
+		return EXIT_SUCCESS;
+	case JF_CONF_RUN:
+	case JF_CONF_PRINT:
+	case JF_CONF_CHECK:
+		break;
+	}
+	enum jf_err rc = load_conf(&d->conf, &d->request, &error);
+	if (rc == JF_OK && d->request.action == JF_CONF_CHECK && (rc = check_files(&d->conf, &error)) != JF_OK)
+		jf_conf_deinit(&d->conf);
+	if (rc != JF_OK) {
+		fprintf(stderr, "jointflowd: %s\n", error.message);
+		return EX_CONFIG;
+	}
+	if (d->request.action == JF_CONF_RUN)
+		return serve(d);
+	if (d->request.action == JF_CONF_PRINT)
+		jf_conf_print(&d->conf, stdout);
+	else
+		puts("jointflowd: the configuration is right");
+	jf_conf_deinit(&d->conf);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+	struct daemon daemon = {.signals = -1};
+	struct jf_error error = {.code = JF_OK};
+	if (jf_conf_parse_argv(&daemon.request, argc, argv, &error) != JF_OK) {
+		fprintf(stderr, "jointflowd: %s (--help lists the options)\n", error.message);
+		return EX_USAGE;
+	}
+	int status = act(&daemon);
+	return fflush(stdout) == 0 ? status : EXIT_FAILURE;
+}

@@ -1,0 +1,283 @@
+/* The service manager's protocols over real sockets, and the listeners. */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/listen.h"
+#include "daemon/service.h"
+
+static char folder[] = "/tmp/jf_service_XXXXXX";
+
+/* A datagram socket as the service manager has one; *name: what NOTIFY_SOCKET says. */
+static int manager_socket(char *name, size_t size, bool abstract) {
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_true(fd >= 0);
+	if (abstract)
+		snprintf(name, size, "@jf-test-%ld", (long)getpid());
+	else
+		snprintf(name, size, "%s/notify", folder);
+	size_t length = strlen(name);
+	memcpy(address.sun_path, name, length);
+	if (abstract)
+		address.sun_path[0] = '\0';
+	assert_int_equal(
+	    bind(fd, (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
+	    0);
+	return fd;
+}
+
+static void expect_message(int fd, const char *expected) {
+	char text[2048];
+	ssize_t n = recv(fd, text, sizeof text - 1, 0);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_string_equal(text, expected);
+}
+
+static void test_messages(void **state) {
+	char name[64], expected[200];
+	(void)state;
+	for (int abstract = 0; abstract < 2; abstract++) {
+		int fd = manager_socket(name, sizeof name, abstract);
+		setenv("NOTIFY_SOCKET", name, 1);
+		assert_int_equal(jf_service_ready("serving x"), JF_OK);
+		snprintf(expected, sizeof expected, "READY=1\nSTATUS=serving x\nMAINPID=%ld", (long)getpid());
+		expect_message(fd, expected);
+		assert_int_equal(jf_service_status("%d jobs", 7), JF_OK);
+		expect_message(fd, "STATUS=7 jobs");
+		assert_int_equal(jf_service_stopping("bye"), JF_OK);
+		expect_message(fd, "STOPPING=1\nSTATUS=bye");
+		assert_int_equal(jf_service_watchdog(), JF_OK);
+		expect_message(fd, "WATCHDOG=1");
+		close(fd);
+		if (!abstract)
+			unlink(name);
+	}
+	unsetenv("NOTIFY_SOCKET");
+}
+
+/* RELOADING=1 and the time stand in one datagram, and the time is now on CLOCK_MONOTONIC. */
+static void test_reloading(void **state) {
+	char name[64], text[512];
+	struct timespec before, after;
+	(void)state;
+	int fd = manager_socket(name, sizeof name, false);
+	setenv("NOTIFY_SOCKET", name, 1);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	assert_int_equal(jf_service_reloading("again"), JF_OK);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ssize_t n = recv(fd, text, sizeof text - 1, 0);
+	assert_true(n > 0);
+	text[n] = '\0';
+	long long stamp = 0;
+	assert_int_equal(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=again", &stamp), 1);
+	assert_true(stamp >= (long long)before.tv_sec * 1000000 + before.tv_nsec / 1000);
+	assert_true(stamp <= (long long)after.tv_sec * 1000000 + after.tv_nsec / 1000);
+	assert_int_equal(recv(fd, text, sizeof text, 0), -1); /* nothing else came */
+	close(fd);
+	unlink(name);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+static void test_no_manager(void **state) {
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	assert_int_equal(jf_service_ready("x"), JF_OK);
+	setenv("NOTIFY_SOCKET", "relative", 1);
+	assert_int_equal(jf_service_ready("x"), JF_EINVAL);
+	setenv("NOTIFY_SOCKET", "/nonexistent/socket", 1);
+	assert_int_equal(jf_service_ready("x"), JF_EIO);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+static void test_watchdog_interval(void **state) {
+	static const struct {
+		const char *usec;
+		int pid; /* 0: unset, 1: ours, 2: another's */
+		int ms;
+	} cases[] = {{NULL, 0, 0}, {"20000000", 0, 10000}, {"20000000", 1, 10000}, {"20000000", 2, 0}, {"0", 0, 0},
+	    {"-5", 0, 0}, {"soon", 0, 0}, {"3000x", 0, 0}, {"100", 0, 1}};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char pid[32];
+		unsetenv("WATCHDOG_USEC");
+		unsetenv("WATCHDOG_PID");
+		if (cases[i].usec)
+			setenv("WATCHDOG_USEC", cases[i].usec, 1);
+		snprintf(pid, sizeof pid, "%ld", (long)getpid() + (cases[i].pid == 2));
+		if (cases[i].pid)
+			setenv("WATCHDOG_PID", pid, 1);
+		assert_int_equal(jf_service_watchdog_interval_ms(), cases[i].ms);
+	}
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+}
+
+static int tcp_listener(const char *address) {
+	struct sockaddr_in name = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	inet_pton(AF_INET, address, &name.sin_addr);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&name, sizeof name) != 0 || listen(fd, 5) != 0)
+		return -1;
+	return fd;
+}
+
+static int unix_listener(const char *path) {
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	memcpy(name.sun_path, path, strlen(path) + 1);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&name, sizeof name) != 0 || listen(fd, 5) != 0)
+		return -1;
+	return fd;
+}
+
+/* In a child, since descriptors from 3 on are taken; what the service manager passes. Exit status 0: as expected. */
+static int passed_in_child(
+    const char *first_address, bool with_unix, const char *count, enum jf_err expected, const char *part) {
+	char path[64];
+	snprintf(path, sizeof path, "%s/http", folder);
+	fflush(NULL);
+	pid_t child = fork();
+	if (child == 0) {
+		struct jf_conf conf;
+		struct jf_listeners listeners;
+		struct jf_error error = {.code = JF_OK};
+		char pid[32];
+		int tcp = first_address ? tcp_listener(first_address) : open("/dev/null", O_RDONLY);
+		int local = with_unix ? unix_listener(path) : -1;
+		int spare = fcntl(tcp, F_DUPFD, 20), spare_local = local >= 0 ? fcntl(local, F_DUPFD, 20) : -1;
+		dup2(spare, 3);
+		if (spare_local >= 0)
+			dup2(spare_local, 4);
+		snprintf(pid, sizeof pid, "%ld", (long)getpid());
+		setenv("LISTEN_PID", pid, 1);
+		setenv("LISTEN_FDS", count, 1);
+		if (jf_conf_init(&conf, &error) != JF_OK || tcp < 0)
+			_exit(90);
+		enum jf_err rc = jf_listen_open(&listeners, &conf, &error);
+		if (rc != expected)
+			_exit(91);
+		if (part && !strstr(error.message, part))
+			_exit(92);
+		if (rc == JF_OK) {
+			if (listeners.n != 1 + with_unix || !listeners.item[0].passed || listeners.item[0].port == 0)
+				_exit(93);
+			if (!(fcntl(3, F_GETFD) & FD_CLOEXEC) || !(fcntl(3, F_GETFL) & O_NONBLOCK))
+				_exit(94);
+			if (with_unix && (!listeners.item[1].is_unix || !strstr(listeners.item[1].name, path)))
+				_exit(95);
+			jf_listen_close(&listeners, &conf);
+			if (with_unix && access(path, F_OK) != 0)
+				_exit(96); /* the manager's file is not ours to remove */
+		}
+		_exit(0);
+	}
+	int status = -1;
+	waitpid(child, &status, 0);
+	unlink(path);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
+static void test_socket_activation(void **state) {
+	(void)state;
+	assert_int_equal(passed_in_child("127.0.0.1", false, "1", JF_OK, NULL), 0);
+	assert_int_equal(passed_in_child("127.0.0.1", true, "2", JF_OK, NULL), 0);
+	assert_int_equal(passed_in_child("0.0.0.0", false, "1", JF_EINVAL, "other machines can reach"), 0);
+	assert_int_equal(passed_in_child(NULL, false, "1", JF_EINVAL, "not a listening socket"), 0);
+	assert_int_equal(passed_in_child("127.0.0.1", false, "one", JF_EINVAL, "not a number"), 0);
+	assert_int_equal(passed_in_child("127.0.0.1", false, "99", JF_ELIMIT, "99 sockets"), 0);
+}
+
+static void test_listen(void **state) {
+	struct jf_conf conf;
+	struct jf_listeners listeners, second;
+	struct jf_error error;
+	char path[64], port[16];
+	struct stat status;
+	(void)state;
+	unsetenv("LISTEN_PID");
+	snprintf(path, sizeof path, "%s/own", folder);
+	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
+	assert_int_equal(jf_conf_set(&conf, "listen_port", "0", &error), JF_OK);
+	assert_int_equal(jf_conf_set(&conf, "listen_path", path, &error), JF_OK);
+	close(unix_listener(path)); /* what a killed daemon leaves behind */
+	assert_int_equal(jf_listen_open(&listeners, &conf, &error), JF_OK);
+	assert_int_equal(listeners.n, 2);
+	assert_true(listeners.item[0].port > 0);
+	assert_false(listeners.item[0].open);
+	assert_int_equal(stat(path, &status), 0);
+
+	/* the same port and path once more: refused, and the first one's file stays */
+	snprintf(port, sizeof port, "%d", listeners.item[0].port);
+	assert_int_equal(jf_conf_set(&conf, "listen_port", port, &error), JF_OK);
+	assert_int_equal(jf_listen_open(&second, &conf, &error), JF_EIO);
+	assert_non_null(strstr(error.message, port));
+	assert_int_equal(jf_conf_set(&conf, "listen_address", "", &error), JF_OK);
+	assert_int_equal(jf_listen_open(&second, &conf, &error), JF_EIO);
+	assert_int_equal(stat(path, &status), 0);
+
+	jf_listen_close(&listeners, &conf);
+	assert_int_equal(stat(path, &status), -1);
+	assert_int_equal(jf_conf_set(&conf, "listen_path", "", &error), JF_OK);
+	assert_int_equal(jf_listen_open(&listeners, &conf, &error), JF_EINVAL);
+	jf_conf_deinit(&conf);
+}
+
+static void test_credential(void **state) {
+	char path[128], file[64];
+	(void)state;
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_false(jf_service_credential(path, sizeof path, "keys"));
+	setenv("CREDENTIALS_DIRECTORY", folder, 1);
+	assert_false(jf_service_credential(path, sizeof path, "keys"));
+	snprintf(file, sizeof file, "%s/keys", folder);
+	FILE *out = fopen(file, "w");
+	assert_non_null(out);
+	fclose(out);
+	assert_true(jf_service_credential(path, sizeof path, "keys"));
+	assert_string_equal(path, file);
+	assert_false(jf_service_credential(path, sizeof path, "../keys"));
+	unlink(file);
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+static int make_folder(void **state) {
+	(void)state;
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+	(void)state;
+	return rmdir(folder);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_messages),
+	    cmocka_unit_test(test_reloading),
+	    cmocka_unit_test(test_no_manager),
+	    cmocka_unit_test(test_watchdog_interval),
+	    cmocka_unit_test(test_socket_activation),
+	    cmocka_unit_test(test_listen),
+	    cmocka_unit_test(test_credential),
+	};
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
