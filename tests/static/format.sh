@@ -14,12 +14,13 @@ for folder in core trainer cli daemon bench tests; do
 	files+=("$folder"/**/*.c "$folder"/**/*.h)
 done
 failed=0
-for file in "${files[@]}"; do
-	if ! "$clang_format" --style=file --dry-run --Werror "$file" 2>/dev/null; then
+if ! "$clang_format" --style=file --dry-run --Werror "${files[@]}" 2>/dev/null; then
+	failed=1
+	for file in "${files[@]}"; do
+		"$clang_format" --style=file "$file" | cmp -s "$file" - && continue
 		echo "$file: not formatted; run: clang-format-14 -i $file"
-		"$clang_format" --style=file "$file" | diff -u "$file" - | head -n 30 || true
-		failed=1
-	fi
-done
+		"$clang_format" --style=file "$file" | diff -u "$file" - | head -n 30
+	done
+fi
 echo "${#files[@]} files looked at"
 exit $failed
