@@ -56,3 +56,7 @@ libservice_a_SOURCES += daemon/scheduler.c daemon/scheduler.h daemon/scheduler_p
 libservice_a_SOURCES += daemon/service.c daemon/service.h
 libservice_a_SOURCES += daemon/worker.c
 SERVICE_LIBS = libservice.a $(CORE_LIBS)
+
+sbin_PROGRAMS += jointflowd
+jointflowd_SOURCES = daemon/main.c
+jointflowd_LDADD = $(HTTP_LIBS) $(SERVICE_LIBS)

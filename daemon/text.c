@@ -5,31 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-bool jf_utf8_valid(const char *text, size_t length) {
-	const unsigned char *p = (const unsigned char *)text, *end = p + length;
-	unsigned code, least;
-	int more;
-
-	while (p < end) {
-		if (*p < 0x80) {
-			p++;
-			continue;
-		}
-		more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
-		if (*p < 0xc2 || *p > 0xf4 || end - p <= more)
-			return false;
-		code = *p & (0x3fu >> more);
-		least = more == 1 ? 0x80 : more == 2 ? 0x800 : 0x10000;
-		for (p++; more; more--, p++) {
-			if ((*p & 0xc0) != 0x80)
-				return false;
-			code = code << 6 | (*p & 0x3fu);
-		}
-		if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-			return false;
-	}
-	return true;
-}
+#include "core/json.h"
 
 static int hex_value(char c) {
 	if (c >= '0' && c <= '9')

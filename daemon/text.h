@@ -1,4 +1,4 @@
-/* Text forms that HTTP brings: percent-encoding, UTF-8, base64, media types, content negotiation. Floor 3. */
+/* Text forms that HTTP brings: percent-encoding, base64, media types, content negotiation. Floor 3. */
 #ifndef JF_DAEMON_TEXT_H
 #define JF_DAEMON_TEXT_H
 
@@ -8,7 +8,6 @@
 /* Decodes %XX (and '+' as a space) in place of a copy: malloc'd text, or NULL when it is malformed, contains NUL or is
  * not UTF-8. */
 char *jf_percent_decode(const char *text, size_t length, bool plus);
-bool jf_utf8_valid(const char *text, size_t length);
 
 /* RFC 4648 with padding; malloc'd, NULL when memory is short. */
 char *jf_base64_encode(const void *data, size_t size_bytes);
