@@ -11,7 +11,7 @@
 #define WORK_SIDE 512    /* ink is looked for on a picture of at most this many pixels a side */
 #define BOX_NUMERATOR 20 /* MNIST: the ink's box has 20 of the field's 28 pixels */
 #define BOX_DENOMINATOR 28
-#define THIN 1.3f      /* strokes that would come out thinner, in output pixels, */
+#define THIN 0.9f      /* strokes that would come out thinner, in output pixels, */
 #define THICKENED 1.8f /* are made this thick: a pen's hairline is no MNIST stroke */
 
 static const char *const preprocess_names[JF_N_PREPROCESS] = {"mnist", "none"};
@@ -172,47 +172,85 @@ static void strengthen(float *piece, int n) {
 		piece[i] /= top;
 }
 
-/* ink -> out [height][width], amounts 0 to 1; fills the report's scale and shift, in work pixels. */
-static enum jf_err lay_out(float *out, struct jf_framing_report *report, const struct jf_ink *ink, int height,
-    int width, struct jf_error *err) {
-	float scale = fit(ink, height, width);
-	int box_height = (int)fmaxf(1, roundf(scale * (float)ink->box_height));
-	int box_width = (int)fmaxf(1, roundf(scale * (float)ink->box_width));
+/* The ink's box, scaled to fit: *piece (new, caller frees) [box_height][box_width]; returns the scale through *scale.
+ */
+static enum jf_err scale_box(float **piece, int *box_height, int *box_width, float *scale, const struct jf_ink *ink,
+    int height, int width, struct jf_error *err) {
 	float *box = malloc((size_t)ink->box_height * (size_t)ink->box_width * sizeof(*box));
-	float *piece = malloc((size_t)box_height * (size_t)box_width * sizeof(*piece));
-	int top = 0, left = 0;
 	enum jf_err status;
 
-	if (!box || !piece) {
-		status = jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
-		goto out;
+	*scale = fit(ink, height, width);
+	*box_height = (int)fmaxf(1, roundf(*scale * (float)ink->box_height));
+	*box_width = (int)fmaxf(1, roundf(*scale * (float)ink->box_width));
+	*piece = malloc((size_t)*box_height * (size_t)*box_width * sizeof(**piece));
+	if (!box || !*piece) {
+		free(box);
+		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
 	}
 	for (int y = 0; y < ink->box_height; y++)
 		memcpy(box + (size_t)y * (size_t)ink->box_width,
 		    ink->amount + (size_t)(ink->top + y) * (size_t)ink->width + (size_t)ink->left,
 		    (size_t)ink->box_width * sizeof(*box));
-	status = jf_resample(piece, box_height, box_width, box, ink->box_height, ink->box_width, 1, err);
+	status = jf_resample(*piece, *box_height, *box_width, box, ink->box_height, ink->box_width, 1, err);
+	free(box);
+	return status;
+}
+
+/* How much ink the strongest tenth of the inked pixels has: below 1, strokes are about that many pixels wide. */
+static float stroke_width(const float *piece, int n) {
+	int count[101] = {0}, inked = 0, seen = 0;
+
+	for (int i = 0; i < n; i++)
+		if (piece[i] > 0.05f) {
+			count[(int)(fminf(piece[i], 1) * 100)]++;
+			inked++;
+		}
+	for (int level = 100; level > 0; level--) {
+		seen += count[level];
+		if (10 * seen >= inked)
+			return (float)level / 100;
+	}
+	return 0;
+}
+
+/* ink -> out [height][width], amounts 0 to 1; fills the report's scale (of the work picture) and shift. */
+static enum jf_err lay_out(
+    float *out, struct jf_framing_report *report, struct jf_ink *ink, int height, int width, struct jf_error *err) {
+	int box_height, box_width, top = 0, left = 0;
+	float *piece, scale, stroke;
+	enum jf_err status = scale_box(&piece, &box_height, &box_width, &scale, ink, height, width, err);
+
 	if (status)
 		goto out;
+	stroke = stroke_width(piece, box_height * box_width);
+	if (scale < 0.75f && stroke < THIN) {
+		report->thickened = true;
+		status = jf_ink_thicken(ink, (int)fmaxf(1, roundf((THICKENED - stroke) / 2 / scale)), err);
+		if (status)
+			goto out;
+		free(piece);
+		status = scale_box(&piece, &box_height, &box_width, &scale, ink, height, width, err);
+		if (status)
+			goto out;
+	}
 	strengthen(piece, box_height * box_width);
 	status = centre(out, &top, &left, height, width, piece, box_height, box_width, err);
 	report->scale_y = report->scale_x = scale;
 	report->shift_y = (float)top;
 	report->shift_x = (float)left;
 out:
-	free(box);
 	free(piece);
 	return status;
 }
 
 /* Coordinates of the work picture, `grown` pixels larger on each side than what was made of the source, to the
  * source's. */
-static void report_ink(struct jf_framing_report *report, const struct jf_ink *ink, float factor, int grown) {
+static void report_ink(struct jf_framing_report *report, const struct jf_ink *ink, float factor) {
 	report->inverted = ink->dark;
 	report->paper = ink->paper;
 	report->ink = ink->full;
-	report->ink_y = (int)fmaxf(0, floorf((float)(ink->top - grown) / factor));
-	report->ink_x = (int)fmaxf(0, floorf((float)(ink->left - grown) / factor));
+	report->ink_y = (int)fmaxf(0, floorf((float)ink->top / factor));
+	report->ink_x = (int)fmaxf(0, floorf((float)ink->left / factor));
 	report->ink_height =
 	    (int)fminf((float)(report->source_height - report->ink_y), ceilf((float)ink->box_height / factor));
 	report->ink_width =
@@ -223,7 +261,7 @@ static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, con
     int width, int channels, enum jf_invert invert, struct jf_error *err) {
 	static const enum jf_ink_side sides[JF_N_INVERT] = {JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT};
 	int pixels = height * width, work_height, work_width;
-	float factor, scale;
+	float factor;
 	float *work = to_work(&work_height, &work_width, &factor, image);
 	struct jf_ink ink = {0};
 	enum jf_err status;
@@ -234,14 +272,8 @@ static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, con
 	free(work);
 	if (status)
 		return status;
-	report_ink(report, &ink, factor, 0);
-	scale = fit(&ink, height, width);
-	if (scale < 0.75f && scale * ink.stroke < THIN) {
-		status = jf_ink_thicken(&ink, (int)fmaxf(1, roundf((THICKENED / scale - ink.stroke) / 2)), err);
-		report->thickened = true;
-	}
-	if (!status)
-		status = lay_out(out, report, &ink, height, width, err);
+	report_ink(report, &ink, factor);
+	status = lay_out(out, report, &ink, height, width, err);
 	jf_ink_deinit(&ink);
 	if (status)
 		return status;

@@ -128,8 +128,8 @@ static bool find_side(bool *dark, const float *difference, const float *smoothed
 	return fmaxf(-smooth_low, smooth_high) >= fmaxf(MIN_CONTRAST, 2 * noise);
 }
 
-/* Full ink: the level that one ink pixel in fifty passes. scratch: n. */
-static float find_full(const float *amount, float *scratch, size_t n) {
+/* Full ink: the level that few of the strong pixels pass; with noise, what most of them have. scratch: n. */
+static float find_full(const float *amount, float *scratch, size_t n, float noise) {
 	float top = 0;
 	size_t used = 0;
 
@@ -138,7 +138,7 @@ static float find_full(const float *amount, float *scratch, size_t n) {
 	for (size_t i = 0; i < n; i++)
 		if (amount[i] >= 0.5f * top)
 			scratch[used++] = amount[i];
-	return used > 0 ? quantile(scratch, used, 0.98f) : 0;
+	return used > 0 ? quantile(scratch, used, noise < 0.5f ? 0.98f : 0.75f) : 0;
 }
 
 /* On a picture as small as MNIST's own, one pixel may be a part of the digit: no smoothing, no specks. */
@@ -217,26 +217,15 @@ static enum jf_err remove_specks(float *amount, int height, int width, struct jf
 	return JF_OK;
 }
 
-static bool measure(struct jf_ink *ink) {
+static bool find_box(struct jf_ink *ink) {
 	int top = ink->height, bottom = -1, left = ink->width, right = -1;
-	double area = 0;
-	size_t edges = 0;
 
 	for (int y = 0; y < ink->height; y++)
 		for (int x = 0; x < ink->width; x++) {
-			const float *at = &ink->amount[(size_t)y * (size_t)ink->width + (size_t)x];
-			bool solid = *at >= 0.5f;
-
-			/* Every change of side, and the picture's own border, is a piece of outline. */
-			edges += x == 0 ? solid : solid != (at[-1] >= 0.5f);
-			edges += y == 0 ? solid : solid != (at[-ink->width] >= 0.5f);
-			edges += x == ink->width - 1 ? solid : 0;
-			edges += y == ink->height - 1 ? solid : 0;
-			if (!(*at > 0))
+			if (!(ink->amount[(size_t)y * (size_t)ink->width + (size_t)x] > 0))
 				continue;
-			area += (double)*at;
 			top = y < top ? y : top;
-			bottom = y > bottom ? y : bottom;
+			bottom = y;
 			left = x < left ? x : left;
 			right = x > right ? x : right;
 		}
@@ -246,8 +235,6 @@ static bool measure(struct jf_ink *ink) {
 	ink->left = left;
 	ink->box_height = bottom - top + 1;
 	ink->box_width = right - left + 1;
-	/* Area = width * length, outline = 2 * length; counted in pixel edges it is 4 / pi longer on average. */
-	ink->stroke = edges > 0 ? (float)(area * 8 / 3.14159265 / (double)edges) : 1;
 	return true;
 }
 
@@ -261,7 +248,7 @@ static enum jf_err extract(
 
 	for (size_t i = 0; i < n; i++)
 		ink->amount[i] = fmaxf(0, sign * difference[i]);
-	full = find_full(ink->amount, scratch, n);
+	full = find_full(ink->amount, scratch, n, noise);
 	if (full < MIN_CONTRAST)
 		return jf_error_set(err, JF_EEMPTY, "the picture is blank: no ink found");
 	cut = find_cut(ink, full, noise);
@@ -274,7 +261,7 @@ static enum jf_err extract(
 		status = remove_specks(ink->amount, ink->height, ink->width, err);
 	if (status)
 		return status;
-	if (!measure(ink))
+	if (!find_box(ink))
 		return jf_error_set(err, JF_EEMPTY, "the picture is blank: nothing but specks found");
 	return JF_OK;
 }
@@ -356,7 +343,7 @@ enum jf_err jf_ink_thicken(struct jf_ink *ink, int radius, struct jf_error *err)
 	ink->amount = both;
 	ink->height = height;
 	ink->width = width;
-	measure(ink);
+	find_box(ink);
 	return JF_OK;
 }
 

@@ -14,7 +14,6 @@ struct jf_ink {
 	float paper, full; /* grey levels, 0 to 255, in the middle of the picture */
 	int top, left;     /* the smallest box around all ink */
 	int box_height, box_width;
-	float stroke; /* mean width of the strokes, in pixels */
 };
 
 enum jf_ink_side { JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT };

@@ -41,6 +41,7 @@ check_PROGRAMS += \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
 	tests/unit/test_file \
+	tests/unit/test_framing \
 	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
@@ -58,6 +59,7 @@ TESTS += \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
 	tests/unit/test_file \
+	tests/unit/test_framing \
 	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
@@ -77,6 +79,7 @@ tests_unit_test_blas_LDADD = $(UNIT_LDADD)
 tests_unit_test_dataset_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
+tests_unit_test_framing_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
 tests_unit_test_golden_LDADD = $(UNIT_LDADD)
 tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
