@@ -2,13 +2,13 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -34,7 +34,6 @@ struct daemon {
 	struct jf_scheduler *scheduler;
 	struct jf_model_holder *holder;
 	struct jf_http *http;
-	int signals; /* signalfd */
 };
 
 /* --- configuration: what only main can know
@@ -129,19 +128,31 @@ static enum jf_err load_model(struct daemon *d, const char *path, struct jf_erro
 	return JF_OK;
 }
 
-/* Signals are read from a descriptor: no handler, so nothing runs in the middle of anything. Blocked before the first
- * thread, so that all inherit it. */
-static enum jf_err block_signals(struct daemon *d, struct jf_error *err) {
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+/* Signals come as bytes through a pipe. Not a signalfd with everything blocked: libraries start threads before main
+ * (OpenBLAS does), and a signal that one of these took would end the process. */
+static int signal_pipe[2] = {-1, -1};
+
+static void on_signal(int signal) {
+	int saved = errno;
+	unsigned char number = (unsigned char)signal;
+	if (write(signal_pipe[1], &number, 1) != 1) {
+		/* the pipe is full of signals already */
+	}
+	errno = saved;
+}
+
+static enum jf_err catch_signals(struct jf_error *err) {
+	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	sigemptyset(&action.sa_mask);
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		return jf_error_set(err, JF_EIO, "cannot make a pipe: %s", strerror(errno));
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		if (sigaction(numbers[i], &action, NULL) != 0)
+			return jf_error_set(
+			    err, JF_EINTERNAL, "cannot catch %s: %s", strsignal(numbers[i]), strerror(errno));
 	signal(SIGPIPE, SIG_IGN);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-		return jf_error_set(err, JF_EINTERNAL, "cannot block signals");
-	d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return d->signals < 0 ? jf_error_set(err, JF_EIO, "signalfd: %s", strerror(errno)) : JF_OK;
+	return JF_OK;
 }
 
 static enum jf_err start_parts(struct daemon *d, struct jf_error *err) {
@@ -184,7 +195,7 @@ static void tell_ready(struct daemon *d) {
 static enum jf_err start(struct daemon *d, struct jf_error *err) {
 	if (d->conf.workers == 0)
 		d->conf.workers = usable_cpus();
-	enum jf_err rc = block_signals(d, err);
+	enum jf_err rc = catch_signals(err);
 	if (rc == JF_OK)
 		rc = jf_listen_open(&d->listeners, &d->conf, err);
 	if (rc == JF_OK)
@@ -254,13 +265,13 @@ static void reload(struct daemon *d) {
 /* --- run and stop
  * -------------------------------------------------------------------------------------------------------- */
 
-/* The next pending signal, waiting up to timeout_ms; 0: none came. */
-static int next_signal(const struct daemon *d, int timeout_ms) {
-	struct signalfd_siginfo info;
-	struct pollfd fd = {.fd = d->signals, .events = POLLIN};
-	if (poll(&fd, 1, timeout_ms) <= 0 || read(d->signals, &info, sizeof info) != (ssize_t)sizeof info)
+/* The next signal, waiting up to timeout_ms; 0: none came. */
+static int next_signal(int timeout_ms) {
+	unsigned char number = 0;
+	struct pollfd fd = {.fd = signal_pipe[0], .events = POLLIN};
+	if (poll(&fd, 1, timeout_ms) <= 0 || read(signal_pipe[0], &number, 1) != 1)
 		return 0;
-	return (int)info.ssi_signo;
+	return number;
 }
 
 /* Only progress of the workers feeds the watchdog: a daemon that answers /livez and computes nothing is restarted. */
@@ -289,7 +300,7 @@ static void run(struct daemon *d) {
 	int watchdog_ms = jf_service_watchdog_interval_ms();
 	int64_t fed_ns = 0, told_ns = jf_job_now_ns();
 	for (;;) {
-		int signal = next_signal(d, watchdog_ms && watchdog_ms < IDLE_POLL_MS ? watchdog_ms : IDLE_POLL_MS);
+		int signal = next_signal(watchdog_ms && watchdog_ms < IDLE_POLL_MS ? watchdog_ms : IDLE_POLL_MS);
 		if (signal == SIGTERM || signal == SIGINT) {
 			jf_log(JF_LOG_NOTICE, NULL, "%s: finishing what was admitted", strsignal(signal));
 			return;
@@ -319,7 +330,7 @@ static bool drain(struct daemon *d) {
 			return true;
 		if (jf_job_now_ns() >= until)
 			return false;
-		int signal = next_signal(d, DRAIN_POLL_MS);
+		int signal = next_signal(DRAIN_POLL_MS);
 		if (signal == SIGTERM || signal == SIGINT) {
 			jf_log(JF_LOG_WARNING, NULL, "second signal: quitting at once, %d jobs unfinished",
 			    stats.jobs_outstanding);
@@ -339,8 +350,6 @@ static void stop(struct daemon *d) {
 	jf_model_holder_destroy(d->holder);
 	jf_metrics_destroy(d->metrics);
 	jf_listen_close(&d->listeners, &d->conf);
-	if (d->signals >= 0)
-		close(d->signals);
 	jf_conf_deinit(&d->conf);
 }
 
@@ -402,7 +411,7 @@ static int act(struct daemon *d) {
 }
 
 int main(int argc, char **argv) {
-	struct daemon daemon = {.signals = -1};
+	struct daemon daemon = {.request.argc = 0};
 	struct jf_error error = {.code = JF_OK};
 	if (jf_conf_parse_argv(&daemon.request, argc, argv, &error) != JF_OK) {
 		fprintf(stderr, "jointflowd: %s (--help lists the options)\n", error.message);
