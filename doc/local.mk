@@ -1,4 +1,5 @@
 # doc: part of the top Makefile.am
 EXTRA_DIST += \
 	doc/api.md \
+	doc/openapi.json \
 	doc/architecture.md
