@@ -49,8 +49,11 @@ check_PROGRAMS += \
 	tests/unit/test_kernels \
 	tests/unit/test_loader \
 	tests/unit/test_metrics \
+	tests/unit/test_plan \
 	tests/unit/test_png \
 	tests/unit/test_rng \
+	tests/unit/test_sampler \
+	tests/unit/test_step \
 	tests/unit/test_train_options
 TESTS += \
 	tests/unit/test_arena \
@@ -67,8 +70,11 @@ TESTS += \
 	tests/unit/test_kernels \
 	tests/unit/test_loader \
 	tests/unit/test_metrics \
+	tests/unit/test_plan \
 	tests/unit/test_png \
 	tests/unit/test_rng \
+	tests/unit/test_sampler \
+	tests/unit/test_step \
 	tests/unit/test_train_options
 
 UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
@@ -88,8 +94,14 @@ tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_LDADD = $(UNIT_LDADD)
 tests_unit_test_loader_LDADD = $(TRAINER_LDADD)
 tests_unit_test_metrics_LDADD = $(UNIT_LDADD)
+tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/unit/rig.c tests/unit/rig.h
+tests_unit_test_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_png_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
+tests_unit_test_sampler_SOURCES = tests/unit/test_sampler.c tests/unit/rig.c tests/unit/rig.h
+tests_unit_test_sampler_LDADD = $(UNIT_LDADD)
+tests_unit_test_step_SOURCES = tests/unit/test_step.c tests/unit/rig.c tests/unit/rig.h
+tests_unit_test_step_LDADD = $(TRAINER_LDADD)
 tests_unit_test_train_options_LDADD = $(TRAINER_LDADD)
 endif
 

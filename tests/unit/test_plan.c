@@ -1,0 +1,220 @@
+/* Plans: what is pruned, hoisted and shared; that no two living values overlap; that a plan changes no result. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/exec.h"
+#include "core/plan.h"
+#include "core/rng.h"
+#include "core/sampler.h"
+#include "tests/unit/rig.h"
+
+static struct jf_plan *plan_of(const struct jf_graph *g, struct jf_plan_spec spec) {
+	struct jf_error err;
+	struct jf_plan *plan = jf_plan_create(g, &spec, &err);
+
+	assert_non_null(plan);
+	return plan;
+}
+
+static enum jf_when when_of(const struct jf_plan *plan, const char *name) {
+	for (int i = 0; i < plan->graph->n_nodes; i++)
+		if (strcmp(plan->graph->nodes[i].name, name) == 0)
+			return plan->nodes[i].when;
+	fail_msg("no node %s", name);
+	return JF_NEVER;
+}
+
+static void test_classify_hoists_the_encoder(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *plan = plan_of(g, jf_sampler_plan_spec(JF_TASK_CLASSIFY, 8));
+
+	(void)state;
+	assert_int_equal(when_of(plan, "enc1.0.conv1"), JF_ONCE);
+	assert_int_equal(when_of(plan, "mid0.img_qkv"), JF_ONCE);
+	assert_int_equal(when_of(plan, "mid0.img_attention"), JF_STEP);
+	assert_int_equal(when_of(plan, "head.fc2"), JF_STEP);
+	assert_int_equal(when_of(plan, "up1"), JF_NEVER);
+	assert_int_equal(when_of(plan, "conv_out"), JF_NEVER);
+	assert_int_equal(
+	    when_of(plan, "mid1.img_fc1"), JF_NEVER); /* the last layer's image tokens feed the decoder alone */
+	assert_true(jf_plan_multiply_adds(plan, JF_ONCE) > 3 * jf_plan_multiply_adds(plan, JF_STEP));
+	jf_plan_destroy(plan);
+	jf_graph_destroy(g);
+}
+
+static void test_generate_hoists_the_label(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *plan = plan_of(g, jf_sampler_plan_spec(JF_TASK_GENERATE, 8));
+
+	(void)state;
+	assert_int_equal(when_of(plan, "lab_in.fc2"), JF_ONCE);
+	assert_int_equal(when_of(plan, "lab_time.fc2"), JF_ONCE);
+	assert_int_equal(when_of(plan, "mid0.lab_qkv"), JF_ONCE);
+	assert_int_equal(when_of(plan, "enc1.0.conv1"), JF_STEP);
+	assert_int_equal(when_of(plan, "head.fc1"), JF_NEVER);
+	assert_int_equal(when_of(plan, "mid1.lab_fc2"), JF_STEP);
+	jf_plan_destroy(plan);
+	jf_graph_destroy(g);
+}
+
+static void test_shared_clock_runs_once_for_the_batch(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *plan = plan_of(g, jf_sampler_plan_spec(JF_TASK_SAMPLE, 8));
+
+	(void)state;
+	for (int i = 0; i < g->n_nodes; i++) {
+		if (strncmp(g->nodes[i].name, "img_time", 8) == 0 || strcmp(g->nodes[i].name, "enc2.0.time") == 0)
+			assert_true(plan->nodes[i].shared && plan->nodes[i].slots == 1);
+		if (strncmp(g->nodes[i].name, "enc2.0.conv", 11) == 0)
+			assert_false(plan->nodes[i].shared);
+	}
+	jf_plan_destroy(plan);
+	jf_graph_destroy(g);
+}
+
+/* Poisons every float that a plan may use as temporary memory between two runs: results must not change. */
+static void run(const struct jf_model *m, struct jf_plan_spec spec, int n, bool poison, float *image, float *label) {
+	const struct jf_network_config *c = &m->config;
+	size_t pixels = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels, k = (size_t)c->classes;
+	struct jf_plan *plan = plan_of(m->graph, spec);
+	struct jf_error err;
+	struct jf_exec *exec = jf_exec_create(plan, m->params, m->packed, NULL, NULL, &err);
+
+	assert_non_null(exec);
+	for (size_t i = 0; poison && i < plan->arena_floats + plan->scratch_floats; i++)
+		exec->arena[i] = 1e30f;
+	for (int i = 0; i < n; i++) {
+		jf_rng_normal(jf_exec_input(exec, JF_INPUT_IMAGE, i), pixels, 7, JF_STREAM_IMAGE, (uint64_t)i);
+		jf_rng_normal(jf_exec_input(exec, JF_INPUT_LABEL, i), k, 7, JF_STREAM_LABEL, (uint64_t)i);
+		*jf_exec_input(exec, JF_INPUT_TIME_IMG, i) = 0.3f;
+		*jf_exec_input(exec, JF_INPUT_TIME_LAB, i) = 0.8f;
+	}
+	jf_exec_once(exec, n);
+	for (int step = 0; step < 2; step++)
+		jf_exec_step(exec, n);
+	for (int i = 0; i < n; i++) {
+		if (image)
+			memcpy(image + (size_t)i * pixels, jf_exec_output(exec, JF_OUTPUT_IMAGE, i),
+			    pixels * sizeof(float));
+		if (label)
+			memcpy(label + (size_t)i * k, jf_exec_output(exec, JF_OUTPUT_LABEL, i), k * sizeof(float));
+	}
+	jf_exec_destroy(exec);
+	jf_plan_destroy(plan);
+}
+
+static void test_plans_change_no_result(void **state) {
+	const unsigned both = 1u << JF_OUTPUT_IMAGE | 1u << JF_OUTPUT_LABEL, image = 1u << JF_OUTPUT_IMAGE,
+		       label = 1u << JF_OUTPUT_LABEL, clocks = 1u << JF_INPUT_TIME_IMG | 1u << JF_INPUT_TIME_LAB;
+	const struct jf_network_config c = rig_config();
+	struct jf_model *m = rig_model(&c, 3);
+	float want_image[7 * 96], want_label[7 * 5], got_image[7 * 96], got_label[7 * 5];
+
+	(void)state;
+	assert_non_null(m);
+	run(m, (struct jf_plan_spec){.outputs = both, .batch = 7, .micro_batch = 7}, 7, false, want_image, want_label);
+	for (unsigned fixed = 0; fixed < 16; fixed++)
+		for (int micro = 1; micro <= 4; micro += 3)
+			for (unsigned shared = 0; shared <= clocks; shared += clocks) {
+				struct jf_plan_spec spec = {.outputs = both,
+				    .fixed = fixed,
+				    .shared = shared,
+				    .batch = 7,
+				    .micro_batch = micro};
+
+				run(m, spec, 7, true, got_image, got_label);
+				assert_memory_equal(got_image, want_image, sizeof(want_image));
+				assert_memory_equal(got_label, want_label, sizeof(want_label));
+				spec.outputs = image;
+				run(m, spec, 7, true, got_image, NULL);
+				assert_memory_equal(got_image, want_image, sizeof(want_image));
+				spec.outputs = label;
+				run(m, spec, 7, true, NULL, got_label);
+				assert_memory_equal(got_label, want_label, sizeof(want_label));
+			}
+	jf_model_unref(m);
+}
+
+static void test_memory_is_shared(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *plan = plan_of(g, jf_sampler_plan_spec(JF_TASK_SAMPLE, 4));
+
+	(void)state;
+	assert_true(plan->arena_floats < plan->unplanned_floats / 3);
+	jf_plan_destroy(plan);
+	plan = plan_of(g, (struct jf_plan_spec){.outputs = 3, .train = true, .batch = 4, .micro_batch = 4});
+	assert_true(plan->arena_floats < plan->unplanned_floats);
+	jf_plan_destroy(plan);
+	jf_graph_destroy(g);
+}
+
+static void test_bad_specs_are_refused(void **state) {
+	const struct jf_network_config c = rig_config();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	const struct jf_plan_spec bad[] = {
+	    {.outputs = 1, .batch = 0, .micro_batch = 0},
+	    {.outputs = 1, .batch = 4, .micro_batch = 5},
+	    {.outputs = 1, .batch = 4, .micro_batch = 2, .train = true},
+	    {.outputs = 1, .batch = 4, .micro_batch = 4, .train = true, .fixed = 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct jf_error err = {JF_OK, ""};
+		assert_null(jf_plan_create(g, &bad[i], &err));
+		assert_int_equal(err.code, JF_EINVAL);
+	}
+	jf_graph_destroy(g);
+}
+
+static void test_bad_networks_are_refused(void **state) {
+	struct jf_error err;
+	struct {
+		size_t field;
+		int value;
+		const char *says;
+	} const bad[] = {
+	    {offsetof(struct jf_network_config, height), 30, "multiples of 4"},
+	    {offsetof(struct jf_network_config, width), 4, "width"},
+	    {offsetof(struct jf_network_config, image_channels), 2, "image_channels"},
+	    {offsetof(struct jf_network_config, classes), 1, "classes"},
+	    {offsetof(struct jf_network_config, channels), 12, "multiple of 8"},
+	    {offsetof(struct jf_network_config, heads), 5, "heads"},
+	    {offsetof(struct jf_network_config, layers), 0, "layers"},
+	    {offsetof(struct jf_network_config, blocks), 9, "blocks"},
+	    {offsetof(struct jf_network_config, label_tokens), 65, "label_tokens"},
+	    {offsetof(struct jf_network_config, augment), -1, "augment"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct jf_network_config c = jf_network_config_default();
+		memcpy((char *)&c + bad[i].field, &bad[i].value, sizeof(int));
+		assert_null(jf_network_build(&c, &err));
+		assert_int_equal(err.code, JF_EINVAL);
+		assert_non_null(strstr(err.message, bad[i].says));
+	}
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_classify_hoists_the_encoder),
+	    cmocka_unit_test(test_generate_hoists_the_label),
+	    cmocka_unit_test(test_shared_clock_runs_once_for_the_batch),
+	    cmocka_unit_test(test_plans_change_no_result),
+	    cmocka_unit_test(test_memory_is_shared),
+	    cmocka_unit_test(test_bad_specs_are_refused),
+	    cmocka_unit_test(test_bad_networks_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,293 @@
+/* The sampler and the four questions: bytes that depend on (seed, index) alone, solver order, guidance, dropping,
+ * restarting, bad arguments. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/rng.h"
+#include "core/tasks.h"
+#include "tests/unit/rig.h"
+
+#define PIXELS 96
+#define K 5
+#define N 11
+
+static struct jf_model *model;
+static float images[N * PIXELS], labels[N * K];
+
+static int setup(void **state) {
+	const struct jf_network_config c = rig_config();
+
+	(void)state;
+	model = rig_model(&c, 11);
+	for (int i = 0; i < N; i++) {
+		jf_rng_uniform(images + i * PIXELS, PIXELS, 5, JF_STREAM_EVAL, (uint64_t)i);
+		jf_label_blend(labels + i * K, i % K, (i + 1) % K, 0.25f, K);
+	}
+	return model ? 0 : -1;
+}
+
+static int teardown(void **state) {
+	(void)state;
+	jf_model_unref(model);
+	return 0;
+}
+
+static struct jf_task_options options(int threads, int batch, enum jf_solver solver, int steps, float guidance) {
+	struct jf_task_options o = jf_task_options_default();
+
+	o.sampler = (struct jf_sampler_args){solver, steps, guidance};
+	o.seed = 42;
+	o.threads = threads;
+	o.batch = batch;
+	return o;
+}
+
+static void test_bytes_do_not_depend_on_batch_or_threads(void **state) {
+	static float one[N * PIXELS], many[N * PIXELS], label1[N * K], label2[N * K], p1[N * K], p2[N * K];
+	struct jf_error err;
+
+	(void)state;
+	for (int guided = 0; guided < 2; guided++) {
+		struct jf_task_options a = options(1, 1, JF_SOLVER_HEUN, 3, guided ? 2.0f : 1.0f);
+		struct jf_task_options b = options(3, 4, JF_SOLVER_HEUN, 3, guided ? 2.0f : 1.0f);
+
+		assert_int_equal(jf_generate(model, one, labels, NULL, N, &a, &err), JF_OK);
+		assert_int_equal(jf_generate(model, many, labels, NULL, N, &b, &err), JF_OK);
+		assert_memory_equal(one, many, sizeof(one));
+	}
+	struct jf_task_options a = options(1, 1, JF_SOLVER_EULER, 4, 1.0f), b = options(2, 7, JF_SOLVER_EULER, 4, 1.0f);
+	assert_int_equal(jf_sample(model, one, label1, p1, N, &a, &err), JF_OK);
+	assert_int_equal(jf_sample(model, many, label2, p2, N, &b, &err), JF_OK);
+	assert_memory_equal(one, many, sizeof(one));
+	assert_memory_equal(label1, label2, sizeof(label1));
+	assert_memory_equal(p1, p2, sizeof(p1));
+	assert_int_equal(jf_classify_posterior(model, p1, images, N, 3, &a, &err), JF_OK);
+	assert_int_equal(jf_classify_posterior(model, p2, images, N, 3, &b, &err), JF_OK);
+	assert_memory_equal(p1, p2, sizeof(p1));
+}
+
+static void test_votes(void **state) {
+	static float final1[N * 6 * K], final2[N * 6 * K], p[N * K];
+	int votes1[N * K], votes2[N * K];
+	struct jf_task_options a = options(1, 1, JF_SOLVER_EULER, 5, 1.0f), b = options(2, 5, JF_SOLVER_EULER, 5, 1.0f);
+	struct jf_error err;
+
+	(void)state;
+	assert_int_equal(jf_classify_sample(model, votes1, final1, p, images, N, 6, &a, &err), JF_OK);
+	assert_int_equal(jf_classify_sample(model, votes2, final2, NULL, images, N, 6, &b, &err), JF_OK);
+	assert_memory_equal(votes1, votes2, sizeof(votes1));
+	assert_memory_equal(final1, final2, sizeof(final1));
+	for (int i = 0; i < N; i++) {
+		int sum = 0;
+		float total = 0.0f;
+		for (int k = 0; k < K; k++) {
+			sum += votes1[i * K + k];
+			total += p[i * K + k];
+		}
+		assert_int_equal(sum, 6);
+		assert_true(fabsf(total - 1.0f) < 1e-5f);
+	}
+	/* Noise: two samples of one image end apart. */
+	assert_memory_not_equal(final1, final1 + K, K * sizeof(float));
+}
+
+static void test_posterior_is_a_distribution(void **state) {
+	float p[N * K];
+	struct jf_task_options o = options(2, 4, JF_SOLVER_EULER, 1, 1.0f);
+	struct jf_error err;
+
+	(void)state;
+	assert_int_equal(jf_classify_posterior(model, p, images, N, 1, &o, &err), JF_OK);
+	for (int i = 0; i < N; i++) {
+		float sum = 0.0f;
+		for (int k = 0; k < K; k++) {
+			assert_true(p[i * K + k] >= 0.0f && p[i * K + k] <= 1.0f);
+			sum += p[i * K + k];
+		}
+		assert_true(fabsf(sum - 1.0f) < 1e-5f);
+	}
+}
+
+/* How far `solver` with `steps` ends from a very fine integration. */
+static double distance(enum jf_solver solver, int steps, const float *fine) {
+	static float got[N * PIXELS];
+	struct jf_task_options o = options(2, 8, solver, steps, 1.0f);
+	struct jf_error err;
+	double sum = 0.0;
+
+	assert_int_equal(jf_generate(model, got, labels, NULL, N, &o, &err), JF_OK);
+	for (int i = 0; i < N * PIXELS; i++)
+		sum += (double)(got[i] - fine[i]) * (double)(got[i] - fine[i]);
+	return sqrt(sum);
+}
+
+static void test_solvers_converge_with_their_order(void **state) {
+	static float fine[N * PIXELS];
+	struct jf_task_options o = options(2, 8, JF_SOLVER_MIDPOINT, 800, 1.0f);
+	struct jf_error err;
+
+	(void)state;
+	assert_int_equal(jf_generate(model, fine, labels, NULL, N, &o, &err), JF_OK);
+	double euler = distance(JF_SOLVER_EULER, 100, fine), euler2 = distance(JF_SOLVER_EULER, 200, fine);
+	double mid = distance(JF_SOLVER_MIDPOINT, 100, fine), mid2 = distance(JF_SOLVER_MIDPOINT, 200, fine);
+	double heun = distance(JF_SOLVER_HEUN, 200, fine);
+
+	assert_true(euler / euler2 > 1.5 && euler / euler2 < 2.5);
+	assert_true(mid / mid2 > 2.5);
+	assert_true(mid < 0.3 * euler);
+	assert_true(heun < euler2);
+}
+
+static void test_guidance(void **state) {
+	static float plain[N * PIXELS], almost[N * PIXELS], none[N * PIXELS], none_of_another[N * PIXELS];
+	static float other_labels[N * K];
+	struct jf_error err;
+	double apart = 0.0;
+
+	(void)state;
+	for (int i = 0; i < N; i++)
+		jf_label_one_hot(other_labels + i * K, (i + 3) % K, K);
+	struct jf_task_options one = options(2, 8, JF_SOLVER_EULER, 4, 1.0f);
+	struct jf_task_options near_one = options(2, 8, JF_SOLVER_EULER, 4, 1.0000001f);
+	struct jf_task_options zero = options(2, 8, JF_SOLVER_EULER, 4, 0.0f);
+	assert_int_equal(jf_generate(model, plain, labels, NULL, N, &one, &err), JF_OK);
+	assert_int_equal(jf_generate(model, almost, labels, NULL, N, &near_one, &err), JF_OK);
+	for (int i = 0; i < N * PIXELS; i++)
+		apart = fmax(apart, fabs((double)(plain[i] - almost[i])));
+	assert_true(apart < 1e-4);
+	/* Without guidance weight the label plays no part. */
+	assert_int_equal(jf_generate(model, none, labels, NULL, N, &zero, &err), JF_OK);
+	assert_int_equal(jf_generate(model, none_of_another, other_labels, NULL, N, &zero, &err), JF_OK);
+	assert_memory_equal(none, none_of_another, sizeof(none));
+	assert_memory_not_equal(none, plain, sizeof(none));
+}
+
+static void begin_all(struct jf_sampler *s, int steps) {
+	const struct jf_sampler_args args = {JF_SOLVER_HEUN, steps, 1.5f};
+	struct jf_trajectory t[N];
+	struct jf_error err;
+
+	for (int i = 0; i < N; i++)
+		t[i] = (struct jf_trajectory){.seed = 9, .index = (uint64_t)i, .label = labels + i * K};
+	assert_int_equal(jf_sampler_begin(s, &args, t, N, &err), JF_OK);
+}
+
+static void test_dropping_leaves_the_rest_unchanged(void **state) {
+	static float want[N * PIXELS];
+	struct jf_error err;
+	struct jf_sampler *s = jf_sampler_create(model, JF_TASK_GENERATE, N, &err);
+	bool keep[N];
+	int kept = 0;
+
+	(void)state;
+	assert_non_null(s);
+	begin_all(s, 4);
+	while (jf_sampler_steps_left(s))
+		assert_int_equal(jf_sampler_step(s, &err), JF_OK);
+	for (int i = 0; i < N; i++)
+		memcpy(want + i * PIXELS, jf_sampler_image(s, i), PIXELS * sizeof(float));
+	begin_all(s, 4);
+	assert_int_equal(jf_sampler_step(s, &err), JF_OK);
+	assert_int_equal(jf_sampler_step(s, &err), JF_OK);
+	for (int i = 0; i < N; i++)
+		keep[i] = i % 3 != 0;
+	assert_int_equal(jf_sampler_keep(s, keep), 7);
+	while (jf_sampler_steps_left(s))
+		assert_int_equal(jf_sampler_step(s, &err), JF_OK);
+	assert_true(jf_sampler_time(s) == 0.0f);
+	for (int i = 0; i < N; i++)
+		if (keep[i])
+			assert_memory_equal(jf_sampler_image(s, kept++), want + i * PIXELS, PIXELS * sizeof(float));
+	memset(keep, 0, sizeof(keep));
+	assert_int_equal(jf_sampler_keep(s, keep), 0);
+	assert_int_equal(jf_sampler_step(s, &err), JF_EINVAL);
+	jf_sampler_destroy(s);
+}
+
+static void test_bad_arguments(void **state) {
+	struct jf_error err;
+	struct jf_sampler *s = jf_sampler_create(model, JF_TASK_GENERATE, 2, &err);
+	float bad_label[K] = {0, 0, NAN, 0, 0};
+	const struct {
+		struct jf_sampler_args args;
+		struct jf_trajectory t;
+		int n;
+		enum jf_err rc;
+	} cases[] = {
+	    {{JF_SOLVER_EULER, 0, 1.0f}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, JF_MAX_STEPS + 1, 1.0f}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, -1.0f}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, NAN}, {.label = labels}, 1, JF_EINVAL},
+	    {{(enum jf_solver)9, 1, 1.0f}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f}, {.label = labels}, 0, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f}, {.label = labels}, 3, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f}, {.image = images}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f}, {.label = bad_label}, 1, JF_ENUMERIC},
+	};
+
+	(void)state;
+	assert_non_null(s);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(jf_sampler_begin(s, &cases[i].args, &cases[i].t, cases[i].n, &err), cases[i].rc);
+		assert_int_equal(err.code, cases[i].rc);
+		assert_true(strlen(err.message) > 0);
+	}
+	jf_sampler_destroy(s);
+	assert_null(jf_sampler_create(model, JF_TASK_SAMPLE, 0, &err));
+	assert_null(jf_sampler_create(model, JF_TASK_SAMPLE, 257, &err));
+}
+
+static void test_cancel(void **state) {
+	static float out[N * PIXELS];
+	atomic_bool cancel = true;
+	struct jf_task_options o = options(2, 2, JF_SOLVER_EULER, 1000, 1.0f);
+	struct jf_error err;
+
+	(void)state;
+	o.cancel = &cancel;
+	assert_int_equal(jf_generate(model, out, labels, NULL, N, &o, &err), JF_ECANCELED);
+}
+
+static int progress_calls, progress_done;
+static void count_progress(void *context, int done, int total) {
+	assert_ptr_equal(context, &progress_calls);
+	assert_int_equal(total, N);
+	assert_true(done > progress_done);
+	progress_done = done;
+	progress_calls++;
+}
+
+static void test_progress(void **state) {
+	static float out[N * PIXELS];
+	struct jf_task_options o = options(1, 2, JF_SOLVER_EULER, 1, 1.0f);
+	struct jf_error err;
+
+	(void)state;
+	o.progress = count_progress;
+	o.progress_context = &progress_calls;
+	assert_int_equal(jf_generate(model, out, labels, NULL, N, &o, &err), JF_OK);
+	assert_int_equal(progress_calls, 6);
+	assert_int_equal(progress_done, N);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_bytes_do_not_depend_on_batch_or_threads),
+	    cmocka_unit_test(test_votes),
+	    cmocka_unit_test(test_posterior_is_a_distribution),
+	    cmocka_unit_test(test_solvers_converge_with_their_order),
+	    cmocka_unit_test(test_guidance),
+	    cmocka_unit_test(test_dropping_leaves_the_rest_unchanged),
+	    cmocka_unit_test(test_bad_arguments),
+	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_progress),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,222 @@
+/* The training step: clocks, deterministic threads, independence of the thread count up to rounding, clipping, decay,
+ * and that a bad gradient changes nothing. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/blas.h"
+#include "core/rng.h"
+#include "tests/unit/rig.h"
+#include "trainer/step.h"
+
+#define PIXELS 96
+#define BATCH 10
+
+static const struct jf_objective_options objective = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f};
+
+static void fill(struct jf_batch *batch, float *images, int *labels, uint64_t *sample, int step) {
+	for (int i = 0; i < BATCH; i++) {
+		labels[i] = i % 5;
+		sample[i] = (uint64_t)(step * BATCH + i);
+		for (int p = 0; p < PIXELS; p++)
+			images[i * PIXELS + p] = p % 5 == labels[i] ? 1.0f : -1.0f;
+	}
+	*batch = (struct jf_batch){images, labels, NULL, sample, BATCH};
+}
+
+/* Trains a small model; returns its parameters (to be freed) and the last step's losses. */
+static float *train(int threads, int steps, struct jf_step_result *result, float clip) {
+	static float images[BATCH * PIXELS];
+	static int labels[BATCH];
+	static uint64_t sample[BATCH];
+	const struct jf_network_config c = rig_config();
+	struct jf_optimiser_options optimiser = jf_optimiser_options_default();
+	struct jf_error err;
+	struct jf_model *m = jf_model_create(&c, 1, &err);
+	struct jf_trainer *t;
+	size_t bytes = m->graph->n_params_floats * sizeof(float);
+	float *params = malloc(bytes);
+
+	optimiser.clip = clip;
+	t = jf_trainer_create(m, &objective, &optimiser, 5, threads, &err);
+	assert_non_null(t);
+	for (int s = 0; s < steps; s++) {
+		struct jf_batch batch;
+		fill(&batch, images, labels, sample, s);
+		assert_int_equal(jf_trainer_step(t, result, &batch, BATCH, 2e-3f, &err), JF_OK);
+	}
+	memcpy(params, jf_trainer_params(t), bytes);
+	assert_int_equal(*jf_trainer_step_count(t), steps);
+	jf_trainer_destroy(t);
+	jf_model_unref(m);
+	return params;
+}
+
+static size_t param_count(void) {
+	const struct jf_network_config c = rig_config();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	size_t n = g->n_params_floats;
+
+	jf_graph_destroy(g);
+	return n;
+}
+
+static void test_same_threads_same_bits(void **state) {
+	struct jf_step_result a, b;
+
+	(void)state;
+	for (int threads = 1; threads <= 3; threads++) {
+		float *x = train(threads, 6, &a, 1.0f), *y = train(threads, 6, &b, 1.0f);
+		assert_memory_equal(x, y, param_count() * sizeof(float));
+		assert_true(a.loss_image == b.loss_image && a.loss_label == b.loss_label);
+		free(x);
+		free(y);
+	}
+}
+
+static void test_thread_count_changes_rounding_only(void **state) {
+	struct jf_step_result a, b;
+
+	(void)state;
+	free(train(1, 3, &a, 1.0f));
+	free(train(3, 3, &b, 1.0f));
+	assert_true(fabs(a.loss_image / b.loss_image - 1.0) < 1e-4);
+	assert_true(fabs(a.loss_label / b.loss_label - 1.0) < 1e-4);
+}
+
+static void test_loss_falls(void **state) {
+	struct jf_step_result first, last;
+
+	(void)state;
+	free(train(2, 1, &first, 1.0f));
+	free(train(2, 120, &last, 1.0f));
+	assert_true(last.loss_image < 0.7 * first.loss_image);
+	assert_true(last.loss_label < 0.7 * first.loss_label);
+}
+
+static void test_bad_numbers_change_nothing(void **state) {
+	static float images[BATCH * PIXELS];
+	static int labels[BATCH];
+	static uint64_t sample[BATCH];
+	const struct jf_network_config c = rig_config();
+	const struct jf_optimiser_options optimiser = jf_optimiser_options_default();
+	struct jf_error err;
+	struct jf_model *m = jf_model_create(&c, 1, &err);
+	struct jf_trainer *t = jf_trainer_create(m, &objective, &optimiser, 5, 2, &err);
+	struct jf_step_result result;
+	struct jf_batch batch;
+	size_t bytes = m->graph->n_params_floats * sizeof(float);
+	float *before = malloc(bytes);
+
+	(void)state;
+	fill(&batch, images, labels, sample, 0);
+	for (int i = 0; i < BATCH * PIXELS; i++)
+		images[i] = NAN;
+	memcpy(before, m->params, bytes);
+	assert_int_equal(jf_trainer_step(t, &result, &batch, BATCH, 2e-3f, &err), JF_ENUMERIC);
+	assert_memory_equal(before, m->params, bytes);
+	assert_int_equal(*jf_trainer_step_count(t), 0);
+	/* And it goes on with good ones. */
+	fill(&batch, images, labels, sample, 0);
+	assert_int_equal(jf_trainer_step(t, &result, &batch, BATCH, 2e-3f, &err), JF_OK);
+	free(before);
+	jf_trainer_destroy(t);
+	jf_model_unref(m);
+}
+
+static void test_averages_follow(void **state) {
+	static float images[BATCH * PIXELS];
+	static int labels[BATCH];
+	static uint64_t sample[BATCH];
+	const struct jf_network_config c = rig_config();
+	struct jf_optimiser_options optimiser = jf_optimiser_options_default();
+	struct jf_error err;
+	struct jf_model *m = jf_model_create(&c, 1, &err), *copy = jf_model_create(&c, 2, &err);
+	struct jf_step_result result;
+	struct jf_batch batch;
+
+	(void)state;
+	optimiser.n_ema = 2;
+	optimiser.ema_decay[0] = 0.0f;
+	optimiser.ema_decay[1] = 0.9f;
+	struct jf_trainer *t = jf_trainer_create(m, &objective, &optimiser, 5, 1, &err);
+	for (int s = 0; s < 4; s++) {
+		fill(&batch, images, labels, sample, s);
+		assert_int_equal(jf_trainer_step(t, &result, &batch, BATCH, 2e-3f, &err), JF_OK);
+	}
+	assert_memory_equal(jf_trainer_ema(t, 0), m->params, m->graph->n_params_floats * sizeof(float));
+	assert_memory_not_equal(jf_trainer_ema(t, 1), m->params, m->graph->n_params_floats * sizeof(float));
+	assert_int_equal(jf_trainer_export(t, 1, copy, &err), JF_OK);
+	assert_memory_equal(copy->params, jf_trainer_ema(t, 1), m->graph->n_params_floats * sizeof(float));
+	assert_int_equal(jf_trainer_export(t, 2, copy, &err), JF_EINVAL);
+	jf_trainer_destroy(t);
+	jf_model_unref(m);
+	jf_model_unref(copy);
+}
+
+static void test_clocks(void **state) {
+	int held_image = 0, held_label = 0, same = 0, posterior = 0;
+	const int n = 4000;
+
+	(void)state;
+	for (int scheme = 0; scheme < JF_N_TIMES; scheme++)
+		for (int density = 0; density < JF_N_DENSITIES; density++)
+			for (int i = 0; i < n; i++) {
+				struct jf_objective_options o = {
+				    (enum jf_times)scheme, (enum jf_time_density)density, 1.0f};
+				float t[2];
+
+				jf_objective_times(t, &o, 3, (uint64_t)i);
+				assert_true(t[0] >= 0.0f && t[0] <= 1.0f && t[1] >= 0.0f && t[1] <= 1.0f);
+				if (scheme == JF_TIMES_SHARED)
+					assert_true(t[0] == t[1]);
+				if (scheme != JF_TIMES_MIXTURE || density)
+					continue;
+				held_image += t[0] == 0.0f;
+				held_label += t[1] == 0.0f;
+				same += t[0] == t[1];
+				posterior += t[0] == 0.0f && t[1] == 1.0f;
+			}
+	assert_in_range(held_label, n * 27 / 100, n * 33 / 100);
+	assert_in_range(held_image, n * 17 / 100, n * 23 / 100);
+	assert_in_range(same, n * 17 / 100, n * 23 / 100);
+	assert_in_range(posterior, n * 8 / 100, n * 12 / 100);
+}
+
+static void test_names(void **state) {
+	enum jf_times times;
+	enum jf_time_density density;
+	struct jf_error err;
+
+	(void)state;
+	for (int i = 0; i < JF_N_TIMES; i++) {
+		assert_int_equal(jf_times_parse(&times, jf_times_name((enum jf_times)i), &err), JF_OK);
+		assert_int_equal(times, i);
+	}
+	for (int i = 0; i < JF_N_DENSITIES; i++) {
+		assert_int_equal(jf_density_parse(&density, jf_density_name((enum jf_time_density)i), &err), JF_OK);
+		assert_int_equal(density, i);
+	}
+	assert_int_equal(jf_times_parse(&times, "sometimes", &err), JF_EINVAL);
+	assert_int_equal(jf_density_parse(&density, "", &err), JF_EINVAL);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_same_threads_same_bits),
+	    cmocka_unit_test(test_thread_count_changes_rounding_only),
+	    cmocka_unit_test(test_loss_falls),
+	    cmocka_unit_test(test_bad_numbers_change_nothing),
+	    cmocka_unit_test(test_averages_follow),
+	    cmocka_unit_test(test_clocks),
+	    cmocka_unit_test(test_names),
+	};
+	jf_blas_set_threads_one();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
