@@ -113,7 +113,8 @@ TESTS += \
 THREAD_TESTS +=
 
 # --- browser -------------------------------------------------------------------------
-BROWSER_TESTS +=
+BROWSER_TESTS += \
+	tests/browser/browser.sh
 
 EXTRA_DIST += \
 	tests/functional/api_doc.sh \

@@ -26,6 +26,7 @@ export async function open() {
 		showProblem($('#about'), $('#about-problem'), error);
 	}
 	$('#reference').removeAttribute('aria-busy');
+	$('#about').dataset.state = 'done';
 }
 
 const plain = (value) => (typeof value === 'number' ? value.toLocaleString('en') : String(value));

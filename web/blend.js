@@ -107,16 +107,20 @@ async function draw() {
 	const controller = new AbortController();
 	running = controller;
 	const { signal } = controller;
+	let state = 'done';
+	root().dataset.state = 'running';
 	clearProblem(form(), problemBox());
 	showWeight();
 	try {
 		await drawFrames(signal);
 		await drawStrip(signal);
 	} catch (error) {
+		state = 'failed';
 		showProblem(form(), problemBox(), error);
 	}
 	if (running === controller) {
 		running = null;
+		root().dataset.state = state;
 	}
 }
 
@@ -147,10 +151,10 @@ async function drawStrip(signal) {
 	const answer = await blendStream(asked, (step) => playback.push(step.item, step.image), signal);
 	await playback.done();
 	signal.throwIfAborted();
-	answer.images.forEach((image, i) => {
+	await Promise.all(answer.images.map((image, i) => {
 		const share = (i % COLUMNS) / (COLUMNS - 1);
 		const part = Math.round(100 * share);
-		pictures[i].finish({
+		return pictures[i].finish({
 			title: `${100 - part} % ${word(model.names[from])}, ${part} % ${word(model.names[to])}`,
 			text: `Seed ${image.seed ?? answer.seed}, row ${Math.floor(i / COLUMNS) + 1}`,
 			seed: image.seed ?? answer.seed,
@@ -158,7 +162,7 @@ async function drawStrip(signal) {
 			file: `blend-${from}-${to}-${part}.png`,
 			curl: curlJson('v1/blend', asked, 'strip.png'),
 		});
-	});
+	}));
 }
 
 // --- every pair ----------------------------------------------------------------------------------------------------------
@@ -193,6 +197,8 @@ async function fillMatrix() {
 	});
 	$('#matrix-cancel').hidden = false;
 	$('#matrix-go').hidden = true;
+	$('#matrix').dataset.state = 'running';
+	let state = 'done';
 	const progress = $('#matrix-progress');
 	progress.value = 0;
 	progress.max = Math.max(1, n * n * (Number(asked.steps) || 1));
@@ -217,6 +223,7 @@ async function fillMatrix() {
 		progress.value = progress.max;
 		$('#matrix-status').textContent = `${n * n} drawn`;
 	} catch (error) {
+		state = signal.aborted ? 'cancelled' : 'failed';
 		$('#matrix-status').textContent = signal.aborted ? 'cancelled' : '';
 		if (!signal.aborted) {
 			layMatrix();
@@ -227,6 +234,7 @@ async function fillMatrix() {
 		filling = null;
 		$('#matrix-cancel').hidden = true;
 		$('#matrix-go').hidden = false;
+		$('#matrix').dataset.state = state;
 	}
 }
 

@@ -44,6 +44,7 @@ export function setUp(model_) {
 }
 
 export async function classifyThis(blob) {
+	root().dataset.state = 'asking';
 	try {
 		await pad.open(blob);
 		clearProblem(root(), $('#classify-problem'));
@@ -51,6 +52,7 @@ export async function classifyThis(blob) {
 		const box = $('#classify-problem');
 		box.textContent = 'The browser cannot read this as an image.';
 		box.hidden = false;
+		root().dataset.state = 'failed';
 	}
 }
 
@@ -127,7 +129,10 @@ function realDigit(name) {
 	return h('button', {
 		type: 'button',
 		'aria-label': `A real ${word(name)}`,
-		onclick: async () => classifyThis(await (await fetch(image.src)).blob()),
+		onclick: async () => {
+			root().dataset.state = 'asking';
+			classifyThis(await (await fetch(image.src)).blob());
+		},
 	}, image);
 }
 
@@ -139,6 +144,7 @@ function changed(live) {
 	$('#clear').disabled = pad.empty;
 	$('#pad-ghost').hidden = !pad.empty;
 	$('#pad-frame').hidden = true;
+	root().dataset.state = 'asking';
 	if (!live) {
 		ask();
 	} else if (method() === 'posterior' && timer === null) {
@@ -169,6 +175,7 @@ async function ask(live = false) {
 	const mine = { controller, since: performance.now() };
 	asked = mine;
 	lastAsked = mine.since;
+	root().dataset.state = 'asking';
 	const drawing = pad.empty ? null : await pad.export();
 	if (controller.signal.aborted) {
 		return;
@@ -176,15 +183,18 @@ async function ask(live = false) {
 	showCurl();
 	if (!drawing) {
 		asked = null;
+		root().dataset.state = 'empty';
 		showNothing();
 		return;
 	}
+	let state = 'answered';
 	$('.answer').classList.toggle('waiting', !live);
 	try {
 		const run = method() === 'sample' ? askSample : askPosterior;
 		await run(drawing, controller.signal);
 		clearProblem(root(), $('#classify-problem'));
 	} catch (error) {
+		state = 'failed';
 		showProblem(root(), $('#classify-problem'), error);
 	}
 	if (asked === mine) {
@@ -192,6 +202,8 @@ async function ask(live = false) {
 		$('.answer').classList.remove('waiting');
 		if (again) {
 			ask(true);
+		} else if (!pad.stroke) {
+			root().dataset.state = state;
 		}
 	}
 }
@@ -208,7 +220,7 @@ async function askPosterior(drawing, signal) {
 	const answer = await classify(drawing.png, options(drawing.invert), signal);
 	const milliseconds = performance.now() - started;
 	if (!signal.aborted) {
-		showAnswer(answer, drawing, answer.probabilities, `${milliseconds.toFixed(0)} ms there and back`);
+		await showAnswer(answer, drawing, answer.probabilities, `${milliseconds.toFixed(0)} ms there and back`);
 	}
 }
 
@@ -223,7 +235,7 @@ async function askSample(drawing, signal) {
 	await playback.done();
 	if (!signal.aborted) {
 		const shares = answer.votes.map((votes) => votes / answer.samples);
-		showAnswer(answer, drawing, shares, `${answer.votes[argmax(shares)]} of ${answer.samples} samples agree`);
+		await showAnswer(answer, drawing, shares, `${answer.votes[argmax(shares)]} of ${answer.samples} samples agree`);
 	}
 }
 

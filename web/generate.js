@@ -118,6 +118,8 @@ async function run(asked, pictures, controller) {
 	const { signal } = controller;
 	clearProblem(root(), problem);
 	part('cancel').hidden = false;
+	root().dataset.state = 'running';
+	let state = 'done';
 	progress.value = 0;
 	progress.max = Math.max(1, pictures.length * (Number(asked.steps) || 1));
 	status.textContent = 'drawing';
@@ -133,17 +135,18 @@ async function run(asked, pictures, controller) {
 		}, signal);
 		await playback.done();
 		signal.throwIfAborted();
-		answer.images.forEach((image, i) => pictures[i].finish({
+		await Promise.all(answer.images.map((image, i) => pictures[i].finish({
 			title: `${title(asked)}, picture ${i + 1}`,
 			text: `Seed ${answer.seed}, picture ${i + 1} of ${answer.images.length}`,
 			seed: answer.seed,
 			base64: image.b64_json,
 			file: `digit-${answer.seed}-${i + 1}.png`,
 			curl: curlJson('v1/generate', asked, 'digits.png'),
-		}));
+		})));
 		progress.value = progress.max;
 		status.textContent = `${answer.images.length} drawn`;
 	} catch (error) {
+		state = signal.aborted ? 'cancelled' : 'failed';
 		status.textContent = signal.aborted ? 'cancelled' : '';
 		if (!signal.aborted) {
 			part('pictures').replaceChildren();
@@ -153,5 +156,6 @@ async function run(asked, pictures, controller) {
 	if (running === controller) {
 		running = null;
 		part('cancel').hidden = true;
+		root().dataset.state = state;
 	}
 }

@@ -97,6 +97,8 @@ async function run(asked, pairs, controller) {
 	const { signal } = controller;
 	clearProblem(root(), problem);
 	part('cancel').hidden = false;
+	root().dataset.state = 'running';
+	let state = 'done';
 	progress.value = 0;
 	progress.max = Math.max(1, pairs.length * (Number(asked.steps) || 1));
 	status.textContent = 'sampling';
@@ -110,7 +112,7 @@ async function run(asked, pairs, controller) {
 		}, signal);
 		await playback.done();
 		signal.throwIfAborted();
-		answer.samples.forEach((pair, i) => pairs[i].finish(pair, {
+		await Promise.all(answer.samples.map((pair, i) => pairs[i].finish(pair, {
 			name: model.names[pair.label],
 			title: `${capital(word(model.names[pair.label]))}, pair ${i + 1}`,
 			text: `Seed ${answer.seed}, pair ${i + 1} of ${answer.samples.length}`,
@@ -118,10 +120,11 @@ async function run(asked, pairs, controller) {
 			base64: pair.b64_json,
 			file: `pair-${answer.seed}-${i + 1}.png`,
 			curl: curlJson('v1/sample', asked),
-		}));
+		})));
 		progress.value = progress.max;
 		status.textContent = `${answer.samples.length} pairs`;
 	} catch (error) {
+		state = signal.aborted ? 'cancelled' : 'failed';
 		status.textContent = signal.aborted ? 'cancelled' : '';
 		if (!signal.aborted) {
 			part('pictures').replaceChildren();
@@ -131,5 +134,6 @@ async function run(asked, pairs, controller) {
 	if (running === controller) {
 		running = null;
 		part('cancel').hidden = true;
+		root().dataset.state = state;
 	}
 }
