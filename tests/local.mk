@@ -124,6 +124,18 @@ EXTRA_DIST += \
 	tests/golden/small.safetensors \
 	tests/golden/start.safetensors
 
+EXTRA_DIST += \
+	tests/browser/browser.sh \
+	tests/browser/draw.mjs \
+	tests/browser/index.mjs \
+	tests/browser/looks.mjs \
+	tests/browser/package-lock.json \
+	tests/browser/package.json \
+	tests/browser/states.mjs \
+	tests/browser/stream.mjs \
+	tests/browser/strokes.mjs \
+	tests/browser/support.mjs
+
 # check-unit, check-programs (all but the static rules), ...: make check of one group
 CHECK_GROUPS = check-unit check-programs check-thread check-browser check-package check-system
 check-unit: GROUP = $(filter tests/unit/%,$(TESTS))
