@@ -47,7 +47,7 @@ static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
 	char path[4096];
 	enum jf_err rc = JF_OK;
 	if (!strchr(conf->model, '/')) {
-		snprintf(path, sizeof path, "%s/%s", JF_PKGDATADIR, conf->model);
+		snprintf(path, sizeof path, "%s/models/%s", JF_PKGDATADIR, conf->model);
 		rc = jf_conf_set(conf, "model", path, err);
 	}
 	for (size_t i = 0; i < sizeof secrets / sizeof secrets[0] && rc == JF_OK; i++)
