@@ -1,6 +1,6 @@
 // About: the model that answers, and the interface as openapi.json tells it.
 import { curlForm, curlJson, base, getJson } from './api.js';
-import { $, h, makeCurl, percent, showProblem } from './widgets.js';
+import { $, h, makeCurl, showProblem } from './widgets.js';
 
 let model;
 let started = false;
@@ -31,22 +31,39 @@ export async function open() {
 
 const plain = (value) => (typeof value === 'number' ? value.toLocaleString('en') : String(value));
 
+// What the checkpoint's metadata is worth showing: key, words, how to write it.
+const told = [
+	['test_accuracy', 'Accuracy', (value) => `${(100 * value).toFixed(2)} % of the test set`],
+	['holdout_accuracy', 'Accuracy, held out', (value) => `${(100 * value).toFixed(2)} % of the images kept back from training`],
+	['test_ode_accuracy', 'Step by step', (value) => `${(100 * value).toFixed(2)} % of the test set`],
+	['test_drawn_agreement', 'Drawn as asked', (value) => `${(100 * value).toFixed(1)} %`],
+	['epochs', 'Passes', (value) => `${value} over ${plain(Number(model.raw.training.training_images))} images`],
+	['data_digest', 'Data digest', String],
+	['program', 'Trained by', String],
+];
+
 function showFacts(version) {
 	const training = model.raw.training ?? {};
-	const accuracy = training.accuracy ?? training.test_accuracy;
+	const { network = {} } = model.raw;
 	const facts = [
 		['Model', model.name],
 		['Checksum', model.checksum],
-		['Accuracy', accuracy === undefined ? undefined : `${percent(accuracy)} on the test set`],
+		...told.filter(([key]) => training[key] !== undefined).map(([key, words, write]) => [words, write(training[key])]),
 		['Parameters', model.raw.parameters],
+		['Network', Object.entries(network).map(([key, value]) => `${key.replace(/_/g, ' ')} ${value}`).join(', ')],
 		['Image', `${model.height} x ${model.width} x ${model.channels}`],
 		['Classes', model.names.join(', ')],
-		...Object.entries(training).filter(([name, value]) => !/accuracy/.test(name) && typeof value !== 'object')
-			.map(([name, value]) => [`Training: ${name.replace(/_/g, ' ')}`, value]),
-		['Server', version.version],
-		['Instruction set', version.isa ?? version.instruction_set],
-	].filter(([, value]) => value !== undefined && value !== null && value !== '');
+		['Server', `${version.name} ${version.version}, ${version.isa}`],
+	].filter(([, value]) => value !== undefined && value !== '');
 	$('#facts').replaceChildren(...facts.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, plain(value))]));
+	showTraining(training);
+}
+
+// The rest of the metadata, for those who want to train it again.
+function showTraining(training) {
+	const rest = Object.entries(training).filter(([key]) => !told.some(([known]) => known === key));
+	$('#training').hidden = !rest.length;
+	$('#training dl').replaceChildren(...rest.flatMap(([key, value]) => [h('dt', {}, key), h('dd', {}, String(value))]));
 }
 
 // --- the interface ------------------------------------------------------------------------------------------------------------

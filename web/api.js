@@ -212,7 +212,7 @@ const streamJson = (path, json, onStep, signal) =>
 
 // --- the questions -----------------------------------------------------------------------------------------------------
 
-const classifyQuery = (options) => ({ ...options, trace: 'yes' });
+const classifyQuery = (options) => ({ ...options, trace: true });
 
 export function classify(png, options, signal) {
 	return persist(async () => {

@@ -2,7 +2,7 @@
 import { blendStream, curlJson } from './api.js';
 import { Playback, decode, paint, paintNoise } from './picture.js';
 import {
-	$, $$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard, showProblem, word,
+	$, $$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard, showProblem, stepsDone, word,
 } from './widgets.js';
 
 const FRAMES = 21;  // of the slider: every 5 %
@@ -204,10 +204,10 @@ async function fillMatrix() {
 	progress.max = Math.max(1, n * n * (Number(asked.steps) || 1));
 	$('#matrix-status').textContent = 'drawing';
 	const playback = new Playback((item, image) => pictures[item].show(image), signal);
-	let steps = 0;
+	const steps = [];
 	try {
 		const answer = await blendStream(asked, (step) => {
-			progress.value = ++steps;
+			progress.value = stepsDone(steps, step);
 			playback.push(step.item, step.image);
 		}, signal);
 		await playback.done();

@@ -2,7 +2,7 @@
 import { curlJson, generateStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, showProblem, word,
+	$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, showProblem, stepsDone, word,
 } from './widgets.js';
 
 let model;
@@ -124,11 +124,10 @@ async function run(asked, pictures, controller) {
 	progress.max = Math.max(1, pictures.length * (Number(asked.steps) || 1));
 	status.textContent = 'drawing';
 	const playback = new Playback((item, image) => pictures[item]?.show(image), signal);
-	let steps = 0;
+	const steps = [];
 	try {
 		const answer = await generateStream(asked, (step) => {
-			steps++;
-			progress.value = steps;
+			progress.value = stepsDone(steps, step);
 			if (step.image) {
 				playback.push(step.item, step.image);
 			}

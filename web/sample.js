@@ -2,7 +2,7 @@
 import { curlJson, sampleStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, argmax, capital, clearProblem, h, makeCurl, makePicture, makeSeed, numberOf, percent, showProblem, word,
+	$, argmax, capital, clearProblem, h, makeCurl, makePicture, makeSeed, numberOf, percent, showProblem, stepsDone, word,
 } from './widgets.js';
 
 let model;
@@ -66,7 +66,7 @@ function makePair(i, count) {
 			await picture.show(step.image);
 		},
 		finish(pair, what) {
-			showLabel(pair.values);
+			showLabel(pair.label_values);
 			name.textContent = capital(word(what.name));
 			sure.textContent = percent(Math.max(...pair.probabilities));
 			return picture.finish(what);
@@ -103,11 +103,10 @@ async function run(asked, pairs, controller) {
 	progress.max = Math.max(1, pairs.length * (Number(asked.steps) || 1));
 	status.textContent = 'sampling';
 	const playback = new Playback((item, step) => pairs[item]?.show(step), signal);
-	let steps = 0;
+	const steps = [];
 	try {
 		const answer = await sampleStream(asked, (step) => {
-			steps++;
-			progress.value = steps;
+			progress.value = stepsDone(steps, step);
 			playback.push(step.item, step);
 		}, signal);
 		await playback.done();

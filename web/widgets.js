@@ -194,6 +194,14 @@ export function makeCurl(box) {
 	};
 }
 
+// --- progress ---------------------------------------------------------------------------------------------------------------
+
+// Steps done over all items; steps: how far each item has come.
+export function stepsDone(steps, { item, step }) {
+	steps[item] = step;
+	return steps.reduce((sum, done) => sum + done, 0);
+}
+
 // --- pictures ---------------------------------------------------------------------------------------------------------------
 
 // A button that shows one picture. what: { title, text, seed, curl, base64 }, filled when the picture is finished.

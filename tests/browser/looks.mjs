@@ -119,7 +119,7 @@ test('About tells the model, its checksum and accuracy, the version, and the int
 		const version = await (await fetch(`${url}version`)).json();
 		assert.ok(facts.includes(model.checksum), facts);
 		assert.ok(facts.includes(version.version), facts);
-		assert.match(facts, /Accuracy\s*\d\d\.\d+ %/);
+		assert.match(facts, /Accuracy(, held out)?\s*\d\d\.\d+ %/);
 		const api = await (await fetch(`${url}openapi.json`)).json();
 		const routes = Object.values(api.paths).reduce((sum, item) =>
 			sum + ['get', 'post', 'put', 'delete'].filter((method) => item[method]).length, 0);

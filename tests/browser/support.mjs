@@ -30,7 +30,7 @@ export class Daemon {
 	constructor(options = {}) {
 		this.options = {
 			listen_address: '127.0.0.1', listen_port: 0, workers: 1, log_format: 'text',
-			model: path.join(source, 'models/mnist.safetensors'), ...options,
+			model: process.env.JF_MODEL ?? path.join(source, 'models/mnist.safetensors'), ...options,
 		};
 		this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'jf-browser-'));
 		this.log = '';
