@@ -35,6 +35,12 @@ options_named() {
 	done
 }
 if command -v mandoc >/dev/null; then
+	report "jointflowd.8 names every option that is not a key" "$(options_named man/jointflowd.8 sed '/^Keys/,$d' <(./jointflowd --help))"
+	report "jointflowd.conf.5 names every key" "$(mandoc -T ascii man/jointflowd.conf.5 | col -b >man/conf.text
+		./jointflowd --print-config | sed 's/ =.*//' | while read -r key; do
+			grep -q "^ *$key = " man/conf.text || echo "$key is missing"
+		done
+		rm -f man/conf.text)"
 	report "jointflow-train.1 names every option" "$(options_named man/jointflow-train.1 ./jointflow-train --help)"
 	if [ -x ./jointflow ]; then
 		for command in classify generate blend sample eval info; do

@@ -167,7 +167,7 @@ outside=$(grep -l "^NSpid:.*[[:space:]]$pid$" /proc/[0-9]*/status 2>/dev/null | 
 done | tail -n 1)
 container_sh "for i in 1 2 3 4; do curl -s -o /dev/null --max-time 20 '$url/generate?digit=7&count=16&steps=200&seed=1' & done; wait" &
 wait_for 10 eval '[ "$(metric jointflow_workers_busy)" -ge 1 ]'
-/usr/bin/python3 "$top_srcdir/tests/system/freeze_threads.py" "${outside:-0}" "${JOINTFLOW_WORKER_THREAD:-worker}" 25 >"$container_root/root/frozen" 2>&1 &
+/usr/bin/python3 "$top_srcdir/tests/system/freeze_threads.py" "${outside:-0}" "jf-worker" 25 >"$container_root/root/frozen" 2>&1 &
 frozen=$!
 check "hung workers: systemd restarts the daemon" wait_for 30 eval '[ "$(property NRestarts)" -ge 1 ] && ready'
 wait $frozen
