@@ -1,5 +1,4 @@
-/* Finding what is drawn on a picture: which level is paper, which side of it is ink, how much of it lies where. Floor
- * 0. */
+/* Finding what is drawn on a picture: which level is paper, which side of it is ink, how much lies where. Floor 0. */
 #ifndef JF_CORE_INK_H
 #define JF_CORE_INK_H
 

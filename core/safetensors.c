@@ -308,6 +308,8 @@ static struct jf_safetensors *parse(
 		jf_error_set(err, JF_ENOMEM, "out of memory");
 	if (!file->origin || read_all(file, err)) {
 		jf_error_prefix(err, "%s", origin);
+		if (err && err->code == JF_EINVAL) /* a number out of range: the file's fault, not the caller's */
+			err->code = JF_EFORMAT;
 		jf_safetensors_close(file);
 		return NULL;
 	}

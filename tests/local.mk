@@ -38,6 +38,7 @@ check_PROGRAMS += \
 	tests/unit/test_arena \
 	tests/unit/test_augment \
 	tests/unit/test_blas \
+	tests/unit/test_checkpoint \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
 	tests/unit/test_file \
@@ -52,6 +53,7 @@ check_PROGRAMS += \
 	tests/unit/test_plan \
 	tests/unit/test_png \
 	tests/unit/test_rng \
+	tests/unit/test_safetensors \
 	tests/unit/test_sampler \
 	tests/unit/test_step \
 	tests/unit/test_train_options
@@ -59,6 +61,7 @@ TESTS += \
 	tests/unit/test_arena \
 	tests/unit/test_augment \
 	tests/unit/test_blas \
+	tests/unit/test_checkpoint \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
 	tests/unit/test_file \
@@ -73,6 +76,7 @@ TESTS += \
 	tests/unit/test_plan \
 	tests/unit/test_png \
 	tests/unit/test_rng \
+	tests/unit/test_safetensors \
 	tests/unit/test_sampler \
 	tests/unit/test_step \
 	tests/unit/test_train_options
@@ -82,10 +86,12 @@ TRAINER_LDADD = libtrainer.a $(UNIT_LDADD) $(MPI_LIBS)
 tests_unit_test_arena_LDADD = $(UNIT_LDADD)
 tests_unit_test_augment_LDADD = $(TRAINER_LDADD)
 tests_unit_test_blas_LDADD = $(UNIT_LDADD)
+tests_unit_test_checkpoint_LDADD = $(UNIT_LDADD)
 tests_unit_test_dataset_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
 tests_unit_test_framing_LDADD = $(UNIT_LDADD)
+tests_unit_test_safetensors_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
 tests_unit_test_golden_LDADD = $(UNIT_LDADD)
 tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
