@@ -1,0 +1,425 @@
+#!/usr/bin/python3
+"""jointflowd as a service manager sees it: a real notification socket, passed sockets, signals, the watchdog."""
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = os.environ["top_builddir"]
+SOURCE = os.environ["top_srcdir"]
+DAEMON = os.path.join(BUILD, "jointflowd")
+SLOW = 6 if os.environ.get("JF_SANITIZED") else 1
+WAIT_S = 60 * SLOW
+
+scratch = tempfile.mkdtemp()
+models = [os.path.join(scratch, "first"), os.path.join(scratch, "second")]
+
+
+class Manager:
+    """Stands in for systemd: starts the daemon and reads what it says."""
+
+    def __init__(self, *options, env=None, listener=None, model=None, keep_waiting=False):
+        self.path = tempfile.mktemp(dir=scratch)
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(self.path)
+        self.messages = []
+        self.live = os.path.join(scratch, "live")
+        if model is None:
+            shutil.copy(models[0], self.live)
+        environment = dict(os.environ, NOTIFY_SOCKET=self.path, **(env or {}))
+        self.log_path = tempfile.mktemp(dir=scratch)
+        arguments = [DAEMON, "--config=/dev/null", "--listen-port=0", "--log-format=text",
+                     "--model=" + (model or self.live), *options]
+        if listener:
+            # LISTEN_PID must be the daemon's own, which only the new process knows
+            environment["LISTEN_FDS"] = "1"
+            arguments = ["/bin/sh", "-c", 'LISTEN_PID=$$; export LISTEN_PID; exec "$@" 3<&%d' % listener.fileno(),
+                         "sh", *arguments]
+        with open(self.log_path, "w") as log:
+            self.process = subprocess.Popen(arguments, env=environment, stderr=log,
+                                            pass_fds=[listener.fileno()] if listener else [])
+        self.port = listener.getsockname()[1] if listener else None
+        if not keep_waiting:
+            self.wait_message("READY=1")
+            if not listener:
+                self.port = int(re.search(r"listening on 127\.0\.0\.1:(\d+)", self.log()).group(1))
+
+    def log(self):
+        with open(self.log_path) as log:
+            return log.read()
+
+    def next_message(self, timeout=WAIT_S):
+        self.notify.settimeout(timeout)
+        try:
+            text = self.notify.recv(4096).decode()
+        except (TimeoutError, socket.timeout):
+            return None
+        fields = dict(line.split("=", 1) for line in text.split("\n"))
+        self.messages.append(fields)
+        return fields
+
+    def wait_message(self, wanted, timeout=WAIT_S):
+        end = time.monotonic() + timeout
+        key, value = wanted.split("=")
+        while time.monotonic() < end:
+            fields = self.next_message(max(0.01, end - time.monotonic()))
+            if fields and fields.get(key) == value:
+                return fields
+            if self.process.poll() is not None and not fields:
+                break
+        raise AssertionError(f"no {wanted}; log:\n{self.log()}")
+
+    def request(self, path, method="GET", body=None, headers=None, timeout=WAIT_S):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def metric(self, name):
+        status, text = self.request("/metrics")
+        assert status == 200, status
+        for line in text.decode().split("\n"):
+            if line.startswith(name + " "):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def wait_metric(self, name, value):
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            if self.metric(name) >= value:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{name} stayed below {value}")
+
+    def wait_log(self, text):
+        end = time.monotonic() + WAIT_S
+        while text not in self.log():
+            assert time.monotonic() < end, f"no '{text}' in the log:\n{self.log()}"
+            time.sleep(0.02)
+
+    def end(self, status=0, send=signal.SIGTERM):
+        if send:
+            self.process.send_signal(send)
+        got = self.process.wait(WAIT_S)
+        assert got == status, f"exit status {got}, log:\n{self.log()}"
+        self.close()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.notify.close()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+
+def checksum(manager):
+    status, body = manager.request("/v1/model")
+    assert status == 200, (status, body)
+    return re.search(r"[0-9a-f]{64}", body.decode()).group(0)
+
+
+def install(manager, source):
+    shutil.copy(source, manager.live + ".new")
+    os.replace(manager.live + ".new", manager.live)
+
+
+def test_start():
+    manager = Manager()
+    fields = manager.messages[-1]
+    assert fields["MAINPID"] == str(manager.process.pid), fields
+    assert fields["STATUS"].startswith("serving "), fields
+    # ready means ready: the first request is answered
+    assert manager.request("/readyz")[0] == 200
+    assert manager.request("/generate?digit=3&seed=1&steps=2")[0] == 200
+    assert manager.metric("jointflow_ready") == 1
+    manager.end()
+    assert "stopped" in manager.log()
+
+
+def test_not_ready_without_model():
+    for what, content in ("missing", None), ("empty", b""), ("text", b"not a checkpoint"), ("cut", "cut"):
+        path = os.path.join(scratch, "bad")
+        if content == "cut":
+            with open(models[0], "rb") as file:
+                content = file.read()[:-4]
+        if content is None:
+            path = os.path.join(scratch, "nowhere")
+        else:
+            with open(path, "wb") as file:
+                file.write(content)
+        manager = Manager(model=path, keep_waiting=True)
+        assert manager.process.wait(WAIT_S) == 1, what
+        while True:
+            fields = manager.next_message(0.2)
+            if not fields:
+                break
+            assert "READY" not in fields, (what, fields)
+        assert path in manager.log(), (what, manager.log())
+        manager.close()
+
+
+def test_reload():
+    manager = Manager()
+    before = checksum(manager)
+    _, old_picture = manager.request("/generate?digit=3&seed=1&steps=2")
+    install(manager, models[1])
+    asked = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    manager.process.send_signal(signal.SIGHUP)
+    fields = manager.wait_message("RELOADING=1")
+    assert asked <= int(fields["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000, fields
+    manager.wait_message("READY=1")
+    assert checksum(manager) != before
+    assert manager.request("/generate?digit=3&seed=1&steps=2")[1] != old_picture
+    assert manager.metric('jointflow_reloads_total{result="success"}') == 1
+    manager.end()
+
+
+def test_reload_refused():
+    manager = Manager()
+    before = checksum(manager)
+    with open(manager.live, "wb") as file:
+        file.write(b"\x08\0\0\0\0\0\0\0{}      ")
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_message("RELOADING=1")
+    manager.wait_message("READY=1")
+    assert checksum(manager) == before
+    assert manager.request("/generate?digit=3&seed=1&steps=2")[0] == 200
+    assert manager.metric('jointflow_reloads_total{result="failure"}') == 1
+    assert "reload failed, what was in force stays" in manager.log()
+    manager.end()
+
+
+def test_reload_configuration():
+    conf = os.path.join(scratch, "conf")
+    with open(conf, "w") as file:
+        file.write("log_level = notice\n")
+    manager = Manager("--config=" + conf)
+    with open(conf, "w") as file:
+        file.write("log_level = info\nmax_batch = 3\n")
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_message("RELOADING=1")
+    manager.wait_message("READY=1")
+    assert "these changes need a restart: max_batch" in manager.log(), manager.log()
+    manager.request("/livez")
+    manager.wait_log("GET /livez 200")
+    with open(conf, "w") as file:
+        file.write("log_level = loud\n")
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_message("RELOADING=1")
+    manager.wait_message("READY=1")
+    assert "conf:1: log_level" in manager.log()
+    manager.end()
+
+
+def test_reload_under_load():
+    """Ten reloads while eight clients ask: no request fails, and every answer is one model's or the other's."""
+    manager = Manager()
+    stop = threading.Event()
+
+    def client(number):
+        answers = []
+        while not stop.is_set():
+            answers.append(manager.request(f"/generate?digit={number % 2}&seed=1&steps=2", headers={
+                "Accept": "image/png"}))
+        return number % 2, answers
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(client, i) for i in range(8)]
+        try:
+            for i in range(10):
+                install(manager, models[(i + 1) % 2])
+                manager.process.send_signal(signal.SIGHUP)
+                manager.wait_message("RELOADING=1")
+                manager.wait_message("READY=1")
+        finally:
+            stop.set()
+        pictures = {0: set(), 1: set()}
+        n = 0
+        for future in clients:
+            digit, answers = future.result()
+            for status, body in answers:
+                assert status == 200, (status, body)
+                pictures[digit].add(body)
+                n += 1
+    assert n > 20, n
+    assert len(pictures[0]) <= 2 and len(pictures[1]) <= 2, {k: len(v) for k, v in pictures.items()}
+    assert manager.metric('jointflow_reloads_total{result="success"}') == 10
+    print(f"# {n} requests during 10 reloads, none failed")
+    manager.end()
+
+
+LONG = "/generate?digit=1&seed=1&count=16&steps=200&solver=heun"
+
+
+def start_long(manager, path=LONG):
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    future = pool.submit(manager.request, path)
+    pool.shutdown(wait=False)
+    manager.wait_metric("jointflow_workers_busy", 1)
+    return future
+
+
+def test_drain():
+    """SIGTERM: what was admitted is answered, then the daemon ends with status 0."""
+    manager = Manager("--drain-timeout-ms=%d" % (WAIT_S * 1000), "--request-timeout-ms=%d" % (WAIT_S * 1000))
+    future = start_long(manager, "/generate?digit=1&seed=1&count=4&steps=60")
+    manager.process.send_signal(signal.SIGTERM)
+    manager.wait_message("STOPPING=1")
+    status, body = future.result(WAIT_S)
+    assert status == 200, (status, body)
+    manager.end(send=None)
+
+
+def test_drain_limit():
+    manager = Manager("--drain-timeout-ms=300", "--request-timeout-ms=%d" % (WAIT_S * 1000))
+    future = start_long(manager)
+    start = time.monotonic()
+    manager.end()
+    assert time.monotonic() - start < 10 * SLOW
+    status, _ = future.result(WAIT_S)
+    assert status == 503, status
+    assert "drain_timeout_ms has passed" in manager.log()
+
+
+def test_second_signal():
+    manager = Manager("--drain-timeout-ms=%d" % (WAIT_S * 1000), "--request-timeout-ms=%d" % (WAIT_S * 1000))
+    future = start_long(manager)
+    manager.process.send_signal(signal.SIGTERM)
+    manager.wait_message("STOPPING=1")
+    start = time.monotonic()
+    manager.end(status=69)
+    assert time.monotonic() - start < 5 * SLOW
+    assert future.exception(WAIT_S) is not None
+
+
+def test_disconnect():
+    """A client that goes away in the middle of a generation frees its worker before the next step."""
+    manager = Manager("--workers=1", "--request-timeout-ms=%d" % (WAIT_S * 1000))
+    connection = socket.create_connection(("127.0.0.1", manager.port))
+    connection.sendall(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % LONG.encode())
+    manager.wait_metric('jointflow_steps_total{task="generate"}', 16)
+    connection.close()
+    manager.wait_metric('jointflow_cancellations_total{stage="running",reason="canceled"}', 1)
+    assert manager.metric('jointflow_steps_total{task="generate"}') < 16 * 200
+    assert manager.metric("jointflow_queue_cost") == 0
+    manager.end()
+
+
+def test_socket_activation():
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    # a connection made before the daemon is there is answered by it
+    early = socket.create_connection(listener.getsockname())
+    early.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    manager = Manager(listener=listener)
+    listener.close()
+    early.settimeout(WAIT_S)
+    assert b" 200 " in early.recv(4096)
+    early.close()
+    assert manager.request("/readyz")[0] == 200
+    assert "passed by the service manager" in manager.log()
+    manager.end()
+
+
+def test_unix_socket():
+    path = os.path.join(scratch, "http.sock")
+    manager = Manager("--listen-path=" + path)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(path)
+    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    connection.settimeout(WAIT_S)
+    assert b" 200 " in connection.recv(4096)
+    connection.close()
+    manager.end()
+    assert not os.path.exists(path)
+
+
+def count_watchdog(manager, seconds):
+    end, n = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        fields = manager.next_message(max(0.01, end - time.monotonic()))
+        n += bool(fields and "WATCHDOG" in fields)
+    return n
+
+
+def test_watchdog():
+    """Fed while idle and while working; not fed once a worker hangs, although HTTP still answers."""
+    manager = Manager("--workers=2", "--watchdog-stall-ms=%d" % (500 * SLOW),
+                      "--request-timeout-ms=%d" % (WAIT_S * 1000), env={"WATCHDOG_USEC": "200000"})
+    assert count_watchdog(manager, 2 * SLOW) >= 5
+    future = start_long(manager)
+    assert count_watchdog(manager, 2 * SLOW) >= 3
+    freezer = subprocess.Popen([sys.executable, os.path.join(SOURCE, "tests/system/freeze_threads.py"),
+                                str(manager.process.pid), "jf-worker-0", str(WAIT_S)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    if freezer.stdout.readline() != b"1 threads stopped\n":
+        said = freezer.communicate()[1].decode()
+        manager.close()
+        future.exception(WAIT_S)
+        assert "Operation not permitted" in said, said
+        return "tracing a thread is not permitted here"
+    manager.wait_log("the watchdog is not fed")
+    while manager.next_message(0.05):
+        pass
+    assert count_watchdog(manager, 2 * SLOW) == 0
+    assert manager.request("/livez")[0] == 200
+    freezer.kill()
+    freezer.communicate()
+    manager.wait_message("WATCHDOG=1")  # it goes on, so does the feeding
+    manager.close()
+    future.exception(WAIT_S)
+    return None
+
+
+def test_json_log():
+    manager = Manager("--log-format=json")
+    manager.request("/nowhere%0a%22", headers={"X-Request-Id": "abc"})
+    manager.process.send_signal(signal.SIGTERM)
+    assert manager.process.wait(WAIT_S) == 0
+    seen = False
+    for line in manager.log().splitlines():
+        fields = json.loads(line)
+        assert {"time", "level", "message"} <= set(fields), fields
+        if fields.get("status") == 404:
+            seen = True
+            assert fields["request_id"] and fields["method"] == "GET", fields
+    assert seen, manager.log()
+    manager.close()
+
+
+def main():
+    tests = [(name, function) for name, function in globals().items() if name.startswith("test_")]
+    failed = 0
+    for seed, path in enumerate(models):
+        subprocess.run([os.path.join(BUILD, "tests/functional/make_model"), str(seed + 1), path], check=True)
+    print(f"1..{len(tests)}")
+    for number, (name, function) in enumerate(tests, 1):
+        start = time.monotonic()
+        try:
+            skip = function()
+            print(f"ok {number}" + (f" # SKIP {skip}" if skip else f" - {name[5:]} ({time.monotonic() - start:.1f} s)"))
+        except Exception as error:  # a failure of one leaves the others to run
+            failed += 1
+            print(f"not ok {number} - {name[5:]}")
+            print("# " + f"{type(error).__name__}: {error}".replace("\n", "\n# "))
+        sys.stdout.flush()
+    shutil.rmtree(scratch, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
