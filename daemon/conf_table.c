@@ -44,7 +44,8 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Threads that read requests and write responses. The computing is done by workers."},
 
     {WORKERS, AT(model), STRING("mnist.safetensors"), RELOAD,
-	.help = "The checkpoint. A name without a slash is looked up among the models that came with the program. A reload loads the "
+	.help = "The checkpoint. A name without a slash is looked up among the models that came with the program. A "
+		"reload loads the "
 		"file anew, "
 		"checks it, and keeps the old model if anything is wrong with it."},
     {WORKERS, AT(workers), INT(0, 256, "0", "threads"),
