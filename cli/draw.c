@@ -30,12 +30,7 @@ static void drawing_deinit(struct drawing *d) {
 	jf_model_unref(d->model);
 }
 
-/* Model, output and options; `fallback` is the output's name when none is given. */
-static enum jf_err drawing_init(
-    struct drawing *d, const struct cli_args *args, const char *fallback, struct jf_error *err) {
-	*d = (struct drawing){0};
-	if (cli_output_plan(&d->output, args, fallback, err))
-		return err->code;
+static enum jf_err drawing_init(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
 	d->model = cli_model_load(args, NULL, 0, err);
 	if (!d->model)
 		return err->code;
@@ -228,15 +223,17 @@ static enum jf_err plan_generate(struct drawing *d, const struct cli_args *args,
 
 int cli_generate(const struct cli_args *args) {
 	struct jf_error err = {0};
-	struct drawing d;
+	struct drawing d = {0};
 	int status = CLI_EXIT_OK;
 
 	if (args->n_operands)
 		return cli_usage("extra operand '%s'", args->operands[0]);
+	if (cli_output_plan(&d.output, args, "generate.png", &err))
+		return cli_usage("%s", err.message);
 	if (!!args->digit + !!args->label + !!args->weights > 1)
 		return cli_usage("--digit, --weights and --label exclude each other");
-	if (drawing_init(&d, args, "generate.png", &err) || plan_generate(&d, args, &err) ||
-	    draw(&d, args, "generate", &err) || write_and_tell(&d, args, &err))
+	if (drawing_init(&d, args, &err) || plan_generate(&d, args, &err) || draw(&d, args, "generate", &err) ||
+	    write_and_tell(&d, args, &err))
 		status = cli_fail(&err);
 	drawing_deinit(&d);
 	return status;
@@ -277,18 +274,19 @@ static enum jf_err plan_matrix(struct drawing *d, struct jf_error *err) {
 
 int cli_blend(const struct cli_args *args) {
 	struct jf_error err = {0};
-	struct drawing d;
+	struct drawing d = {0};
 	int status = CLI_EXIT_OK;
 
 	if (args->n_operands)
 		return cli_usage("extra operand '%s'", args->operands[0]);
+	if (cli_output_plan(&d.output, args, "blend.png", &err))
+		return cli_usage("%s", err.message);
 	if (args->matrix && (args->from || args->to || args->rows || args->columns))
 		return cli_usage("--matrix goes without --from, --to, --rows and --columns");
 	if (!args->matrix && (!args->from || !args->to))
 		return cli_usage("blend needs --from CLASS --to CLASS, or --matrix");
-	if (drawing_init(&d, args, "blend.png", &err) ||
-	    (args->matrix ? plan_matrix(&d, &err) : plan_morph(&d, args, &err)) || draw(&d, args, "blend", &err) ||
-	    write_and_tell(&d, args, &err))
+	if (drawing_init(&d, args, &err) || (args->matrix ? plan_matrix(&d, &err) : plan_morph(&d, args, &err)) ||
+	    draw(&d, args, "blend", &err) || write_and_tell(&d, args, &err))
 		status = cli_fail(&err);
 	drawing_deinit(&d);
 	return status;
@@ -327,12 +325,14 @@ static void print_labels(struct drawing *d, const struct cli_args *args) {
 
 int cli_sample(const struct cli_args *args) {
 	struct jf_error err = {0};
-	struct drawing d;
+	struct drawing d = {0};
 	int status = CLI_EXIT_OK;
 
 	if (args->n_operands)
 		return cli_usage("extra operand '%s'", args->operands[0]);
-	if (drawing_init(&d, args, "sample.png", &err) || sample(&d, args, &err)) {
+	if (cli_output_plan(&d.output, args, "sample.png", &err))
+		return cli_usage("%s", err.message);
+	if (drawing_init(&d, args, &err) || sample(&d, args, &err)) {
 		status = cli_fail(&err);
 	} else {
 		if (!d.output.columns)

@@ -247,8 +247,11 @@ static void print_agreement(const struct evaluation *e, const struct agreement *
 	printf("%s: %.2f %% of %d (%.0f images/s, %d steps)\n", what, percent(a->agreed, a->total), a->total,
 	    a->total / a->seconds, e->options.sampler.steps);
 	for (int k = 0; k < e->model->config.classes; k++) {
-		printf("%12.12s  %6.2f %% of %d\n", e->model->class_names[k], percent(a->seen[k], a->drawn[k]),
-		    a->drawn[k]);
+		if (a->drawn[k])
+			printf("%12.12s  %6.2f %% of %d\n", e->model->class_names[k], percent(a->seen[k], a->drawn[k]),
+			    a->drawn[k]);
+		else
+			printf("%12.12s  none drawn\n", e->model->class_names[k]);
 	}
 }
 

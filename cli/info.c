@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
+#include "core/ops.h"
 #include "core/plan.h"
 #include "core/sampler.h"
 
@@ -121,7 +122,7 @@ static struct sums sum_phase(const struct jf_plan *plan, enum jf_when when) {
 		if (plan->nodes[i].when != when)
 			continue;
 		sums.nodes++;
-		sums.multiply_adds += plan->nodes[i].multiply_adds;
+		sums.multiply_adds += jf_op_multiply_adds(plan->graph, i);
 		sums.value_bytes += value_bytes(node);
 		sums.parameter_bytes += parameter_bytes(plan->graph, node);
 	}
@@ -134,7 +135,7 @@ static void print_node(const struct jf_plan *plan, int i) {
 
 	snprintf(shape, sizeof(shape), "%d x %d x %d", node->shape.rows, node->shape.columns, node->shape.channels);
 	printf("  %-22s %-15s %14s %12lld %10zu %10zu%s\n", node->name, jf_op_name(node->op), shape,
-	    plan->nodes[i].multiply_adds, value_bytes(node), parameter_bytes(plan->graph, node),
+	    jf_op_multiply_adds(plan->graph, i), value_bytes(node), parameter_bytes(plan->graph, node),
 	    plan->nodes[i].shared ? "  one for the batch" : "");
 }
 
@@ -172,7 +173,7 @@ static void put_node(struct jf_json_writer *json, const struct jf_plan *plan, in
 	jf_json_put_integer(json, NULL, node->shape.columns);
 	jf_json_put_integer(json, NULL, node->shape.channels);
 	jf_json_end_array(json);
-	jf_json_put_integer(json, "multiply_adds", plan->nodes[i].multiply_adds);
+	jf_json_put_integer(json, "multiply_adds", jf_op_multiply_adds(plan->graph, i));
 	jf_json_put_unsigned(json, "bytes", value_bytes(node));
 	jf_json_put_unsigned(json, "parameter_bytes", parameter_bytes(plan->graph, node));
 	jf_json_end_object(json);
