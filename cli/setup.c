@@ -9,7 +9,8 @@
 #include "cli/report.h"
 #include "core/checkpoint.h"
 
-#define DEFAULT_MODEL "models/mnist.safetensors"
+#define TREE_MODEL "models/mnist.safetensors"
+#define INSTALLED_MODEL JF_PKGDATADIR "/mnist.safetensors"
 
 /* In a source tree this program is TREE/build/jointflow (or TREE/jointflow), and TREE has configure.ac beside models/.
  */
@@ -28,7 +29,7 @@ static bool find_in_tree(char *path, size_t size) {
 		*slash = '\0';
 		if (snprintf(path, size, "%s/configure.ac", here) >= (int)size || access(path, R_OK))
 			continue;
-		if (snprintf(path, size, "%s/" DEFAULT_MODEL, here) < (int)size && !access(path, R_OK))
+		if (snprintf(path, size, "%s/" TREE_MODEL, here) < (int)size && !access(path, R_OK))
 			return true;
 	}
 	return false;
@@ -41,7 +42,7 @@ struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t 
 	if (!name)
 		name = getenv("JOINTFLOW_MODEL");
 	if (!name || !*name)
-		name = find_in_tree(found, sizeof(found)) ? found : JF_PKGDATADIR "/" DEFAULT_MODEL;
+		name = find_in_tree(found, sizeof(found)) ? found : INSTALLED_MODEL;
 	if (path)
 		snprintf(path, size, "%s", name);
 	return jf_checkpoint_load(name, err);

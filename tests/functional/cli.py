@@ -366,13 +366,21 @@ def test_unwritable():
     bad(1, "generate", "--count", 1, "--digit", 1, "--steps", 1, "-o", "no/such/folder/", say="no/such/folder")
 
 
+def catches(pid, number):
+    with open(f"/proc/{pid}/status") as f:
+        mask = int(re.search(r"^SigCgt:\s*(\w+)", f.read(), re.M).group(1), 16)
+    return bool(mask >> (number - 1) & 1)
+
+
 def test_interrupt():
     env = dict(os.environ, JOINTFLOW_MODEL=MODEL)
     for number in (signal.SIGINT, signal.SIGTERM):
         child = subprocess.Popen([TOOL, "generate", "--count", "2000", "--steps", "1000", "-o", "never.png"], env=env,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-        time.sleep(0.7)
+        deadline = time.monotonic() + 60
+        while not catches(child.pid, number) and time.monotonic() < deadline:
+            time.sleep(0.02)
         child.send_signal(number)
         out, err = child.communicate(timeout=60)
         assert child.returncode == -number, (child.returncode, err)
