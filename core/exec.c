@@ -124,7 +124,7 @@ void jf_exec_pack_transposed(const struct jf_graph *graph, float *packed, const 
 			jf_pack_conv_transposed(packed + n->packed_transposed,
 			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
 		if (n->op == JF_OP_LINEAR)
-			jf_pack_transposed(packed + n->packed_transposed,
-			    params + graph->params[n->param[0]].offset, n->attr.k, n->attr.n);
+			jf_pack_transposed(packed + n->packed_transposed, params + graph->params[n->param[0]].offset,
+			    n->attr.k, n->attr.n);
 	}
 }

@@ -11,6 +11,7 @@ EXTRA_DIST += \
 
 man_MANS = \
 	man/jointflow-train.1 \
+	man/jointflow.1 \
 	man/jointflowd.8 \
 	man/jointflowd.conf.5
 CLEANFILES += $(man_MANS) man/*.part
@@ -22,4 +23,6 @@ man/jointflow-train.1: man/jointflow-train.1.in man/fill man/options.awk jointfl
 man/jointflowd.8: man/jointflowd.8.in man/fill
 	$(FILL)
 man/jointflowd.conf.5: man/jointflowd.conf.5.in man/fill jointflowd$(EXEEXT)
+	$(FILL)
+man/jointflow.1: man/jointflow.1.in man/fill man/options.awk jointflow$(EXEEXT)
 	$(FILL)

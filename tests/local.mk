@@ -113,8 +113,12 @@ tests_unit_test_train_options_LDADD = $(TRAINER_LDADD)
 endif
 
 # --- functional: the real programs (one line each, sorted) ------------------------
+# A small untrained checkpoint for them: tests/make_model FILE [KEY=NUMBER]...
+check_PROGRAMS += tests/make_model
+tests_make_model_LDADD = $(CORE_LIBS)
 TESTS += \
-	tests/functional/api_doc.sh
+	tests/functional/api_doc.sh \
+	tests/functional/cli.py
 
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
 THREAD_TESTS +=
@@ -125,6 +129,7 @@ BROWSER_TESTS += \
 
 EXTRA_DIST += \
 	tests/functional/api_doc.sh \
+	tests/functional/cli.py \
 	tests/golden/colour.safetensors \
 	tests/golden/make_golden.py \
 	tests/golden/network.py \
