@@ -66,7 +66,7 @@ check "jointflow-tools holds jointflow, page, completion" holds jointflow-tools 
 	usr/share/man/man1/jointflow.1.gz usr/share/bash-completion/completions/jointflow
 check "jointflow-trainer holds jointflow-train, page" holds jointflow-trainer usr/bin/jointflow-train \
 	usr/share/man/man1/jointflow-train.1.gz
-check "jointflow-model-mnist holds model and card" holds jointflow-model-mnist usr/share/jointflow/mnist.safetensors \
+check "jointflow-model-mnist holds model and card" holds jointflow-model-mnist usr/share/jointflow/models/mnist.safetensors \
 	usr/share/doc/jointflow-model-mnist/README.md.gz
 check "the model is for all architectures" test "$(dpkg-deb -f deb/jointflow-model-mnist_*.deb Architecture)" = all
 check "debug symbols apart" ls deb/jointflow-server-dbgsym_*.deb

@@ -14,8 +14,8 @@
 
 container_cache=${JOINTFLOW_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/jointflow-tests}
 # What the programs need at run time, and what the tests use inside.
-container_packages=systemd,systemd-sysv,dbus,curl,procps,iproute2,bash-completion,man-db,mandoc,python3-minimal
-container_packages+=,libjansson4,libmicrohttpd12,libopenblas0,libopenblas0-pthread,libpng16-16,libnettle8,zlib1g,libgomp1,openmpi-bin
+container_packages=systemd,systemd-sysv,dbus,curl,procps,iproute2,libjansson4,libmicrohttpd12,libnettle8,libopenblas0
+container_packages+=,libopenblas0-pthread,libopenmpi3,libpng16-16,zlib1g
 container_root=
 container_nspawn=
 container_init=

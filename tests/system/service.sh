@@ -56,7 +56,7 @@ check "not root" container_sh '[ "$(ps -o user= -p $(systemctl show -p MainPID -
 
 # --- reload under load -------------------------------------------------------------------------
 container_run mkdir -p /etc/jointflow
-container_run cp "$prefix/share/jointflow/mnist.safetensors" /etc/jointflow/model.safetensors
+container_run cp "$prefix/share/jointflow/models/mnist.safetensors" /etc/jointflow/model.safetensors
 drop_in model 'Environment=JOINTFLOWD_MODEL=/etc/jointflow/model.safetensors'
 container_run systemctl restart jointflowd.service
 checksum() {
