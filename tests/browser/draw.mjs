@@ -1,9 +1,8 @@
 // Drawing and classifying: mouse, touch, keyboard, upload, paste, drop; undo, redo, clear, eraser; how quick it is.
-import test from 'node:test';
 import { drawings } from './strokes.mjs';
 import {
 	assert, cleared, drawOnPad, fs, greyPng, inked, look, mouseStroke, onPage, path, setWidth, source, touchStroke, upload,
-	verdict, waitState,
+	verdict, waitState, test,
 } from './support.mjs';
 
 const named = (digit, by) => drawings.find((drawing) => drawing.digit === digit && drawing.by === by);

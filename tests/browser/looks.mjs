@@ -1,8 +1,7 @@
 // How it looks and reads: pictures of every tab, axe, sizes, keyboard, reduced motion, the weight of the first paint.
 import http from 'node:http';
-import test from 'node:test';
 import {
-	assert, axe, drawOnPad, fs, onPage, openTab, path, pictures, source, theDaemon, verdict, waitState,
+	assert, axe, drawOnPad, fs, onPage, openTab, path, pictures, source, theDaemon, verdict, waitState, test,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
 

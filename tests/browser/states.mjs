@@ -1,8 +1,7 @@
 // When things do not go well: full queue, lost connection, key wanted, bad values; and a proxy's sub-path.
 import http from 'node:http';
-import test from 'node:test';
 import {
-	Daemon, assert, fs, mouseStroke, onPage, openTab, path, sleep, theBrowser, theDaemon, verdict, waitState, withPage,
+	Daemon, assert, fs, mouseStroke, onPage, openTab, path, sleep, theBrowser, theDaemon, verdict, waitState, withPage, test,
 } from './support.mjs';
 
 const seven = [[0.25, 0.2], [0.75, 0.2], [0.45, 0.85]];
@@ -84,6 +83,7 @@ test('a page that is opened while the daemon is away shows it and starts when it
 	await withDaemon({}, async (daemon) => {
 		const browser = await theBrowser();
 		const context = await browser.newContext();
+		context.setDefaultTimeout(90000);
 		try {
 			const page = await context.newPage();
 			let away = true;
@@ -106,6 +106,7 @@ test('a key is asked for, kept in memory only, and a wrong one is refused', asyn
 	fs.writeFileSync(keys, 'correct-horse-battery-staple-42\n', { mode: 0o600 });
 	daemon.options.key_file = keys;
 	const context = await (await theBrowser()).newContext();
+	context.setDefaultTimeout(90000);
 	try {
 		await daemon.start();
 		const page = await context.newPage();

@@ -1,8 +1,7 @@
 // Pictures that form while one watches: generate, blend, the matrix, joint samples; cancelling; what a picture offers.
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
-import test from 'node:test';
-import { assert, fs, look, onPage, openTab, path, theDaemon, verdict, waitState } from './support.mjs';
+import { assert, fs, look, onPage, openTab, path, theDaemon, verdict, waitState, test } from './support.mjs';
 
 const picture = (panel, i) => `${panel} .picture >> nth=${i}`;
 const lookAt = (page, panel, i) => page.locator(`${panel} .picture canvas`).nth(i).evaluate((canvas) => canvas.toDataURL());

@@ -6,7 +6,11 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
+import nodeTest from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+// No test waits for ever.
+export const test = (name, use) => nodeTest(name, { timeout: 300000 }, use);
 
 const need = (name) => process.env[name] ?? assert.fail(`${name} is not set: run these tests by tests/browser/browser.sh`);
 export const source = need('top_srcdir');
@@ -48,7 +52,7 @@ export class Daemon {
 		running.add(this.child);
 		this.child.stderr.setEncoding('utf8').on('data', (text) => { this.log += text; });
 		this.ended = new Promise((resolve) => this.child.once('exit', resolve));
-		for (let i = 0; i < 400; i++) {
+		for (let i = 0; i < 1200; i++) {
 			assert.equal(this.child.exitCode, null, `jointflowd ended:\n${this.log}`);
 			this.port = Number(/127\.0\.0\.1:(\d+)/.exec(this.log.slice(from))?.[1]) || 0;
 			if (this.port && (await fetch(`${this.url}readyz`).catch(() => null))?.ok) {
@@ -56,7 +60,7 @@ export class Daemon {
 			}
 			await sleep(50);
 		}
-		assert.fail(`jointflowd is not ready after 20 s:\n${this.log}`);
+		assert.fail(`jointflowd is not ready after 60 s:\n${this.log}`);
 	}
 
 	async stop(signal = 'SIGTERM') {
@@ -75,6 +79,9 @@ export class Daemon {
 	}
 }
 
+// Waiting for something ends after this; generous, for machines that do other work too.
+const PATIENCE_MS = 90000;
+
 // --- the browser -----------------------------------------------------------------------------------------------------------------
 
 export async function launch() {
@@ -86,6 +93,7 @@ export async function launch() {
 // A page of its own with nobody else's state. expected: console errors that the test provokes.
 async function visit(browser, url, { hash = '', expected = [], width = 1280, height = 900, ...context } = {}) {
 	const own = await browser.newContext({ viewport: { width, height }, ...context });
+	own.setDefaultTimeout(PATIENCE_MS);
 	const page = await own.newPage();
 	const host = new URL(url).host;
 	page.complaints = [];
@@ -158,31 +166,32 @@ export async function setWidth(page, width) {
 	await page.locator('#pen-width').fill(String(width));
 }
 
+// Real mouse and touch events through the browser's own input path; all of a stroke are under way at once, so that a
+// slow machine does not wait for each of them in turn.
+async function dispatch(page, messages) {
+	page.input ??= await page.context().newCDPSession(page);
+	await Promise.all(messages.map(([method, parameters]) => page.input.send(method, parameters)));
+}
+
 export async function mouseStroke(page, stroke) {
 	const box = await padBox(page);
 	const points = stroke.map((point) => place(box, point));
-	await page.mouse.move(points[0].x, points[0].y);
-	await page.mouse.down();
-	for (const point of points.slice(1)) {
-		await page.mouse.move(point.x, point.y, { steps: 3 });
-	}
-	await page.mouse.up();
+	const event = (type, point, buttons) => ['Input.dispatchMouseEvent', { type, ...point, button: 'left', buttons, clickCount: 1 }];
+	await dispatch(page, [
+		event('mousePressed', points[0], 1),
+		...points.slice(1).map((point) => event('mouseMoved', point, 1)),
+		event('mouseReleased', points.at(-1), 0),
+	]);
 }
 
-// Real touch events, through the browser's own input path.
 export async function touchStroke(page, stroke) {
 	const box = await padBox(page);
-	const session = await page.context().newCDPSession(page);
-	const send = (type, touchPoints) => session.send('Input.dispatchTouchEvent', { type, touchPoints });
-	await send('touchStart', [place(box, stroke[0])]);
-	for (let i = 1; i < stroke.length; i++) {
-		const [a, b] = [stroke[i - 1], stroke[i]];
-		for (const t of [0.33, 0.67, 1]) {
-			await send('touchMove', [place(box, [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])])]);
-		}
-	}
-	await send('touchEnd', []);
-	await session.detach();
+	const event = (type, points) => ['Input.dispatchTouchEvent', { type, touchPoints: points.map((point) => place(box, point)) }];
+	await dispatch(page, [
+		event('touchStart', [stroke[0]]),
+		...stroke.slice(1).map((point) => event('touchMove', [point])),
+		event('touchEnd', []),
+	]);
 }
 
 // The drawing as a PNG of 300 x 300 in its own greys, painted by the browser.
