@@ -1,0 +1,298 @@
+#!/usr/bin/python3
+"""Every endpoint and every input form of the HTTP API; each answer is checked against doc/openapi.json."""
+
+import base64
+import gzip
+import json
+import shutil
+import subprocess
+
+import jf
+from jf import Daemon, case, check, equal
+
+DIGITS = jf.test_digits()
+SEVEN = jf.png(dict(DIGITS)[7], 28, 28)
+
+
+def forms(d, image, fields):
+    """The three upload forms of one classification; the answers without what differs by nature."""
+    text = base64.b64encode(image).decode()
+    query = "?" + "&".join(f"{k}={v}" for k, v in fields.items()) if fields else ""
+    body, headers = jf.form({"image": image, **fields})
+    typed = {k: int(v) if str(v).isdigit() else v for k, v in fields.items()}
+    answers = [
+        d.classify(image, query),
+        d.request("POST", "/v1/classify", body, headers),
+        d.post("/v1/classify", {"image": text, **typed}),
+        d.post("/v1/classify", {"image": "data:image/png;base64," + text, **typed}),
+        d.request("POST", "/classify" + query, image, {"Content-Type": "image/png"}),
+    ]
+    out = []
+    for answer in answers:
+        equal(answer.status, 200, answer.body)
+        value = answer.json()
+        for name in ("timings_ms", "request_id"):
+            del value[name]
+        out.append(value)
+    return out
+
+
+def classify(d):
+    for label, pixels in DIGITS:
+        with case(f"classify: test digit {label} through every upload form"):
+            answers = forms(d, jf.png(pixels, 28, 28), {})
+            for other in answers[1:]:
+                equal(other, answers[0], "the same picture through another form")
+            check(abs(sum(answers[0]["probabilities"]) - 1) < 1e-4, "probabilities sum to 1")
+            equal(answers[0]["confidence"], answers[0]["probabilities"][answers[0]["label"]], "confidence")
+            if jf.trained_model():
+                equal(answers[0]["label"], label, "label")
+    with case("classify: method=sample with votes, the same in every form"):
+        answers = forms(d, SEVEN, {"method": "sample", "samples": 5, "steps": 4, "seed": 3, "solver": "heun"})
+        for other in answers[1:]:
+            equal(other, answers[0], "another form")
+        equal(sum(answers[0]["votes"]), 5, "votes")
+        equal(answers[0]["seed"], 3, "seed")
+    with case("classify: trace shows what the network saw and every step"):
+        value = d.classify(SEVEN, "?method=sample&samples=2&steps=3&trace=yes").json()
+        equal([s["step"] for s in value["trace"]], [1, 2, 3], "steps")
+        equal(value["trace"][-1]["time"], 0, "time at the end")
+        width, height, _, rows = jf.png_decode(base64.b64decode(value["preprocess"]["image"]))
+        equal((width, height), (28, 28), "size")
+        equal(b"".join(rows), dict(DIGITS)[7], "MNIST's own pictures pass unchanged")
+    with case("classify: colour, alpha, 16 bit and large pictures"):
+        grey = dict(DIGITS)[7]
+        for name, data in {
+                "rgb": jf.png(bytes(v for p in grey for v in (p, p, p)), 28, 28, 3),
+                "rgba on white": jf.png(bytes(v for p in grey for v in (0, 0, 0, p)), 28, 28, 4),
+                "16 bit": jf.png(bytes(v for p in grey for v in (p, p)), 28, 28, 1, 16),
+                "8 times as large": jf.png(bytes(grey[28 * (y // 8) + x // 8] for y in range(224) for x in range(224)),
+                                           224, 224),
+        }.items():
+            answer = d.classify(data)
+            equal(answer.status, 200, name)
+            if jf.trained_model():
+                equal(answer.json()["label"], 7, name)
+    with case("classify: dark on light is turned round by itself, not when told otherwise"):
+        dark = jf.png(bytes(255 - p for p in dict(DIGITS)[7]), 28, 28)
+        equal(d.classify(dark).json()["preprocess"]["inverted"], True, "auto")
+        equal(d.classify(SEVEN, "?invert=no").json()["preprocess"]["inverted"], False, "no")
+        equal(d.classify(SEVEN, "?preprocess=none").json()["preprocess"]["method"], "none", "preprocess")
+    with case("classify: chunked upload"):
+        link = d.connection()
+        link.request("POST", "/v1/classify", iter([SEVEN[:50], SEVEN[50:]]), {"Content-Type": "image/png"},
+                     encode_chunked=True)
+        equal(link.getresponse().status, 200, "status")
+        link.close()
+
+
+def generate(d):
+    with case("generate: GET gives a PNG of the asked size, with seed and ETag"):
+        answer = d.get("/v1/generate?digit=7&seed=1&steps=3&scale=5")
+        equal((answer.status, answer.headers["content-type"], answer.headers["x-seed"]), (200, "image/png", "1"), "head")
+        equal(jf.png_decode(answer.body)[:3], (140, 140, 1), "size")
+        tag = answer.headers["etag"]
+        again = d.get("/v1/generate?digit=7&seed=1&steps=3&scale=5", headers={"If-None-Match": f'"x", W/{tag}'})
+        equal((again.status, again.headers["etag"]), (304, tag), "If-None-Match")
+        other = d.get("/v1/generate?digit=7&seed=2&steps=3&scale=5", headers={"If-None-Match": tag})
+        equal(other.status, 200, "another seed")
+        check(other.body != answer.body and other.headers["etag"] != tag, "another picture")
+        equal(d.request("HEAD", "/generate?digit=7&seed=1&steps=3&scale=5").headers["content-length"],
+              str(len(answer.body)), "HEAD")
+    with case("generate: a sheet for count > 1, and its columns and gap"):
+        equal(jf.png_decode(d.get("/generate?digit=7&count=6&columns=3&gap=4&scale=1&steps=2").body)[:2],
+              (3 * 28 + 4 * 4, 2 * 28 + 3 * 4), "size")
+        equal(jf.png_decode(d.get("/generate?digit=7&count=1&gap=4&scale=2&steps=2").body)[:2], (56, 56), "one image")
+    with case("generate: without a seed each answer differs and carries no ETag"):
+        one, two = d.get("/generate?digit=3&steps=2"), d.get("/generate?digit=3&steps=2")
+        check(one.headers["x-seed"] != two.headers["x-seed"] and one.body != two.body, "different")
+        check("etag" not in one.headers, "no ETag")
+        same = d.get(f"/generate?digit=3&steps=2&seed={one.headers['x-seed']}")
+        equal(same.body, one.body, "the told seed gives the picture again")
+    with case("generate: JSON, each image again by its own seed and index"):
+        value = d.post("/v1/generate", {"digit": 7, "count": 3, "seed": 9, "steps": 3, "guidance": 1.5,
+                                        "solver": "midpoint"}).json()
+        equal((len(value["images"]), value["count"], value["width"]), (3, 3, 28), "three images")
+        for image in value["images"]:
+            alone = d.post("/generate", {"digit": 7, "seed": image["seed"], "index": image["index"], "steps": 3,
+                                         "guidance": 1.5, "solver": "midpoint"}).json()
+            equal(alone["images"][0]["b64_json"], image["b64_json"], "alone")
+    with case("generate: digit, weights and label name the same picture"):
+        pictures = {d.post("/generate", {**label, "seed": 4, "steps": 2}).json()["images"][0]["b64_json"] for label in (
+            {"digit": 7}, {"digit": "7"}, {"weights": {"7": 1}}, {"label": [-1] * 7 + [1, -1, -1]})}
+        equal(len(pictures), 1, "different pictures")
+        texts = {d.get(f"/generate?{label}&seed=4&steps=2").body for label in (
+            "digit=7", "weights=7:1", "label=-1,-1,-1,-1,-1,-1,-1,1,-1,-1", "weights=7%3A1")}
+        equal(len(texts), 1, "different pictures by query")
+    with case("generate: Accept decides"):
+        equal(d.post("/generate", {"digit": 1, "steps": 1}, {"Accept": "image/png"}).headers["content-type"], "image/png",
+              "POST for PNG")
+        equal(d.get("/generate?digit=1&steps=1", headers={"Accept": "application/json"}).headers["content-type"],
+              "application/json", "GET for JSON")
+        equal(d.get("/generate?digit=1&steps=1", headers={
+            "Accept": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}).headers["content-type"],
+            "image/png", "an <img>")
+        equal(d.post("/generate", {"digit": 1, "steps": 1}, {"Accept": "image/png;q=0.2, application/*;q=0.3"})
+              .headers["content-type"], "application/json", "q")
+    with case("generate: POST with an empty body takes the query"):
+        equal(d.request("POST", "/v1/generate?digit=2&steps=1").status, 200, "status")
+
+
+def blend_and_sample(d):
+    with case("blend: a morph keeps its ends and its noise"):
+        value = d.post("/v1/blend", {"from": 6, "to": 7, "columns": 3, "rows": 2, "seed": 5, "steps": 3}).json()
+        equal((value["rows"], value["columns"], len(value["images"])), (2, 3, 6), "shape")
+        equal([(i["row"], i["column"]) for i in value["images"]], [(r, c) for r in range(2) for c in range(3)], "order")
+        six = d.post("/generate", {"digit": 6, "seed": 5, "index": 1, "steps": 3}).json()["images"][0]
+        equal(value["images"][3]["b64_json"], six["b64_json"], "first of the second row is a plain six")
+        equal([round(v, 4) for v in value["images"][1]["label_values"]], [-1] * 6 + [0, 0, -1, -1], "the middle")
+    with case("blend: PNG sheets"):
+        equal(jf.png_decode(d.get("/blend?from=6&to=7&columns=4&rows=2&scale=1&steps=1&seed=1").body)[:2],
+              (4 * 28 + 5 * 2, 2 * 28 + 3 * 2), "morph")
+        equal(jf.png_decode(d.get("/blend?matrix=true&scale=1&steps=1&seed=1").body)[:2],
+              (10 * 28 + 11 * 2, 10 * 28 + 11 * 2), "matrix")
+        value = d.post("/blend", {"labels": {"6": 0.5, "7": 0.25, "9": 0.25}, "rows": 2, "steps": 1}).json()
+        equal((value["rows"], value["columns"]), (2, 1), "labels")
+    with case("sample: pairs of picture and label"):
+        value = d.post("/v1/sample", {"count": 3, "seed": 2, "steps": 3}).json()
+        equal(len(value["samples"]), 3, "count")
+        for pair in value["samples"]:
+            equal(pair["probabilities"][pair["label"]], max(pair["probabilities"]), "label")
+            equal(jf.png_decode(base64.b64decode(pair["b64_json"]))[:2], (28, 28), "size")
+        equal(d.post("/sample", {"count": 3, "seed": 2, "steps": 3}).json()["samples"], value["samples"], "again")
+        equal(jf.png_decode(d.post("/sample", {"count": 4, "steps": 1, "scale": 1}, {"Accept": "image/png"}).body)[:2],
+              (2 * 28 + 6, 2 * 28 + 6), "sheet")
+
+
+def streams(d):
+    accept = {"Accept": "text/event-stream"}
+    for path, ask, items in (("/v1/generate", {"digit": 7, "count": 2}, 2), ("/v1/sample", {"count": 2}, 2),
+                             ("/v1/blend", {"from": 1, "to": 2, "columns": 2}, 2)):
+        with case(f"stream: {path} sends every step, then the result that JSON gives"):
+            ask = {**ask, "seed": 1, "steps": 4}
+            events = d.post(path, ask, accept).events()
+            equal([n for n, _ in events], ["step"] * 4 * items + ["result"], "events")
+            for item in range(items):
+                steps = [v for n, v in events if n == "step" and v["item"] == item]
+                equal([s["step"] for s in steps], [1, 2, 3, 4], "steps")
+                check(all(a["time"] > b["time"] for a, b in zip(steps, steps[1:])) and steps[-1]["time"] == 0, "clock")
+            plain = d.post(path, ask).json()
+            key = "samples" if "sample" in path else "images"
+            equal(events[-1][1][key], plain[key], "result")
+            last = [v for n, v in events if n == "step" and v["item"] == 1][-1]
+            equal(last["image"], plain[key][1]["b64_json"], "the last step is the picture")
+    with case("stream: classify sends the label's way"):
+        events = d.classify(SEVEN, "?method=sample&samples=1&steps=5&seed=1", accept).events()
+        equal([n for n, _ in events], ["step"] * 5 + ["result"], "events")
+        check(all(len(v["label"]) == 10 and "image" not in v for _, v in events[:-1]), "labels")
+        equal([n for n, _ in d.classify(SEVEN, "", accept).events()], ["result"], "posterior has no steps")
+    with case("stream: a bad request is a problem document, no stream"):
+        equal(d.post("/generate", {"digit": 70}, accept).status, 422, "status")
+    with case("stream: a deadline ends it with an error event"):
+        answer = d.post("/generate", {"digit": 7, "count": 100, "steps": 200}, {**accept, "Request-Timeout-Ms": "100"})
+        name, value = answer.events()[-1]
+        equal((answer.status, name, value["status"]), (200, "error", 503), "end")
+
+
+def about(d):
+    with case("about: model, version, health, probes, the API's description"):
+        equal(d.get("/v1/model").json()["classes"], [str(i) for i in range(10)], "classes")
+        for path in ("/model", "/version", "/v1/version", "/health", "/livez", "/readyz", "/"):
+            equal(d.get(path).status, 200, path)
+            head = d.request("HEAD", path)
+            equal((head.status, head.body), (200, b""), "HEAD " + path)
+        equal(d.get("/openapi.json").json(), jf.API, "openapi.json is the file")
+    with case("about: every described operation was there"):
+        for template, item in jf.API["paths"].items():
+            for method in item:
+                answer = d.request("OPTIONS", template.replace("{model}", "mnist"))
+                equal(answer.status, 204, template)
+                check(method.upper() in answer.headers["allow"], template + " " + method)
+    with case("about: a request id of ours or the client's own"):
+        mine = d.get("/livez", headers={"X-Request-Id": "abc-123"})
+        equal(mine.headers["x-request-id"], "abc-123", "the client's")
+        for bad in ("a b", "x" * 40, "a\"b", ""):
+            got = d.get("/livez", headers={"X-Request-Id": bad}).headers["x-request-id"]
+            check(got != bad and len(got) == 16, bad)
+        check("[abc-123]" in d.log(), "it stands in the log")
+    with case("about: keep-alive serves many requests on one connection"):
+        link = d.connection()
+        for i in range(20):
+            equal(d.request("GET", "/livez", link=link).status, 200, "GET")
+            equal(d.request("POST", "/v1/generate", "{", {"Content-Type": "application/json"}, link=link).status, 400,
+                  "a refused request keeps the connection")
+            equal(d.request("POST", "/nothing", "x" * 1000, link=link).status, 404, "its body is skipped")
+        link.close()
+    with case("metrics: promtool finds nothing to complain about"):
+        if not shutil.which("promtool"):
+            raise jf.Skip("promtool (Debian package prometheus) is not installed")
+        text = d.get("/metrics").body
+        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+        equal((done.returncode, done.stdout + done.stderr), (0, b""), "promtool")
+    with case("metrics: requests are counted by route, method and code"):
+        before = d.metric("jointflow_http_requests_total", route="/v1/generate", method="GET", code="422")
+        d.get("/generate?digit=77")
+        equal(d.metric("jointflow_http_requests_total", route="/v1/generate", method="GET", code="422"), before + 1, "422")
+        before = d.metric("jointflow_predictions_total")
+        d.classify(SEVEN)
+        equal(d.metric("jointflow_predictions_total"), before + 1, "predictions")
+
+
+def page(d):
+    with case("page: every file with its type, gzip and ETag"):
+        answer = d.get("/")
+        equal(answer.headers["content-type"], "text/html; charset=utf-8", "type")
+        policy = answer.headers["content-security-policy"]
+        check("default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy, policy)
+        packed = d.get("/", headers={"Accept-Encoding": "br;q=1, gzip;q=0.5"})
+        if "content-encoding" in packed.headers:
+            equal(gzip.decompress(packed.body), answer.body, "gzip")
+            check(packed.headers["etag"] != answer.headers["etag"], "each encoding has its tag")
+        check("content-encoding" not in d.get("/", headers={"Accept-Encoding": "gzip;q=0"}).headers, "q=0")
+        again = d.get("/", headers={"If-None-Match": answer.headers["etag"]})
+        equal((again.status, again.body), (304, b""), "ETag")
+    with case("page: nothing outside it"):
+        for path in ("/../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/web/index.html", "//index.html", "/index.html/",
+                     "/.git/config", "/web/index.html"):
+            equal(d.get(path).status, 404, path)
+
+
+def inference_protocol(d):
+    pixels = [p / 127.5 - 1 for p in dict(DIGITS)[7]]
+    ask = {"id": "one", "inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": pixels}]}
+    with case("v2: metadata"):
+        equal(d.get("/v2").json()["name"], "jointflow", "server")
+        equal(d.get("/v2/health/live").json(), {"live": True}, "live")
+        equal(d.get("/v2/health/ready").json(), {"ready": True}, "ready")
+        equal(d.get("/v2/models/mnist").json()["inputs"][0]["shape"], [-1, 28, 28, 1], "input")
+        equal(d.get("/v2/models/mnist/versions/1").status, 200, "version")
+        equal(d.get("/v2/models/mnist/ready").json(), {"name": "mnist", "ready": True}, "model")
+        equal(d.get("/v2/models/other").status, 404, "another model")
+    with case("v2: infer gives what classify gives"):
+        value = d.post("/v2/models/mnist/infer", ask).json()
+        equal(value["id"], "one", "id")
+        probabilities, label = value["outputs"]
+        equal((probabilities["shape"], label["shape"]), ([1, 10], [1]), "shapes")
+        plain = d.classify(SEVEN).json()
+        equal(label["data"], [plain["label"]], "label")
+        check(max(abs(a - b) for a, b in zip(probabilities["data"], plain["probabilities"])) < 1e-5, "probabilities")
+    with case("v2: nested and flat data, batches, chosen outputs"):
+        rows = [[[v] for v in pixels[28 * y:28 * (y + 1)]] for y in range(28)]
+        inputs = {"name": "image", "datatype": "FP32"}
+        nested = d.post("/v2/models/mnist/infer", {"inputs": [{**inputs, "shape": [2, 28, 28, 1], "data": [rows, rows]}],
+                                                   "outputs": [{"name": "label"}]}).json()
+        flat = d.post("/v2/models/mnist/infer", {"inputs": [{**inputs, "shape": [2, 784], "data": pixels * 2}]}).json()
+        equal(len(nested["outputs"]), 1, "outputs")
+        equal(nested["outputs"][0], flat["outputs"][1], "the same")
+
+
+def all_of_it():
+    with Daemon() as d:
+        for part in (classify, generate, blend_and_sample, streams, about, page, inference_protocol):
+            part(d)
+        with case("every answer so far was logged with its id and the log has no error"):
+            check(" error: " not in d.log(), d.log()[-2000:])
+            check(json.dumps(d.get("/livez").headers["x-request-id"])[1:-1] in d.log(), "id")
+
+
+jf.main(all_of_it)

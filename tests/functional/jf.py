@@ -1,0 +1,473 @@
+"""What the functional tests share: a daemon of their own, an HTTP client that checks every answer against
+doc/openapi.json, PNG in and out, and TAP lines. Python's standard library only."""
+
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import zlib
+
+SRC = os.environ.get("top_srcdir") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("top_builddir") or os.path.join(SRC, "build")
+SANITIZED = os.environ.get("JF_SANITIZED", "")
+# What takes a second in a plain build may take this many under a sanitizer.
+PATIENCE = 8 if SANITIZED else 1
+
+# --- TAP ------------------------------------------------------------------------------------------------------------
+
+_count = 0
+_failed = 0
+_lock = threading.Lock()
+
+
+class Skip(Exception):
+    pass
+
+
+def result(good, name, note=""):
+    global _count, _failed
+    with _lock:
+        _count += 1
+        print(("ok" if good else "not ok"), _count, "-", name, flush=True)
+        if not good:
+            _failed += 1
+            for line in str(note).splitlines():
+                print("#", line, flush=True)
+
+
+@contextlib.contextmanager
+def case(name):
+    """One test case: an exception in it is its failure."""
+    global _count
+    try:
+        yield
+    except Skip as why:
+        _count += 1
+        print("ok", _count, "-", name, "# SKIP", why, flush=True)
+    except Exception:  # noqa: BLE001
+        result(False, name, traceback.format_exc())
+    else:
+        result(True, name)
+
+
+def finish():
+    print(f"1..{_count}", flush=True)
+    sys.exit(1 if _failed else 0)
+
+
+def equal(got, wanted, what=""):
+    if got != wanted:
+        raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+def check(truth, what):
+    if not truth:
+        raise AssertionError(what)
+
+
+# --- the model and its digits ---------------------------------------------------------------------------------------
+
+_scratch = tempfile.mkdtemp(prefix="jointflow-test-")
+
+
+def scratch(name=""):
+    return os.path.join(_scratch, name)
+
+
+def trained_model():
+    path = os.path.join(SRC, "models", "mnist.safetensors")
+    return path if os.path.exists(path) else None
+
+
+def random_model(seed=1):
+    path = scratch(f"random-{seed}.safetensors")
+    if not os.path.exists(path):
+        subprocess.run([os.path.join(BUILD, "tests/functional/make_model"), path, str(seed)], check=True)
+    return path
+
+
+def any_model():
+    return trained_model() or random_model()
+
+
+def test_digits():
+    """The first test picture of each class of MNIST: [(class, 28 x 28 bytes)]."""
+    with gzip.open(os.path.join(SRC, "data/mnist/t10k-images-idx3-ubyte.gz")) as file:
+        images = file.read(16 + 784 * 200)[16:]
+    with gzip.open(os.path.join(SRC, "data/mnist/t10k-labels-idx1-ubyte.gz")) as file:
+        labels = file.read(8 + 200)[8:]
+    first = {}
+    for i, label in enumerate(labels):
+        first.setdefault(label, images[784 * i:784 * (i + 1)])
+    return sorted(first.items())
+
+
+# --- PNG ------------------------------------------------------------------------------------------------------------
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(pixels, width, height, channels=1, depth=8):
+    """A PNG of grey (1), grey + alpha (2), RGB (3) or RGBA (4) pixels, filter 0."""
+    row = width * channels * depth // 8
+    raw = b"".join(b"\0" + pixels[row * y:row * (y + 1)] for y in range(height))
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + png_chunk(b"IDAT", zlib.compress(raw)) +
+            png_chunk(b"IEND", b""))
+
+
+def png_decode(data):
+    """(width, height, channels, rows as bytes) of an 8-bit grey or RGB PNG without interlacing; checks every CRC."""
+    equal(data[:8], b"\x89PNG\r\n\x1a\n", "PNG signature")
+    at, packed, width, height, channels = 8, b"", 0, 0, 0
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + size]
+        equal(struct.unpack(">I", data[at + 8 + size:at + 12 + size])[0], zlib.crc32(kind + body), "CRC of a chunk")
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+            equal((depth, colour in (0, 2)), (8, True), "depth, colour")
+            channels = 1 if colour == 0 else 3
+        elif kind == b"IDAT":
+            packed += body
+        at += 12 + size
+    raw, stride, out = zlib.decompress(packed), width * channels, []
+    before = bytes(stride)
+    for y in range(height):
+        how, line = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
+        for i in range(stride):
+            a = line[i - channels] if i >= channels else 0
+            b, c = before[i], before[i - channels] if i >= channels else 0
+            p = a + b - c
+            paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
+            line[i] = (line[i] + (0, a, b, (a + b) // 2, paeth)[how]) & 255
+        before = bytes(line)
+        out.append(before)
+    return width, height, channels, out
+
+
+# --- OpenAPI --------------------------------------------------------------------------------------------------------
+
+with open(os.path.join(SRC, "doc/openapi.json"), encoding="utf-8") as _file:
+    API = json.load(_file)
+
+
+def _resolve(node):
+    while "$ref" in node:
+        target = API
+        for part in node["$ref"][2:].split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+_TYPES = {
+    "object": lambda v: isinstance(v, dict),
+    "array": lambda v: isinstance(v, list),
+    "string": lambda v: isinstance(v, str),
+    "boolean": lambda v: isinstance(v, bool),
+    "null": lambda v: v is None,
+    "integer": lambda v: isinstance(v, int) and not isinstance(v, bool),
+    "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+}
+
+
+def conform(value, schema, at="$"):
+    """The part of JSON Schema that doc/openapi.json uses; anything else in it is an error of this test."""
+    schema = _resolve(schema)
+    known = {"type", "properties", "required", "additionalProperties", "items", "minItems", "maxItems", "minimum",
+             "maximum", "enum", "const", "pattern", "oneOf", "description", "default", "contentEncoding",
+             "contentMediaType", "format", "minProperties"}
+    check(set(schema) <= known, f"schema keyword not known to the test: {set(schema) - known}")
+    if "oneOf" in schema:
+        fits = 0
+        for choice in schema["oneOf"]:
+            with contextlib.suppress(AssertionError):
+                conform(value, choice, at)
+                fits += 1
+        equal(fits, 1, f"{at}: alternatives that fit")
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        check(any(_TYPES[kind](value) for kind in kinds), f"{at}: {value!r:.80} is not of type {kinds}")
+    check("enum" not in schema or value in schema["enum"], f"{at}: {value!r} is not in {schema.get('enum')}")
+    check("const" not in schema or value == schema["const"], f"{at}: {value!r} is not {schema.get('const')}")
+    check("pattern" not in schema or re.search(schema["pattern"], value), f"{at}: {value!r} does not match")
+    check("minimum" not in schema or value >= schema["minimum"], f"{at}: {value!r} is below {schema.get('minimum')}")
+    check("maximum" not in schema or value <= schema["maximum"], f"{at}: {value!r} is above {schema.get('maximum')}")
+    if isinstance(value, dict):
+        check(len(value) >= schema.get("minProperties", 0), f"{at}: too few members")
+        for name in schema.get("required", []):
+            check(name in value, f"{at}: {name} is missing")
+        rest = schema.get("additionalProperties", True)
+        for name, item in value.items():
+            if name in schema.get("properties", {}):
+                conform(item, schema["properties"][name], f"{at}.{name}")
+            else:
+                check(rest is not False, f"{at}: {name} is not described")
+                if isinstance(rest, dict):
+                    conform(item, rest, f"{at}.{name}")
+    if isinstance(value, list):
+        check(schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 1 << 30), f"{at}: {len(value)} items")
+        for i, item in enumerate(value):
+            if "items" in schema:
+                conform(item, schema["items"], f"{at}[{i}]")
+
+
+def operation(method, path):
+    """The described operation for a request, or None; /classify is described as /v1/classify."""
+    path = path.split("?")[0].replace("/versions/1", "")
+    for candidate in (path, "/v1" + path):
+        for template, item in API["paths"].items():
+            if re.fullmatch(re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(template)), candidate):
+                return item.get({"HEAD": "get"}.get(method, method.lower()))
+    return None
+
+
+def conform_response(method, path, response):
+    """Status, media type and body of an answer against the description."""
+    kind = response.headers.get("content-type", "").split(";")[0]
+    described = operation(method, path)
+    if method == "OPTIONS" and response.status == 204:
+        return
+    if described:
+        check(str(response.status) in described["responses"], f"{method} {path}: {response.status} is not described")
+        answer = _resolve(described["responses"][str(response.status)])
+        if response.status == 304:
+            equal(response.body, b"", "body of a 304")
+            return
+        check(kind in answer["content"], f"{method} {path}: {response.status} as {kind!r} is not described")
+        schema = answer["content"][kind]["schema"]
+        for name, header in answer.get("headers", {}).items():
+            if name in ("Retry-After", "Allow", "WWW-Authenticate"):
+                check(name.lower() in response.headers, f"{response.status} without {name}")
+                conform(int(response.headers["retry-after"]) if name == "Retry-After" else
+                        response.headers[name.lower()], header["schema"], name)
+    elif response.status >= 400:
+        equal(kind, "application/problem+json", "media type of an error")
+        schema = {"$ref": "#/components/schemas/Problem"}
+    else:
+        return
+    if kind in ("application/json", "application/problem+json") and method != "HEAD":
+        conform(response.json(), schema)
+        if response.status >= 400:
+            equal(response.json()["status"], response.status, "status in the document")
+            equal(response.json()["request_id"], response.headers["x-request-id"], "request id in the document")
+            equal(API["components"]["responses"].keys() >= {f"P{response.status}"}, True, "problem is described")
+    if kind == "text/event-stream":
+        for name, data in response.events():
+            target = {"step": {"$ref": "#/components/schemas/StepEvent"},
+                      "error": {"$ref": "#/components/schemas/Problem"},
+                      "result": answer["content"]["application/json"]["schema"]}[name]
+            conform(data, target, name)
+
+
+# --- the daemon -----------------------------------------------------------------------------------------------------
+
+class Response:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def events(self):
+        out = []
+        for block in self.body.decode().split("\n\n"):
+            if block:
+                name, data = block.split("\n", 1)
+                out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+        return out
+
+
+class Daemon:
+    """jointflowd on a free port. `with Daemon("--workers=1") as d: d.get("/livez")`."""
+
+    def __init__(self, *options, model=None, wait=True, tls=False, unix=False, env=None):
+        self.log_path = scratch(f"log-{time.monotonic_ns()}")
+        self.tls, self.unix = tls, scratch(f"sock-{time.monotonic_ns()}") if unix else None
+        command = [os.path.join(BUILD, "jointflowd"), "--config=/dev/null", "--model=" + (model or any_model()),
+                   "--log-format=text", "--listen-port=0", *options]
+        if unix:
+            command.append("--listen-path=" + self.unix)
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, **(env or {})})
+        self.port = None
+        if wait:
+            self.wait_ready()
+
+    def log(self):
+        with open(self.log_path, errors="replace", encoding="utf-8") as file:
+            return file.read()
+
+    def wait_port(self):
+        for _ in range(600 * PATIENCE):
+            found = re.search(r"listening on (?:127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):(\d+)", self.log())
+            if found:
+                self.port = int(found.group(1))
+                return
+            check(self.process.poll() is None, "the daemon ended:\n" + self.log())
+            time.sleep(0.02)
+        raise AssertionError("the daemon does not listen:\n" + self.log())
+
+    def wait_ready(self):
+        self.wait_port()
+        for _ in range(600 * PATIENCE):
+            if self.request("GET", "/readyz").status == 200:
+                return
+            time.sleep(0.02)
+        raise AssertionError("the daemon does not become ready:\n" + self.log())
+
+    def connect(self, timeout=60):
+        if self.unix:
+            raw = socket.socket(socket.AF_UNIX)
+            raw.settimeout(timeout)
+            raw.connect(self.unix)
+            return raw
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            context = ssl.create_default_context(cafile=self.tls)
+            raw = context.wrap_socket(raw, server_hostname="localhost")
+        return raw
+
+    def connection(self, timeout=60):
+        """An http.client connection over connect(); may be kept for several requests."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port or 80, timeout=timeout)
+        link.sock = self.connect(timeout)
+        return link
+
+    def request(self, method, path, body=None, headers=None, link=None, conforming=True, timeout=60):
+        own = link is None
+        link = link or self.connection(timeout)
+        try:
+            link.request(method, path, body=body, headers=headers or {})
+            answer = link.getresponse()
+            response = Response(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            if own:
+                link.close()
+        if conforming:
+            conform_response(method, path, response)
+        return response
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def post(self, path, value, headers=None, **more):
+        return self.request("POST", path, json.dumps(value), {"Content-Type": "application/json", **(headers or {})},
+                            **more)
+
+    def classify(self, image, query="", headers=None, **more):
+        return self.request("POST", "/v1/classify" + query, image, {"Content-Type": "image/png", **(headers or {})},
+                            **more)
+
+    def raw(self, data, timeout=20, half_close=False):
+        """Sends bytes as they are; everything that comes back until the end of the stream, as bytes."""
+        link = self.connect(timeout)
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                link.sendall(data)
+            if half_close:
+                link.shutdown(socket.SHUT_WR)
+            out = b""
+            with contextlib.suppress(ConnectionResetError):
+                while True:
+                    part = link.recv(65536)
+                    if not part:
+                        break
+                    out += part
+            return out
+        finally:
+            link.close()
+
+    def metric(self, name, **labels):
+        """The value of a series (0 when it is not there), summed over series that have these labels."""
+        total = 0.0
+        for line in self.get("/metrics").body.decode().splitlines():
+            found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+            if found and found.group(1) == name:
+                have = dict(re.findall(r'(\w+)="([^"]*)"', found.group(2) or ""))
+                if all(have.get(k) == v for k, v in labels.items()):
+                    total += float(found.group(3))
+        return total
+
+    def memory(self):
+        """Resident kilobytes."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
+    def stop(self, number=signal.SIGTERM):
+        """Ends it; fails when it did not end well or a sanitizer reported something."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(60 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("the daemon did not stop:\n" + self.log()[-4000:]) from None
+        log = self.log()
+        check(not re.search(r"Sanitizer|runtime error:", log), "a sanitizer reported:\n" + log[-8000:])
+        equal(code, 0, "exit status:\n" + log[-3000:])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            self.process.kill()
+            self.process.wait()
+            print("# log of the daemon:", *self.log()[-3000:].splitlines(), sep="\n# ", flush=True)
+        else:
+            self.stop()
+
+
+def parse_raw(data):
+    """Status and body of a raw answer; (0, b"") when there was none."""
+    if not data:
+        return 0, {}, b""
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return int(lines[0].split()[1]), headers, body
+
+
+def form(parts, boundary="jointflow-boundary"):
+    """multipart/form-data of {name: bytes or text}: (body, headers)."""
+    out = b""
+    for name, value in parts.items():
+        data = value if isinstance(value, bytes) else str(value).encode()
+        extra = '; filename="x.png"\r\nContent-Type: image/png' if isinstance(value, bytes) else ""
+        out += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode() + data + b"\r\n"
+    return out + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+def main(*tests):
+    """Runs functions; each makes its own cases."""
+    try:
+        for test in tests:
+            try:
+                test()
+            except Exception:  # noqa: BLE001
+                result(False, test.__name__, traceback.format_exc())
+    finally:
+        shutil.rmtree(_scratch, ignore_errors=True)
+    finish()
