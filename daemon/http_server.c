@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "daemon/http_internal.h"
 
 #define CONNECTION_MEMORY 65536
+#define STOP_GRACE_MS 1000
 
 /* --- connections -----------------------------------------------------------------------------------------------------
  */
@@ -299,6 +301,9 @@ void jf_server_stop(struct jf_server *server) {
 		jf_exchange_resume(request);
 	}
 	pthread_mutex_unlock(&server->lock);
+	/* what was answered a moment ago gets its chance to leave */
+	for (i = 0; i < STOP_GRACE_MS && server->n_daemons && jf_server_in_flight(server) > 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	for (i = 0; i < server->n_daemons; i++)
 		MHD_stop_daemon(server->daemons[i]);
 	jf_watch_destroy(server->watch);

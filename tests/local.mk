@@ -31,6 +31,7 @@ include $(top_srcdir)/tests/package/local.mk
 include $(top_srcdir)/tests/system/local.mk
 
 include $(top_srcdir)/tests/functional/daemon.mk
+include $(top_srcdir)/tests/functional/http.mk
 include $(top_srcdir)/tests/unit/daemon.mk
 
 # --- unit: cmocka, one program a module (one line each, sorted) --------------------

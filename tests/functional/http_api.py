@@ -205,7 +205,7 @@ def about(d):
     with case("about: every described operation was there"):
         for template, item in jf.API["paths"].items():
             for method in item:
-                answer = d.request("OPTIONS", template.replace("{model}", "mnist"))
+                answer = d.request("OPTIONS", template.replace("{model}", "x"))
                 equal(answer.status, 204, template)
                 check(method.upper() in answer.headers["allow"], template + " " + method)
     with case("about: a request id of ours or the client's own"):
@@ -258,18 +258,19 @@ def page(d):
 
 
 def inference_protocol(d):
+    base = "/v2/models/" + d.model_name()
     pixels = [p / 127.5 - 1 for p in dict(DIGITS)[7]]
     ask = {"id": "one", "inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 28, 28, 1], "data": pixels}]}
     with case("v2: metadata"):
         equal(d.get("/v2").json()["name"], "jointflow", "server")
         equal(d.get("/v2/health/live").json(), {"live": True}, "live")
         equal(d.get("/v2/health/ready").json(), {"ready": True}, "ready")
-        equal(d.get("/v2/models/mnist").json()["inputs"][0]["shape"], [-1, 28, 28, 1], "input")
-        equal(d.get("/v2/models/mnist/versions/1").status, 200, "version")
-        equal(d.get("/v2/models/mnist/ready").json(), {"name": "mnist", "ready": True}, "model")
+        equal(d.get(base).json()["inputs"][0]["shape"], [-1, 28, 28, 1], "input")
+        equal(d.get(base + "/versions/1").status, 200, "version")
+        equal(d.get(base + "/ready").json(), {"name": d.model_name(), "ready": True}, "model")
         equal(d.get("/v2/models/other").status, 404, "another model")
     with case("v2: infer gives what classify gives"):
-        value = d.post("/v2/models/mnist/infer", ask).json()
+        value = d.post(base + "/infer", ask).json()
         equal(value["id"], "one", "id")
         probabilities, label = value["outputs"]
         equal((probabilities["shape"], label["shape"]), ([1, 10], [1]), "shapes")
@@ -279,9 +280,9 @@ def inference_protocol(d):
     with case("v2: nested and flat data, batches, chosen outputs"):
         rows = [[[v] for v in pixels[28 * y:28 * (y + 1)]] for y in range(28)]
         inputs = {"name": "image", "datatype": "FP32"}
-        nested = d.post("/v2/models/mnist/infer", {"inputs": [{**inputs, "shape": [2, 28, 28, 1], "data": [rows, rows]}],
+        nested = d.post(base + "/infer", {"inputs": [{**inputs, "shape": [2, 28, 28, 1], "data": [rows, rows]}],
                                                    "outputs": [{"name": "label"}]}).json()
-        flat = d.post("/v2/models/mnist/infer", {"inputs": [{**inputs, "shape": [2, 784], "data": pixels * 2}]}).json()
+        flat = d.post(base + "/infer", {"inputs": [{**inputs, "shape": [2, 784], "data": pixels * 2}]}).json()
         equal(len(nested["outputs"]), 1, "outputs")
         equal(nested["outputs"][0], flat["outputs"][1], "the same")
 

@@ -92,7 +92,7 @@ def same_bytes(d):
         for name, ask in asks.items():
             with case(f"same bytes: {name}, alone and for {clients} clients while others load the daemon"):
                 for body in in_parallel([ask] * clients):
-                    check(body == alone[name], "different bytes")
+                    check(body == alone[name], f"different bytes: {body!r:.300}")
     finally:
         noise.stop()
     with case("same bytes: the others were served meanwhile, without an error, in shared batches"):
@@ -237,7 +237,7 @@ def draining():
 
 
 def crowd():
-    with Daemon("--queue-capacity=1000000") as d:
+    with Daemon("--queue-capacity=1000000", "--request-timeout-ms=600000") as d:
         same_bytes(d)
 
 

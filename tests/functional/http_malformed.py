@@ -14,6 +14,7 @@ SEVEN = jf.png(dict(jf.test_digits())[7], 28, 28)
 JSON = {"Content-Type": "application/json"}
 PNG = {"Content-Type": "image/png"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+MODEL = "/v2/models/{model}/infer"
 HOST = b"Host: 127.0.0.1\r\n"
 
 
@@ -209,9 +210,9 @@ def bodies():
             ("an unknown output", {"inputs": [tensor], "outputs": [{"name": "x"}]}), ("outputs empty", {"inputs": [tensor], "outputs": []}),
             ("outputs of numbers", {"inputs": [tensor], "outputs": [1]}), ("an id that is a number", {"inputs": [tensor], "id": 1}),
             ("an unknown field", {"inputs": [tensor], "x": 1})):
-        yield f"infer: {name}", "/v2/models/mnist/infer", text(value), JSON, 422
-    yield "infer: NaN", "/v2/models/mnist/infer", '{"inputs": [NaN]}', JSON, 400
-    yield "infer: 20 arrays deep", "/v2/models/mnist/infer", '{"inputs": ' + "[" * 20 + "]" * 20 + "}", JSON, 400
+        yield f"infer: {name}", MODEL, text(value), JSON, 422
+    yield "infer: NaN", MODEL, '{"inputs": [NaN]}', JSON, 400
+    yield "infer: 20 arrays deep", MODEL, '{"inputs": ' + "[" * 20 + "]" * 20 + "}", JSON, 400
     yield "infer: an unknown model", "/v2/models/x/infer", text({"inputs": [tensor]}), JSON, 404
     # --- size
     yield "a body of 8 MiB + 1", "/v1/classify", b"x" * ((8 << 20) + 1), PNG, 413
@@ -229,7 +230,7 @@ def queries():
         yield "/v1/generate?" + query, 400
     for path, status in (("/nothing", 404), ("/v1", 404), ("/v1/", 404), ("/v1/generate/", 404), ("/v1/generate%00", 400), ("/%zz", 400), ("/%ff", 400),
                          ("/v2/models//infer", 404), ("/v2/models/" + "m" * 500, 404), ("/v1/classify", 405), ("/v1/sample", 405),
-                         ("/v2/models/mnist/infer", 405)):
+                         (MODEL, 405)):
         yield path, status
 
 
@@ -307,10 +308,11 @@ def check_problem(got, status, kind="application/problem+json"):
 
 
 def tables(d):
-    n = 0
+    n, model = 0, d.model_name()
     for name, path, body, headers, status in bodies():
         with jf.case(name):
             n += 1
+            path = path.replace("{model}", model)
             body = body.encode() if isinstance(body, str) else body
             head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
             head += "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
@@ -322,7 +324,7 @@ def tables(d):
     for path, status in queries():
         with jf.case(f"GET {path:.100}"):
             n += 1
-            equal(d.get(path).status, status, "status")
+            equal(d.get(path.replace("{model}", model)).status, status, "status")
     for name, data, statuses in wire():
         with jf.case("wire: " + name):
             n += 1

@@ -95,7 +95,7 @@ def trained_model():
 def random_model(seed=1):
     path = scratch(f"random-{seed}.safetensors")
     if not os.path.exists(path):
-        subprocess.run([os.path.join(BUILD, "tests/functional/make_model"), path, str(seed)], check=True)
+        subprocess.run([os.path.join(BUILD, "tests/functional/make_model"), str(seed), path], check=True)
     return path
 
 
@@ -331,6 +331,9 @@ class Daemon:
                 return
             time.sleep(0.02)
         raise AssertionError("the daemon does not become ready:\n" + self.log())
+
+    def model_name(self):
+        return self.get("/v1/model").json()["name"]
 
     def connect(self, timeout=60):
         if self.unix:

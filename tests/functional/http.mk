@@ -1,0 +1,15 @@
+# The HTTP contract, against the real daemon over real sockets; part of the top Makefile.am.
+TESTS += \
+	tests/functional/http_access.py \
+	tests/functional/http_api.py \
+	tests/functional/http_load.py \
+	tests/functional/http_malformed.py
+THREAD_TESTS += \
+	tests/functional/http_access.py \
+	tests/functional/http_load.py
+EXTRA_DIST += \
+	tests/functional/http_access.py \
+	tests/functional/http_api.py \
+	tests/functional/http_load.py \
+	tests/functional/http_malformed.py \
+	tests/functional/jf.py
