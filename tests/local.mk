@@ -120,10 +120,13 @@ check_PROGRAMS += tests/make_model
 tests_make_model_LDADD = $(CORE_LIBS)
 TESTS += \
 	tests/functional/api_doc.sh \
-	tests/functional/cli.py
+	tests/functional/cli.py \
+	tests/functional/training.py \
+	tests/functional/training_mpi.py
 
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
-THREAD_TESTS +=
+THREAD_TESTS += \
+	tests/unit/test_loader
 
 # --- browser -------------------------------------------------------------------------
 BROWSER_TESTS += \
@@ -132,6 +135,9 @@ BROWSER_TESTS += \
 EXTRA_DIST += \
 	tests/functional/api_doc.sh \
 	tests/functional/cli.py \
+	tests/functional/training.py \
+	tests/functional/training_common.py \
+	tests/functional/training_mpi.py \
 	tests/golden/colour.safetensors \
 	tests/golden/make_golden.py \
 	tests/golden/network.py \
