@@ -18,6 +18,7 @@ static const char *head_name(enum jf_label_head head) {
 static void print_model(const struct jf_model *model, const char *path) {
 	const struct jf_network_config *c = &model->config;
 	const char *separator = "";
+	int width = 13;
 
 	printf("file          %s\n", path);
 	printf("name          %s\n", model->name ? model->name : "");
@@ -34,7 +35,9 @@ static void print_model(const struct jf_model *model, const char *path) {
 	printf("label head    %s\n", head_name(c->head));
 	printf("temperature   %g\n", (double)model->temperature);
 	for (size_t i = 0; i < model->n_facts; i++)
-		printf("%-13s %s\n", model->facts[i].key, model->facts[i].value);
+		width = (int)strlen(model->facts[i].key) > width ? (int)strlen(model->facts[i].key) : width;
+	for (size_t i = 0; i < model->n_facts; i++)
+		printf("%-*s %s\n", width, model->facts[i].key, model->facts[i].value);
 }
 
 static void put_model(struct jf_json_writer *json, const struct jf_model *model, const char *path) {
