@@ -79,7 +79,7 @@ static const struct entry table[] = {
     {"save-every", 0, T_REAL, FREE, "MINUTES", AT(save_every_min), 0, 1e6, "3", "how often the state is saved"},
     {"resume", 'r', T_FLAG, FREE, NULL, AT(resume), 0, 0, NULL, "go on from the state, if there is one"},
     {"extend", 0, T_FLAG, FREE, NULL, AT(extend), 0, 0, NULL,
-	"with --resume: a longer --epochs, and other rates, from here on"},
+	"with --resume: another --epochs, and other rates, from here on"},
     {"log", 0, T_TEXT, FREE, "FILE", AT(log), 0, 0, NULL, "append JSON lines"},
     {.type = T_GROUP, .help = "Evaluation on the images kept back"},
     {"eval-every", 0, T_INT, FREE, "EPOCHS", AT(eval_every), 0, 1e6, "0", "how often; 0: at the end only"},
