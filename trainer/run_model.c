@@ -122,6 +122,14 @@ static struct jf_evaluate_options evaluate_options(const struct run *run) {
 	};
 }
 
+/* Early in a run all EMAs are the same, since each is shortened at the start: one is enough then. */
+static bool same_as_before(const struct run *run, int which) {
+	size_t size = run->model->graph->n_params_floats * sizeof(float);
+
+	return which > 0 &&
+	       memcmp(jf_trainer_ema(run->trainer, which), jf_trainer_ema(run->trainer, which - 1), size) == 0;
+}
+
 /* Measures each EMA; the least NLL wins. *drawn: the best one's images, new, or NULL. */
 static enum jf_err choose(
     struct run *run, int *best, struct jf_evaluation *best_result, float **best_drawn, struct jf_error *err) {
@@ -134,6 +142,8 @@ static enum jf_err choose(
 		struct jf_evaluation result;
 		float *drawn = NULL;
 
+		if (same_as_before(run, i))
+			continue;
 		run->exported->temperature = 1;
 		rc = jf_trainer_export(run->trainer, i, run->exported, err);
 		if (rc == JF_OK)

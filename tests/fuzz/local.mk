@@ -2,6 +2,7 @@
 # A target is linked with libFuzzer under --enable-fuzz and with replay.c otherwise; fuzz.sh runs either.
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_framing \
+	tests/fuzz/fuzz_idx \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_png \
 	tests/fuzz/fuzz_safetensors
@@ -21,6 +22,9 @@ EXTRA_DIST += tests/fuzz/replay.c
 tests_fuzz_fuzz_framing_SOURCES = tests/fuzz/fuzz_framing.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_framing_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_framing_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_idx_SOURCES = tests/fuzz/fuzz_idx.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_idx_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_idx_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_json_LDADD = $(CORE_LIBS)
