@@ -34,6 +34,7 @@ include $(top_srcdir)/tests/functional/daemon.mk
 include $(top_srcdir)/tests/functional/http.mk
 include $(top_srcdir)/tests/fuzz/local.mk
 include $(top_srcdir)/tests/unit/daemon.mk
+include $(top_srcdir)/tests/unit/http.mk
 
 # --- unit: cmocka, one program a module (one line each, sorted) --------------------
 if CMOCKA

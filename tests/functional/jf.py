@@ -386,7 +386,8 @@ class Daemon:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 link.sendall(data)
             if half_close:
-                link.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):
+                    link.shutdown(socket.SHUT_WR)
             out = b""
             with contextlib.suppress(ConnectionResetError):
                 while True:
