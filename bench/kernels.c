@@ -3,6 +3,7 @@
  * bench-kernels [ISA ...]    ISA: base, avx2, avx512; without one, every one that this CPU runs, the portable one left
  * out
  *
+ * The Winograd convolution is credited with the operations that the direct one does, so its share may pass 100 %.
  * Shares, not times, are what to compare between runs: the clock and the neighbours differ, the ratio hardly does. */
 #include "config.h"
 
@@ -84,7 +85,7 @@ static const struct isa {
 /* --- what is measured
  * ------------------------------------------------------------------------------------------------- */
 
-enum kind { CONV, NARROW, GRAD_WEIGHT, GEMM };
+enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, GEMM };
 
 static const struct work {
 	enum kind kind;
@@ -107,6 +108,15 @@ static const struct work {
     {CONV, 14, 14, 48, 48, 1},
     {CONV, 7, 7, 96, 96, 1},
     {CONV, 7, 7, 128, 128, 1},
+    {WINOGRAD, 28, 28, 16, 16, 1},
+    {WINOGRAD, 28, 28, 32, 16, 1},
+    {WINOGRAD, 14, 14, 32, 32, 1},
+    {WINOGRAD, 14, 14, 64, 32, 1},
+    {WINOGRAD, 7, 7, 64, 64, 1},
+    {WINOGRAD, 7, 7, 128, 64, 1},
+    {WINOGRAD, 14, 14, 48, 48, 1},
+    {WINOGRAD, 7, 7, 96, 96, 1},
+    {WINOGRAD, 7, 7, 128, 128, 1},
     {NARROW, 28, 28, 16, 1, 1},
     {NARROW, 28, 28, 32, 3, 1},
     {GRAD_WEIGHT, 28, 28, 16, 16, 1},
@@ -134,6 +144,7 @@ static struct {
 	float *y;
 	float *weight;
 	float *bias;
+	float *scratch;
 } buffers;
 
 static double work_flop(const struct work *k) {
@@ -147,6 +158,10 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 	case CONV:
 		jf->conv3x3(
 		    buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, k->h, k->w, k->cin, k->cout, k->stride);
+		break;
+	case WINOGRAD:
+		jf->conv3x3_winograd(buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, buffers.scratch, k->h,
+		    k->w, k->cin, k->cout);
 		break;
 	case NARROW:
 		jf->conv3x3_narrow(buffers.y, buffers.x, buffers.weight, buffers.bias, k->h, k->w, k->cin, k->cout);
@@ -177,7 +192,8 @@ static double time_work(const struct jf_kernels *jf, const struct work *k, int t
 }
 
 static void measure(const struct isa *isa, const struct jf_kernels *jf, const struct work *k) {
-	static const char *const names[] = {"conv3x3", "conv3x3_narrow", "conv3x3_grad_weight", "gemm"};
+	static const char *const names[] = {
+	    "conv3x3", "conv3x3_winograd", "conv3x3_narrow", "conv3x3_grad_weight", "gemm"};
 	double once = time_work(jf, k, 1);
 	int times = once < ROUND_S ? (int)(ROUND_S / once) + 1 : 1;
 	double peak = 1e9;
@@ -228,6 +244,7 @@ int main(int argc, char **argv) {
 	buffers.y = filled();
 	buffers.weight = filled();
 	buffers.bias = filled();
+	buffers.scratch = filled();
 	for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
 		const struct jf_kernels *jf = jf_kernels_by_name(isas[i].name);
 
@@ -244,5 +261,6 @@ int main(int argc, char **argv) {
 	free(buffers.y);
 	free(buffers.weight);
 	free(buffers.bias);
+	free(buffers.scratch);
 	return 0;
 }

@@ -33,6 +33,12 @@ struct jf_kernels {
 	void (*conv3x3)(float *y, const float *x_padded, const float *w_packed, const float *bias,
 	    const float *residual, int h, int w, int cin, int cout, int stride);
 
+	/* The same with stride 1 by Winograd's F(4x4, 3x3); cin and cout multiples of 16. u: weight packed by
+	 * jf_winograd_pack (core/winograd.h); scratch: jf_winograd_scratch floats. Other bytes than conv3x3's: its
+	 * rounding error is about twice as large. */
+	void (*conv3x3_winograd)(float *y, const float *x_padded, const float *u, const float *bias,
+	    const float *residual, float *scratch, int h, int w, int cin, int cout);
+
 	/* The same for cout <= JF_NARROW, stride 1, weights unpacked [3][3][cin][cout]. */
 	void (*conv3x3_narrow)(
 	    float *y, const float *x_padded, const float *weight, const float *bias, int h, int w, int cin, int cout);

@@ -9,6 +9,8 @@
 
 #include "core/kernels_norm.h"
 
+#include "core/kernels_winograd.h"
+
 #include "core/kernels_attention.h"
 
 #include "core/kernels_isa.h"
@@ -18,5 +20,6 @@ const struct jf_kernels JF_KERNELS_TABLE = {
     JF_KERNELS_GEMM,
     JF_KERNELS_CONV,
     JF_KERNELS_NORM,
+    JF_KERNELS_WINOGRAD,
     JF_KERNELS_ATTENTION,
 };

@@ -35,10 +35,12 @@ libjointflow_a_SOURCES += core/safetensors_write.c
 libjointflow_a_SOURCES += core/sampler.c core/sampler.h
 libjointflow_a_SOURCES += core/sheet.c core/sheet.h
 libjointflow_a_SOURCES += core/tasks.c core/tasks.h
+libjointflow_a_SOURCES += core/winograd.c core/winograd.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
-KERNELS_BODY = core/kernels_attention.h core/kernels_body.h core/kernels_conv.h core/kernels_gemm.h core/kernels_norm.h core/simd.h
+KERNELS_BODY = core/kernels_attention.h core/kernels_body.h core/kernels_conv.h core/kernels_gemm.h core/kernels_norm.h \
+	core/kernels_winograd.h core/simd.h
 noinst_LIBRARIES += libkernels_base.a
 libkernels_base_a_SOURCES = core/kernels_base.c $(KERNELS_BODY)
 libkernels_base_a_CFLAGS = $(AM_CFLAGS)

@@ -52,6 +52,7 @@ check_PROGRAMS += \
 	tests/unit/test_image \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
+	tests/unit/test_kernels_conv \
 	tests/unit/test_loader \
 	tests/unit/test_metrics \
 	tests/unit/test_plan \
@@ -75,6 +76,7 @@ TESTS += \
 	tests/unit/test_image \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
+	tests/unit/test_kernels_conv \
 	tests/unit/test_loader \
 	tests/unit/test_metrics \
 	tests/unit/test_plan \
@@ -101,7 +103,10 @@ tests_unit_test_golden_LDADD = $(UNIT_LDADD)
 tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
+tests_unit_test_kernels_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels.c
 tests_unit_test_kernels_LDADD = $(UNIT_LDADD)
+tests_unit_test_kernels_conv_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels_conv.c
+tests_unit_test_kernels_conv_LDADD = $(UNIT_LDADD)
 tests_unit_test_loader_LDADD = $(TRAINER_LDADD)
 tests_unit_test_metrics_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/unit/rig.c tests/unit/rig.h
