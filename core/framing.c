@@ -85,8 +85,11 @@ static enum jf_err frame_none(float *out, struct jf_framing_report *report, cons
 	report->scale_x = (float)width / (float)image->width;
 	report->paper = report->inverted ? 255 : 0;
 	report->ink = 255 - report->paper;
-	for (size_t i = 0; i < n; i++)
-		out[i] = (report->inverted ? 255 - out[i] : out[i]) / 127.5f - 1.0f;
+	for (size_t i = 0; i < n; i++) {
+		float level = fminf(out[i], 255); /* an average of whites may round to a little more */
+
+		out[i] = (report->inverted ? 255 - level : level) / 127.5f - 1.0f;
+	}
 	return JF_OK;
 }
 
