@@ -25,7 +25,7 @@ export function setUp(model_) {
 	}, (name) => `Draw ${name}`);
 	sliders = model.names.map(makeSlider);
 	part('mixer').replaceChildren(...sliders.map((slider) => slider.box));
-	seed = makeSeed(part('seed'), () => draw(false));
+	seed = makeSeed(part('seed'), () => draw(false), 7);
 	curl = makeCurl(part('curl'));
 	form().addEventListener('submit', (event) => {
 		event.preventDefault();

@@ -17,7 +17,7 @@ const part = (name) => $(`[data-${name}]`, root());
 
 export function setUp(model_) {
 	model = model_;
-	seed = makeSeed(part('seed'), () => draw(false));
+	seed = makeSeed(part('seed'), () => draw(false), 1);
 	curl = makeCurl(part('curl'));
 	curl(curlJson('v1/sample', options()));
 	form().addEventListener('submit', (event) => {

@@ -1,7 +1,7 @@
 // How it looks and reads: pictures of every tab, axe, sizes, keyboard, reduced motion, the weight of the first paint.
 import http from 'node:http';
 import {
-	assert, axe, drawOnPad, fs, onPage, openTab, path, pictures, source, theDaemon, verdict, waitState, test,
+	assert, axe, drawOnPad, fs, onPage, openTab, path, pictures, source, test, theDaemon, verdict, waitState,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
 

@@ -1,7 +1,8 @@
 // When things do not go well: full queue, lost connection, key wanted, bad values; and a proxy's sub-path.
 import http from 'node:http';
 import {
-	Daemon, assert, fs, mouseStroke, onPage, openTab, path, sleep, theBrowser, theDaemon, verdict, waitState, withPage, test,
+	Daemon, assert, fs, mouseStroke, onPage, openTab, path, sleep, test, theBrowser, theDaemon, verdict, waitState,
+	withPage,
 } from './support.mjs';
 
 const seven = [[0.25, 0.2], [0.75, 0.2], [0.45, 0.85]];

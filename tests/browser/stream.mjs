@@ -1,7 +1,7 @@
 // Pictures that form while one watches: generate, blend, the matrix, joint samples; cancelling; what a picture offers.
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
-import { assert, fs, look, onPage, openTab, path, theDaemon, verdict, waitState, test } from './support.mjs';
+import { assert, fs, look, onPage, openTab, path, test, theDaemon, verdict, waitState } from './support.mjs';
 
 const picture = (panel, i) => `${panel} .picture >> nth=${i}`;
 const lookAt = (page, panel, i) => page.locator(`${panel} .picture canvas`).nth(i).evaluate((canvas) => canvas.toDataURL());
@@ -178,7 +178,8 @@ test('the matrix of every pair fills in and completes; it can be cancelled', asy
 		assert.equal(await page.textContent('#blend-title'), 'Six Seven');
 		await page.click('#matrix .picture >> nth=34');
 		assert.equal(await page.textContent('#blend-title'), 'Three Four');
-		await page.fill('#blend input[name=steps]', '200');
+		await waitState(page, '#blend', 'done');
+		await page.fill('#blend input[name=steps]', '100');
 		await page.click('#matrix-go');
 		await page.waitForFunction(() => document.querySelector('#matrix-progress').value > 5);
 		await page.click('#matrix-cancel');

@@ -243,7 +243,9 @@ export const look = (page, selector) => page.evaluate((selector_) => document.qu
 // How many pixels of the pad carry ink.
 export const inked = (page) => page.evaluate(() => {
 	const canvas = document.querySelector('#pad');
-	const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+	const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+	copy.drawImage(canvas, 0, 0);
+	const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
 	let count = 0;
 	for (let i = 3; i < data.length; i += 4) {
 		count += data[i] > 0;
