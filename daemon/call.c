@@ -40,7 +40,7 @@ static void add_headers(struct jf_call *call, struct jf_response *response) {
 		    "'self'; "
 		    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
 		    "'none'");
-	else
+	else if (response->status != 304) /* a 304's fields replace the stored ones: the page would lose its policy */
 		jf_response_header(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
 	if (*call->origin) {
 		jf_response_header(response, "Access-Control-Allow-Origin", "%s", call->origin);

@@ -151,6 +151,17 @@ function get(url, headers) {
 	}).on('error', reject));
 }
 
+test('a second visit, mostly from the cache, works as the first', async () => {
+	await onPage({}, async (page) => {
+		for (let i = 0; i < 2; i++) {
+			await page.reload();
+			await page.waitForSelector('html[data-ready]', { state: 'attached' });
+			await page.click('#real button >> nth=1');
+			await verdict(page);
+		}
+	});
+});
+
 test('every file of the page is served compressed where that helps, with an ETag that gives 304', async () => {
 	const { url } = await theDaemon();
 	const files = fs.readdirSync(path.join(source, 'web')).filter((name) => /\.(js|css|svg|html)$/.test(name));
@@ -165,6 +176,9 @@ test('every file of the page is served compressed where that helps, with an ETag
 		}
 		const again = await get(url + name, { 'Accept-Encoding': 'gzip', 'If-None-Match': answer.headers.etag });
 		assert.equal(again.status, 304, name);
+		// A 304's fields replace those that the browser has stored; another policy there would break the next visit.
+		const kept = again.headers['content-security-policy'];
+		assert.ok(kept === undefined || kept === answer.headers['content-security-policy'], `${name}: ${kept}`);
 		const plain = await get(url + name, {});
 		assert.equal(plain.headers['content-encoding'], undefined);
 	}
