@@ -18,7 +18,8 @@ export async function open() {
 	started = true;
 	const controller = new AbortController();
 	try {
-		const [version, api] = await Promise.all([getJson('version', controller.signal), getJson('openapi.json', controller.signal)]);
+		const get = (path) => getJson(path, controller.signal);
+		const [version, api] = await Promise.all([get('version'), get('openapi.json')]);
 		showFacts(version);
 		showReference(api);
 	} catch (error) {
@@ -34,7 +35,7 @@ const plain = (value) => (typeof value === 'number' ? value.toLocaleString('en')
 // What the checkpoint's metadata is worth showing: key, words, how to write it.
 const told = [
 	['test_accuracy', 'Accuracy', (value) => `${(100 * value).toFixed(2)} % of the test set`],
-	['holdout_accuracy', 'Accuracy, held out', (value) => `${(100 * value).toFixed(2)} % of the images kept back from training`],
+	['holdout_accuracy', 'Accuracy, held out', (value) => `${(100 * value).toFixed(2)} % of images kept back`],
 	['test_ode_accuracy', 'Step by step', (value) => `${(100 * value).toFixed(2)} % of the test set`],
 	['test_drawn_agreement', 'Drawn as asked', (value) => `${(100 * value).toFixed(1)} %`],
 	['epochs', 'Passes', (value) => `${value} over ${plain(Number(model.raw.training.training_images))} images`],
@@ -66,7 +67,7 @@ function showTraining(training) {
 	$('#training dl').replaceChildren(...rest.flatMap(([key, value]) => [h('dt', {}, key), h('dd', {}, String(value))]));
 }
 
-// --- the interface ------------------------------------------------------------------------------------------------------------
+// --- the interface -------------------------------------------------------------------------------------------------
 
 function resolve(api, node) {
 	for (let i = 0; i < 8 && node?.$ref; i++) {
@@ -146,7 +147,8 @@ function route(api, path, method, operation) {
 	parts.push(h('h4', {}, 'Answers'));
 	parts.push(...table(['Status', 'Meaning'], Object.entries(operation.responses ?? {}).map(([status, response]) => {
 		const what = resolve(api, response);
-		return [h('code', {}, status), [what.description, Object.keys(what.content ?? {}).join(', ')].filter(Boolean).join(' ')];
+		const types = Object.keys(what.content ?? {}).join(', ');
+		return [h('code', {}, status), [what.description, types].filter(Boolean).join(' ')];
 	})));
 	const command = example(method, path);
 	if (command) {

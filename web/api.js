@@ -9,6 +9,7 @@ export class Problem extends Error {
 	constructor(status, body, retryAfter) {
 		super(body.detail || body.title || `The server answered ${status}.`);
 		this.status = status;
+		this.type = body.type || '';
 		this.title = body.title || '';
 		this.detail = body.detail || '';
 		this.errors = Array.isArray(body.errors) ? body.errors : [];
@@ -21,7 +22,7 @@ class Offline extends Error {}
 
 export const isAbort = (error) => error?.name === 'AbortError';
 
-// --- the state of the connection, shown at the top of the page ----------------------------------------------------
+// --- the state of the connection, shown at the top of the page -----------------------------------------------------
 
 const watchers = new Set();
 let link = { state: 'loading' };
@@ -39,17 +40,21 @@ function setLink(next) {
 	watchers.forEach((watcher) => watcher(link));
 }
 
-let hurry = () => {};
-export const tryNow = () => hurry();
+const waiting = new Set();
+export const tryNow = () => waiting.forEach((early) => early());
 
 // Resolves after ms, or at once when the person presses "Try now"; rejects when aborted.
 function pause(ms, signal) {
 	return new Promise((resolve, reject) => {
-		const abort = () => end(reject, new DOMException('cancelled', 'AbortError'));
+		const abort = () => {
+			end(reject, new DOMException('cancelled', 'AbortError'));
+			revive();
+		};
 		const timer = setTimeout(() => end(resolve), ms);
 		const early = () => end(resolve);
 		function end(settle, value) {
 			clearTimeout(timer);
+			waiting.delete(early);
 			signal?.removeEventListener('abort', abort);
 			settle(value);
 		}
@@ -58,7 +63,7 @@ function pause(ms, signal) {
 			return;
 		}
 		signal?.addEventListener('abort', abort);
-		hurry = early;
+		waiting.add(early);
 	});
 }
 
@@ -70,10 +75,15 @@ async function askKey(rejected) {
 	asking ??= keyDialog(rejected).finally(() => { asking = null; });
 	const answer = await asking;
 	if (answer === null) {
-		throw new Problem(401, { title: 'No key', detail: 'This server answers only with a key. Press the button again to enter one.' });
+		const detail = 'This server answers only with a key. Press the button again to enter one.';
+		throw new Problem(401, { title: 'No key', detail });
 	}
 	key = answer;
 }
+
+// Busy now, room later. Work that was too long for the server's time limit would only run into it again.
+const comesBack = ({ status, type = '' }) =>
+	status === 429 || status === 503 && !type.endsWith(':deadline-exceeded');
 
 // Runs one attempt after another until the server has answered it. A full, loading or lost server is waited for; an
 // answer about the request itself (4xx) is thrown.
@@ -91,7 +101,7 @@ async function persist(attempt, signal) {
 			if (error instanceof Offline) {
 				setLink({ state: 'offline' });
 				await pause(Math.min(1000 * 2 ** Math.min(round, 4), 8000), signal);
-			} else if (error.status === 503 || error.status === 429) {
+			} else if (comesBack(error)) {
 				const seconds = Math.max(1, error.retryAfter || 1);
 				setLink({ state: 'busy', until: Date.now() + seconds * 1000, words: error.detail || error.title });
 				await pause(seconds * 1000, signal);
@@ -101,13 +111,23 @@ async function persist(attempt, signal) {
 					await askKey(used !== null);
 				}
 			} else {
+				setLink({ state: 'ready' });
 				throw error;
 			}
 		}
 	}
 }
 
-// --- one request ----------------------------------------------------------------------------------------------------
+// Whoever waited for the server has given up: somebody must still notice that it is back.
+let reviving = false;
+function revive() {
+	if (!reviving && (link.state === 'busy' || link.state === 'offline')) {
+		reviving = true;
+		persist(() => open('livez')).catch(() => {}).finally(() => { reviving = false; });
+	}
+}
+
+// --- one request ---------------------------------------------------------------------------------------------------
 
 async function open(path, { method = 'GET', query, body, type, accept = 'application/json', signal } = {}) {
 	const url = new URL(path, base);
@@ -156,7 +176,7 @@ function post(path, json, signal) {
 	}, signal);
 }
 
-// --- server-sent events -----------------------------------------------------------------------------------------------
+// --- server-sent events --------------------------------------------------------------------------------------------
 
 async function* events(response) {
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -210,7 +230,7 @@ function stream(path, { query, body, type }, onStep, signal) {
 const streamJson = (path, json, onStep, signal) =>
 	stream(path, { body: JSON.stringify(json), type: 'application/json' }, onStep, signal);
 
-// --- the questions -----------------------------------------------------------------------------------------------------
+// --- the questions -------------------------------------------------------------------------------------------------
 
 const classifyQuery = (options) => ({ ...options, trace: true });
 
@@ -232,7 +252,7 @@ export const blend = (options, signal) => post('v1/blend', options, signal);
 export const blendStream = (options, onStep, signal) => streamJson('v1/blend', options, onStep, signal);
 export const sampleStream = (options, onStep, signal) => streamJson('v1/sample', options, onStep, signal);
 
-// --- the same with curl ---------------------------------------------------------------------------------------------------
+// --- the same with curl --------------------------------------------------------------------------------------------
 
 const quote = (text) => `'${String(text).replace(/'/g, `'\\''`)}'`;
 

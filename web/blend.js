@@ -2,7 +2,8 @@
 import { blendStream, curlJson } from './api.js';
 import { Playback, decode, paint, paintNoise } from './picture.js';
 import {
-	$, $$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard, showProblem, stepsDone, word,
+	$, $$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard, showProblem,
+	stepsDone, word,
 } from './widgets.js';
 
 const FRAMES = 21;  // of the slider: every 5 %
@@ -59,7 +60,7 @@ export function open() {
 	}
 }
 
-// --- the pair and its weight ---------------------------------------------------------------------------------------------
+// --- the pair and its weight ---------------------------------------------------------------------------------------
 
 function setPair(from_, to_) {
 	from = from_;
@@ -99,7 +100,7 @@ function weights(share) {
 
 const common = () => ({ seed: seed.value(), steps: numberOf(form(), 'steps'), guidance: numberOf(form(), 'guidance') });
 
-// --- the slider's frames and the strip -----------------------------------------------------------------------------------
+// --- the slider's frames and the strip -----------------------------------------------------------------------------
 
 async function draw() {
 	started = true;
@@ -144,7 +145,8 @@ async function drawFrames(signal) {
 
 async function drawStrip(signal) {
 	const asked = { from, to, columns: COLUMNS, rows: ROWS, ...common() };
-	const pictures = Array.from({ length: COLUMNS * ROWS }, (_, i) => makePicture(`Picture ${i + 1} of the strip, being drawn`));
+	const pictures = Array.from({ length: COLUMNS * ROWS },
+		(_, i) => makePicture(`Picture ${i + 1} of the strip, being drawn`));
 	pictures.forEach((picture) => paintNoise(picture.canvas, model.width, model.height));
 	$('#strip').replaceChildren(...pictures.map((picture) => picture.button));
 	const playback = new Playback((item, image) => pictures[item].show(image), signal);
@@ -165,14 +167,15 @@ async function drawStrip(signal) {
 	}));
 }
 
-// --- every pair ----------------------------------------------------------------------------------------------------------
+// --- every pair ----------------------------------------------------------------------------------------------------
 
 function layMatrix() {
 	const n = model.names.length;
 	const box = $('#matrix');
 	box.style.gridTemplateColumns = `1.2em repeat(${n}, minmax(0, 1fr))`;
 	const head = (name) => h('span', { class: 'head', 'aria-hidden': 'true' }, name);
-	const rows = model.names.flatMap((row) => [head(row), ...model.names.map(() => h('span', { class: 'picture empty' }))]);
+	const empty = () => h('span', { class: 'picture empty' });
+	const rows = model.names.flatMap((row) => [head(row), ...model.names.map(empty)]);
 	box.replaceChildren(head(''), ...model.names.map(head), ...rows);
 }
 

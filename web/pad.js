@@ -1,5 +1,6 @@
-// The drawing pad: strokes are kept as points in a field of 280 x 280, so that undo, a new size and the exported picture
-// all come from the same drawing. Ink is opaque on a transparent layer; an image is turned into ink when it arrives.
+// The drawing pad: strokes are kept as points in a field of 280 x 280, so that undo, a new size and the exported
+// picture all come from the same drawing. Ink is opaque on a transparent layer; an image is turned into ink when it
+// arrives.
 import { encodeGrey } from './picture.js';
 import { $ } from './widgets.js';
 
@@ -44,7 +45,7 @@ export class Pad {
 		return this.operations.slice(from);
 	}
 
-	// --- pointer -----------------------------------------------------------------------------------------------------
+	// --- pointer ----------------------------------------------------------------------------------------------
 
 	place(event) {
 		const box = this.canvas.getBoundingClientRect();
@@ -86,7 +87,7 @@ export class Pad {
 		}
 	}
 
-	// --- strokes -------------------------------------------------------------------------------------------------------
+	// --- strokes ----------------------------------------------------------------------------------------------
 
 	begin(tool, point) {
 		this.stroke = { tool, points: [point] };
@@ -144,7 +145,7 @@ export class Pad {
 		}
 	}
 
-	// --- drawing it ------------------------------------------------------------------------------------------------------
+	// --- drawing it -------------------------------------------------------------------------------------------
 
 	resize() {
 		const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
@@ -182,7 +183,7 @@ export class Pad {
 		}
 	}
 
-	// --- keyboard: a cursor over 28 x 28 cells -----------------------------------------------------------------------------
+	// --- keyboard: a cursor over 28 x 28 cells ----------------------------------------------------------------
 
 	key(event) {
 		const step = event.shiftKey ? 4 : 1;
@@ -249,7 +250,7 @@ export class Pad {
 		}
 	}
 
-	// --- out and in ------------------------------------------------------------------------------------------------------------
+	// --- out and in -------------------------------------------------------------------------------------------
 
 	// What to send: an untouched image as it came; a drawing as white ink on black.
 	async export() {
@@ -309,8 +310,8 @@ function drawImage(context, { mask }, colour) {
 
 const LARGEST = 1024;
 
-// An image of any kind the browser reads: its PNG for the server (as it came where that is a PNG of a fair size), and its
-// ink, dark on light turned round, fitted into the field.
+// An image of any kind the browser reads: its PNG for the server (as it came where that is a PNG of a fair size), and
+// its ink, dark on light turned round, fitted into the field.
 async function imageOperation(blob) {
 	const bitmap = await createImageBitmap(blob);
 	const { width, height } = bitmap;

@@ -46,7 +46,7 @@ export const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 export const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
-// --- bars --------------------------------------------------------------------------------------------------------------
+// --- bars ----------------------------------------------------------------------------------------------------------
 
 export function makeBars(list, names) {
 	const rows = names.map((name) => {
@@ -72,7 +72,7 @@ export function makeChooser(box, names, choose, label = (name) => name) {
 	return (chosen) => buttons.forEach((button, i) => button.setAttribute('aria-pressed', String(i === chosen)));
 }
 
-// --- fields and problems -------------------------------------------------------------------------------------------------
+// --- fields and problems -------------------------------------------------------------------------------------------
 
 export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
@@ -169,7 +169,7 @@ function atField(root, name, words_, i) {
 	return true;
 }
 
-// --- curl -----------------------------------------------------------------------------------------------------------------
+// --- curl ----------------------------------------------------------------------------------------------------------
 
 export async function copy(text) {
 	try {
@@ -194,7 +194,7 @@ export function makeCurl(box) {
 	};
 }
 
-// --- progress ---------------------------------------------------------------------------------------------------------------
+// --- progress ------------------------------------------------------------------------------------------------------
 
 // Steps done over all items; steps: how far each item has come.
 export function stepsDone(steps, { item, step }) {
@@ -202,7 +202,7 @@ export function stepsDone(steps, { item, step }) {
 	return steps.reduce((sum, done) => sum + done, 0);
 }
 
-// --- pictures ---------------------------------------------------------------------------------------------------------------
+// --- pictures ------------------------------------------------------------------------------------------------------
 
 // A button that shows one picture. what: { title, text, seed, curl, base64 }, filled when the picture is finished.
 export function makePicture(label, open = openCard) {

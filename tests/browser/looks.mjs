@@ -30,7 +30,8 @@ async function bring(page, tab) {
 
 for (const width of [360, 1600]) {
 	for (const colorScheme of ['light', 'dark']) {
-		test(`every tab at ${width} pixels, ${colorScheme}: a picture, no violation that axe finds, nothing cut off`, async () => {
+		const name = `every tab at ${width} pixels, ${colorScheme}: a picture, no violation that axe finds, nothing cut off`;
+		test(name, async () => {
 			// Steady pictures: no motion, and seeds that do not change.
 			await onPage({ width, height: width === 360 ? 740 : 1000, colorScheme, reducedMotion: 'reduce' }, async (page) => {
 				for (const tab of tabs) {
@@ -58,8 +59,9 @@ for (const width of [360, 1600]) {
 test('every control is reached by keyboard and shows that it is focused', async () => {
 	await onPage({}, async (page) => {
 		await page.focus('#tab-classify');
-		for (const [key, name] of [['ArrowRight', 'generate'], ['ArrowRight', 'blend'], ['End', 'about'], ['ArrowRight', 'classify'],
-			['ArrowLeft', 'about'], ['ArrowLeft', 'sample'], ['Home', 'classify']]) {
+		const way = [['ArrowRight', 'generate'], ['ArrowRight', 'blend'], ['End', 'about'], ['ArrowRight', 'classify'],
+			['ArrowLeft', 'about'], ['ArrowLeft', 'sample'], ['Home', 'classify']];
+		for (const [key, name] of way) {
 			await page.keyboard.press(key);
 			assert.equal(await page.evaluate(() => document.activeElement.id), `tab-${name}`);
 			assert.ok(await page.isVisible(`#${name}`));
@@ -71,7 +73,8 @@ test('every control is reached by keyboard and shows that it is focused', async 
 			}
 			await page.focus(`#tab-${tab}`);
 			const wanted = await page.evaluate((id) => {
-				const nodes = [...document.querySelectorAll(`#${id} :is(button, input, select, canvas[tabindex], summary, a[href])`)];
+				const kinds = 'button, input, select, canvas[tabindex], summary, a[href]';
+				const nodes = [...document.querySelectorAll(`#${id} :is(${kinds})`)];
 				const list = nodes.filter((node) => node.checkVisibility() && !node.disabled && node.type !== 'file'
 					&& !(node.type === 'radio' && !node.checked));
 				list.forEach((node) => { node.dataset.wanted = ''; });
@@ -85,14 +88,16 @@ test('every control is reached by keyboard and shows that it is focused', async 
 					const counts_ = 'wanted' in node.dataset;
 					delete node.dataset.wanted;
 					const shown = node.type === 'radio' ? node.nextElementSibling : node;
-					return { counts: counts_, outlined: getComputedStyle(shown).outlineStyle !== 'none', html: node.outerHTML.slice(0, 90) };
+					const outlined_ = getComputedStyle(shown).outlineStyle !== 'none';
+					return { counts: counts_, outlined: outlined_, html: node.outerHTML.slice(0, 90) };
 				});
 				if (counts) {
 					reached++;
 					assert.ok(outlined, `no visible focus: ${html}`);
 				}
 			}
-			const missed = await page.evaluate(() => [...document.querySelectorAll('[data-wanted]')].map((node) => node.outerHTML.slice(0, 90)));
+			const missed = await page.evaluate(() =>
+				[...document.querySelectorAll('[data-wanted]')].map((node) => node.outerHTML.slice(0, 90)));
 			assert.deepEqual(missed, [], `${tab}: not reached`);
 			assert.equal(reached, wanted);
 		}
@@ -102,9 +107,11 @@ test('every control is reached by keyboard and shows that it is focused', async 
 test('with reduced motion nothing moves on its way', async () => {
 	await onPage({ hash: '#generate', reducedMotion: 'reduce' }, async (page) => {
 		await waitState(page, '#generate', 'done');
-		const moving = await page.evaluate(() => [...document.querySelectorAll('*')]
-			.filter((node) => getComputedStyle(node).transitionDuration !== '0s' && getComputedStyle(node).transitionProperty !== 'none'
-				|| getComputedStyle(node).animationName !== 'none').length);
+		const moving = await page.evaluate(() => [...document.querySelectorAll('*')].filter((node) => {
+			const style = getComputedStyle(node);
+			const glides = style.transitionDuration !== '0s' && style.transitionProperty !== 'none';
+			return glides || style.animationName !== 'none';
+		}).length);
 		assert.equal(moving, 0);
 	});
 });

@@ -49,6 +49,22 @@ test('503: the countdown is shown, and the answer comes when there is room', asy
 	});
 });
 
+test('work that is too long for the server is told, not asked again and again', async () => {
+	await withDaemon({ request_timeout_ms: 2000 }, async (daemon) => {
+		await withPage(await theBrowser(), daemon.url, { expected }, async (page) => {
+			let asked = 0;
+			page.on('request', (request) => { asked += request.url().endsWith('/v1/generate'); });
+			await page.fill('#generate input[name=count]', '128');
+			await page.fill('#generate input[name=steps]', '200');
+			await openTab(page, 'generate');
+			await waitState(page, '#generate', 'failed');
+			assert.match(await page.textContent('#generate .problem'), /2000 ms/);
+			assert.equal(asked, 1);
+			assert.equal(await state(page), 'ready');
+		});
+	});
+});
+
 test('a lost connection is shown and recovered from, also in the middle of a stream', async () => {
 	await withDaemon({}, async (daemon) => {
 		await withPage(await theBrowser(), daemon.url, { expected }, async (page) => {
@@ -76,6 +92,16 @@ test('a lost connection is shown and recovered from, also in the middle of a str
 			await page.click('#notice-now').catch(() => {});
 			await waitState(page, '#generate', 'done');
 			assert.equal(await page.locator('#generate .picture:enabled').count(), 32);
+
+			// Whoever gives up waiting still learns that the server is back.
+			await daemon.stop('SIGKILL');
+			await page.click('#generate button[type=submit]');
+			await page.waitForSelector('#notice:not([hidden])');
+			await page.click('#generate [data-cancel]');
+			await waitState(page, '#generate', 'cancelled');
+			await daemon.start();
+			await page.waitForSelector('#notice', { state: 'hidden' });
+			assert.equal(await state(page), 'ready');
 		});
 	});
 });
@@ -124,7 +150,8 @@ test('a key is asked for, kept in memory only, and a wrong one is refused', asyn
 		await mouseStroke(page, seven);
 		assert.match(await verdict(page), /^\d$/);
 		assert.match(await page.textContent('#classify pre'), /Bearer \$JOINTFLOW_KEY/);
-		const kept = await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie, document.documentElement.outerHTML]);
+		const kept = await page.evaluate(() =>
+			[localStorage.length, sessionStorage.length, document.cookie, document.documentElement.outerHTML]);
 		assert.deepEqual(kept.slice(0, 3), [0, 0, '']);
 		assert.ok(!kept[3].includes('correct-horse'));
 		await page.reload();

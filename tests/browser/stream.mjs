@@ -4,7 +4,8 @@ import os from 'node:os';
 import { assert, fs, look, onPage, openTab, path, test, theDaemon, verdict, waitState } from './support.mjs';
 
 const picture = (panel, i) => `${panel} .picture >> nth=${i}`;
-const lookAt = (page, panel, i) => page.locator(`${panel} .picture canvas`).nth(i).evaluate((canvas) => canvas.toDataURL());
+const lookAt = (page, panel, i) =>
+	page.locator(`${panel} .picture canvas`).nth(i).evaluate((canvas) => canvas.toDataURL());
 
 // Different looks of a canvas until the panel is in one of the states.
 async function watch(page, panel, canvas, states) {
@@ -172,7 +173,8 @@ test('the matrix of every pair fills in and completes; it can be cancelled', asy
 		const looks = await watch(page, '#matrix', '#matrix .picture canvas', ['done']);
 		assert.ok(looks >= 5, `only ${looks} different states of the first cell were seen`);
 		assert.equal(await page.locator('#matrix .picture:enabled').count(), 100);
-		const all = await page.evaluate(() => [...document.querySelectorAll('#matrix canvas')].map((canvas) => canvas.toDataURL()));
+		const all = await page.evaluate(() =>
+			[...document.querySelectorAll('#matrix canvas')].map((canvas) => canvas.toDataURL()));
 		assert.ok(new Set(all).size > 50, 'the cells differ');
 		await page.click('#matrix .picture >> nth=67');
 		assert.equal(await page.textContent('#blend-title'), 'Six Seven');

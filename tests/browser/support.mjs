@@ -12,7 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 // No test waits for ever.
 export const test = (name, use) => nodeTest(name, { timeout: 300000 }, use);
 
-const need = (name) => process.env[name] ?? assert.fail(`${name} is not set: run these tests by tests/browser/browser.sh`);
+const need = (name) =>
+	process.env[name] ?? assert.fail(`${name} is not set: run these tests by tests/browser/browser.sh`);
 export const source = need('top_srcdir');
 export const build = need('top_builddir');
 const require = createRequire(path.join(need('JF_NODE_PROJECT'), 'package.json'));
@@ -20,7 +21,7 @@ const { chromium } = require('playwright-core');
 export const axe = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 export const pictures = path.join(build, 'tests/browser/pictures');
 
-// --- the daemon ------------------------------------------------------------------------------------------------------------
+// --- the daemon ----------------------------------------------------------------------------------------------------
 
 // Whatever happens to this process, its daemons end with it.
 const running = new Set();
@@ -82,7 +83,7 @@ export class Daemon {
 // Waiting for something ends after this; generous, for machines that do other work too.
 const PATIENCE_MS = 90000;
 
-// --- the browser -----------------------------------------------------------------------------------------------------------------
+// --- the browser ---------------------------------------------------------------------------------------------------
 
 export async function launch() {
 	const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => fs.existsSync(file));
@@ -153,7 +154,7 @@ export const stateOf = (page, selector) => page.getAttribute(selector, 'data-sta
 
 export const openTab = (page, name) => page.click(`#tab-${name}`);
 
-// --- drawing ----------------------------------------------------------------------------------------------------------------------
+// --- drawing -------------------------------------------------------------------------------------------------------
 
 async function padBox(page) {
 	await page.locator('#pad').scrollIntoViewIfNeeded();
@@ -176,7 +177,8 @@ async function dispatch(page, messages) {
 export async function mouseStroke(page, stroke) {
 	const box = await padBox(page);
 	const points = stroke.map((point) => place(box, point));
-	const event = (type, point, buttons) => ['Input.dispatchMouseEvent', { type, ...point, button: 'left', buttons, clickCount: 1 }];
+	const event = (type, point, buttons) =>
+		['Input.dispatchMouseEvent', { type, ...point, button: 'left', buttons, clickCount: 1 }];
 	await dispatch(page, [
 		event('mousePressed', points[0], 1),
 		...points.slice(1).map((point) => event('mouseMoved', point, 1)),
@@ -186,7 +188,8 @@ export async function mouseStroke(page, stroke) {
 
 export async function touchStroke(page, stroke) {
 	const box = await padBox(page);
-	const event = (type, points) => ['Input.dispatchTouchEvent', { type, touchPoints: points.map((point) => place(box, point)) }];
+	const event = (type, points) =>
+		['Input.dispatchTouchEvent', { type, touchPoints: points.map((point) => place(box, point)) }];
 	await dispatch(page, [
 		event('touchStart', [stroke[0]]),
 		...stroke.slice(1).map((point) => event('touchMove', [point])),
@@ -235,10 +238,12 @@ export async function verdict(page) {
 	return (await page.textContent('#verdict')).trim();
 }
 
-export const cleared = (page) => page.waitForFunction(() => document.querySelector('#classify').dataset.state === 'empty');
+export const cleared = (page) =>
+	page.waitForFunction(() => document.querySelector('#classify').dataset.state === 'empty');
 
 // A digest of what a canvas shows.
-export const look = (page, selector) => page.evaluate((selector_) => document.querySelector(selector_).toDataURL(), selector);
+export const look = (page, selector) =>
+	page.evaluate((selector_) => document.querySelector(selector_).toDataURL(), selector);
 
 // How many pixels of the pad carry ink.
 export const inked = (page) => page.evaluate(() => {
