@@ -54,6 +54,8 @@ static bool all_items(const char *list, bool (*ok)(const char *item), char *bad,
 }
 
 static bool is_host(const char *item) {
+	if (strcmp(item, "*") == 0)
+		return true;
 	if (*item == '[') { /* as it stands in a Host header */
 		char inner[64];
 		size_t length = strlen(item);

@@ -94,8 +94,8 @@ const struct jf_conf_key jf_conf_keys[] = {
     {ACCESS, AT(allowed_hosts), LIST(""),
 	.help =
 	    "Names that the Host header may carry, comma-separated, without port. Empty for localhost, the loopback "
-	    "addresses "
-	    "and the addresses listened on; this keeps foreign web pages from reaching the daemon by DNS rebinding."},
+	    "addresses and the addresses listened on; this keeps foreign web pages from reaching the daemon by DNS "
+	    "rebinding. * for any, behind something that checks access."},
     {ACCESS, AT(cors_origins), LIST(""),
 	.help = "Web origins that may read answers, comma-separated, such as https://example.org; * for any; empty for "
 		"none."},

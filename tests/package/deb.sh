@@ -55,7 +55,7 @@ holds() {
 	shift
 	list=$(dpkg-deb -c deb/"$package"_*.deb | awk '{ print $6 }')
 	for path; do
-		grep -qx "\./$path" <<<"$list" || { echo "$package lacks $path"; status=1; }
+		grep -qxE "\./$path(\.gz)?" <<<"$list" || { echo "$package lacks $path"; status=1; }
 	done
 	return $status
 }
@@ -67,7 +67,7 @@ check "jointflow-tools holds jointflow, page, completion" holds jointflow-tools 
 check "jointflow-trainer holds jointflow-train, page" holds jointflow-trainer usr/bin/jointflow-train \
 	usr/share/man/man1/jointflow-train.1.gz
 check "jointflow-model-mnist holds model and card" holds jointflow-model-mnist usr/share/jointflow/models/mnist.safetensors \
-	usr/share/doc/jointflow-model-mnist/README.md.gz
+	usr/share/doc/jointflow-model-mnist/mnist.md
 check "the model is for all architectures" test "$(dpkg-deb -f deb/jointflow-model-mnist_*.deb Architecture)" = all
 check "debug symbols apart" ls deb/jointflow-server-dbgsym_*.deb
 hardened() {

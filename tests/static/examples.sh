@@ -66,5 +66,22 @@ ids = [panel["id"] for panel in board["panels"]]
 assert len(ids) == len(set(ids)) and len(ids) > 10
 assert all(target["expr"] for panel in board["panels"] for target in panel["targets"])
 assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in board["panels"])'
+
+# The arguments that the container and cluster examples give the daemon; files they mount are replaced by ours.
+arguments_accepted() {
+	local file arguments status=0
+	echo sesame-open-the-door-now >"$scratch/keys"
+	for file in packaging/container/Containerfile packaging/kubernetes/jointflow.yaml packaging/kubernetes/kserve.yaml; do
+		mapfile -t arguments < <(sed '/^#/d; s/ #.*//' "$file" | grep -vE '^(RUN|COPY|	)|configure' | grep -oE -- '--[a-z-]+=[^", ]*' |
+			grep -v -- '--model=' | sed "s|--key-file=.*|--key-file=$scratch/keys|")
+		"$top_builddir/jointflowd" --config=/dev/null --model="$PWD/models/mnist.safetensors" --check-config "${arguments[@]}" || {
+			echo "$file: ${arguments[*]}"
+			status=1
+		}
+		[ ${#arguments[@]} -ge 4 ] || { echo "$file: ${#arguments[@]} arguments found"; status=1; }
+	done
+	return $status
+}
+check "containers: jointflowd accepts the arguments" "$top_builddir/jointflowd" arguments_accepted
 echo "1..$count"
 exit $failed
