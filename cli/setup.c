@@ -10,7 +10,7 @@
 #include "core/checkpoint.h"
 
 #define TREE_MODEL "models/mnist.safetensors"
-#define INSTALLED_MODEL JF_PKGDATADIR "/mnist.safetensors"
+#define INSTALLED_MODEL JF_PKGDATADIR "/models/mnist.safetensors"
 
 /* In a source tree this program is TREE/build/jointflow (or TREE/jointflow), and TREE has configure.ac beside models/.
  */
