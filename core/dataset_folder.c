@@ -76,10 +76,10 @@ static enum jf_err list(struct names *names, const char *path, bool folders, str
 			names->n++;
 	}
 	closedir(folder);
-	if (rc == JF_OK)
-		qsort(names->name, names->n, sizeof(*names->name), by_version);
-	else
+	if (rc != JF_OK)
 		names_free(names);
+	if (names->n > 0)
+		qsort(names->name, names->n, sizeof(*names->name), by_version);
 	return rc;
 }
 
