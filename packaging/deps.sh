@@ -12,7 +12,7 @@ export LC_ALL=C
 # What ./configure && make needs, and quickstart's curl.
 build='
 	gcc make autoconf automake pkg-config libc6-dev
-	libjansson-dev libmicrohttpd-dev libopenblas-dev libpng-dev libsystemd-dev nettle-dev zlib1g-dev
+	libjansson-dev libmicrohttpd-dev libopenblas-dev libpng-dev nettle-dev zlib1g-dev
 	ca-certificates curl xz-utils'
 # What make check and its sanitizer and clang builds need on top.
 test='

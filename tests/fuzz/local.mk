@@ -1,6 +1,7 @@
 # tests/fuzz: the parsers of what strangers send. Part of tests/local.mk.
 # A target is linked with libFuzzer under --enable-fuzz and with replay.c otherwise; fuzz.sh runs either.
 FUZZ_TARGETS = \
+	tests/fuzz/fuzz_conf \
 	tests/fuzz/fuzz_framing \
 	tests/fuzz/fuzz_idx \
 	tests/fuzz/fuzz_json \
@@ -19,6 +20,9 @@ FUZZ_LINK =
 endif
 EXTRA_DIST += tests/fuzz/replay.c
 
+tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_conf_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_conf_LDADD = $(SERVICE_LIBS)
 tests_fuzz_fuzz_framing_SOURCES = tests/fuzz/fuzz_framing.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_framing_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_framing_LDADD = $(CORE_LIBS)
