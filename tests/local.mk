@@ -151,6 +151,7 @@ EXTRA_DIST += \
 	tests/golden/start.safetensors
 
 EXTRA_DIST += \
+	tests/browser/.npmrc \
 	tests/browser/browser.sh \
 	tests/browser/draw.mjs \
 	tests/browser/index.mjs \
