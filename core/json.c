@@ -56,7 +56,8 @@ struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth
 	root = json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (root)
 		return (struct jf_json *)(void *)root;
-	if (json_error_code(&error) == json_error_out_of_memory) {
+	/* Where an allocation fails below the parser, jansson gives up without a word. */
+	if (json_error_code(&error) == json_error_out_of_memory || !error.text[0]) {
 		jf_error_set(err, JF_ENOMEM, "JSON: out of memory");
 		return NULL;
 	}

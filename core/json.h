@@ -25,7 +25,7 @@ enum jf_json_type {
 };
 
 /* Parses exactly one value of any type. max_depth: nesting of arrays and objects, 1 to 1000. NULL on failure:
- * JF_EFORMAT (the message has line and column), JF_ELIMIT (too deep), JF_ENOMEM. */
+ * JF_EFORMAT (the message has line and column), JF_ELIMIT (too deep), JF_ENOMEM (as far as jansson tells). */
 struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth, struct jf_error *err);
 void jf_json_free(struct jf_json *root); /* the root only; NULL allowed */
 

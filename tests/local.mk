@@ -54,6 +54,7 @@ check_PROGRAMS += \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
 	tests/unit/test_loader \
+	tests/unit/test_memory \
 	tests/unit/test_metrics \
 	tests/unit/test_plan \
 	tests/unit/test_png \
@@ -78,6 +79,7 @@ TESTS += \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
 	tests/unit/test_loader \
+	tests/unit/test_memory \
 	tests/unit/test_metrics \
 	tests/unit/test_plan \
 	tests/unit/test_png \
@@ -97,6 +99,8 @@ tests_unit_test_dataset_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
 tests_unit_test_file_LDADD = $(UNIT_LDADD)
 tests_unit_test_framing_LDADD = $(UNIT_LDADD)
+tests_unit_test_memory_LDADD = $(UNIT_LDADD)
+tests_unit_test_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 tests_unit_test_safetensors_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
 tests_unit_test_golden_LDADD = $(UNIT_LDADD)
@@ -132,7 +136,8 @@ TESTS += \
 
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
 THREAD_TESTS += \
-	tests/unit/test_loader
+	tests/unit/test_loader \
+	tests/unit/test_memory
 
 # --- browser -------------------------------------------------------------------------
 BROWSER_TESTS += \
