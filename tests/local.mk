@@ -136,8 +136,7 @@ TESTS += \
 
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
 THREAD_TESTS += \
-	tests/unit/test_loader \
-	tests/unit/test_memory
+	tests/unit/test_loader
 
 # --- browser -------------------------------------------------------------------------
 BROWSER_TESTS += \
