@@ -18,6 +18,7 @@
 #include "daemon/watch.h"
 
 #define MAX_PEM ((size_t)1 << 20)
+#define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
 
 /* --- what the server calls
  * --------------------------------------------------------------------------------------------- */
@@ -88,6 +89,8 @@ static void on_handle(void *context, struct jf_request *request) {
 	if (jf_request_too_large(request))
 		jf_call_fail_with(
 		    call, JF_PROBLEM_TOO_LARGE, "The body is longer than %d bytes.", http->parts.conf->max_body_bytes);
+	else if (jf_request_crowded(request))
+		jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many bodies are being received.");
 	else
 		call->route->handle(call);
 }
@@ -226,6 +229,7 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error
 	    .idle_timeout_ms = parts->conf->idle_timeout_ms,
 	    .upload_timeout_ms = parts->conf->upload_timeout_ms,
 	    .max_body_bytes = (size_t)parts->conf->max_body_bytes,
+	    .all_bodies_bytes = BODIES_AT_A_TIME * (size_t)parts->conf->max_body_bytes,
 	    .certificate = http->certificate,
 	    .key = http->key,
 	    .listeners = parts->listeners,

@@ -10,6 +10,13 @@ struct jf_request *jf_request_ref(struct jf_request *request) {
 	return request;
 }
 
+static void drop_body(struct jf_request *request) {
+	atomic_fetch_sub(&request->server->body_bytes, request->capacity);
+	free(request->body);
+	request->body = NULL;
+	request->size = request->capacity = 0;
+}
+
 void jf_request_unref(struct jf_request *request) {
 	if (atomic_fetch_sub(&request->references, 1) != 1)
 		return;
@@ -17,7 +24,7 @@ void jf_request_unref(struct jf_request *request) {
 		request->server->handlers.release(request->server->handlers.context, request->user);
 	jf_response_deinit(&request->response);
 	free(request->stream);
-	free(request->body);
+	drop_body(request);
 	free(request->target);
 	free(request);
 }
@@ -252,35 +259,41 @@ static enum MHD_Result begin(struct jf_request *request, const char *method, con
 	return early ? queue(request, request->declared != 0) : MHD_YES;
 }
 
-static enum MHD_Result keep_body(struct jf_request *request, const char *data, size_t size) {
-	size_t limit = request->server->options.max_body_bytes, capacity = request->capacity;
+/* Room for `more` bytes and a NUL; false when memory or the share of all bodies is used up. */
+static bool reserve_body(struct jf_request *request, size_t more) {
+	size_t capacity = request->capacity ? 2 * request->capacity : 4096, growth;
+	struct jf_server *server = request->server;
 	char *grown;
 
-	if (request->discard || request->too_large)
-		return MHD_YES;
-	if (size > limit - request->size) {
-		request->too_large = true;
-		free(request->body);
-		request->body = NULL;
-		request->size = request->capacity = 0;
-		return MHD_YES;
+	if (request->size + more + 1 <= request->capacity)
+		return true;
+	if (request->declared > 0 && capacity > (size_t)request->declared + 1)
+		capacity = (size_t)request->declared + 1;
+	while (capacity < request->size + more + 1)
+		capacity *= 2;
+	growth = capacity - request->capacity;
+	if (atomic_fetch_add(&server->body_bytes, growth) + growth > server->options.all_bodies_bytes ||
+	    !(grown = realloc(request->body, capacity))) {
+		atomic_fetch_sub(&server->body_bytes, growth);
+		return false;
 	}
-	if (request->size + size + 1 > capacity) {
-		capacity = capacity ? 2 * capacity : 4096;
-		if (request->declared > 0 && capacity > (size_t)request->declared + 1)
-			capacity = (size_t)request->declared + 1;
-		while (capacity < request->size + size + 1)
-			capacity *= 2;
-		grown = realloc(request->body, capacity);
-		if (!grown)
-			return MHD_NO;
-		request->body = grown;
-		request->capacity = capacity;
+	request->body = grown;
+	request->capacity = capacity;
+	return true;
+}
+
+static void keep_body(struct jf_request *request, const char *data, size_t size) {
+	if (request->discard || request->too_large || request->crowded)
+		return;
+	request->too_large = size > request->server->options.max_body_bytes - request->size;
+	request->crowded = !request->too_large && !reserve_body(request, size);
+	if (request->too_large || request->crowded) {
+		drop_body(request);
+		return;
 	}
 	memcpy(request->body + request->size, data, size);
 	request->size += size;
 	request->body[request->size] = '\0';
-	return MHD_YES;
 }
 
 /* The body is complete, or a suspended request goes on. */
@@ -332,7 +345,8 @@ enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, c
 		return begin(request, method, version);
 	if (size) {
 		*upload_size = 0;
-		return keep_body(request, upload, size);
+		keep_body(request, upload, size);
+		return MHD_YES;
 	}
 	return go_on(request);
 }

@@ -49,7 +49,7 @@ struct jf_request {
 	int64_t declared;
 	char *body;
 	size_t size, capacity;
-	bool too_large;
+	bool too_large, crowded;
 
 	/* guarded by server->lock */
 	struct jf_connection *connection; /* NULL when libmicrohttpd is done with the request */
@@ -73,6 +73,8 @@ struct jf_server {
 	struct jf_connection **connections; /* [n_slots] by slot */
 	int n_slots, n_connections, in_flight;
 	bool draining, stopping, quiesced;
+
+	atomic_size_t body_bytes; /* held by all requests together */
 };
 
 /* http_exchange.c: one request from its first line to its last byte */

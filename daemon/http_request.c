@@ -140,6 +140,10 @@ bool jf_request_too_large(const struct jf_request *request) {
 	return request->too_large;
 }
 
+bool jf_request_crowded(const struct jf_request *request) {
+	return request->crowded;
+}
+
 void jf_request_set_user(struct jf_request *request, void *user) {
 	request->user = user;
 }

@@ -69,8 +69,9 @@ struct jf_server_options {
 	int threads;         /* network threads of each listener */
 	int max_connections; /* of all listeners together */
 	int idle_timeout_ms, upload_timeout_ms;
-	size_t max_body_bytes;                /* a larger body is cut off and jf_request_too_large says so */
-	const char *certificate, *key;        /* PEM text for TLS, borrowed until stop; NULL: none */
+	size_t all_bodies_bytes;       /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
+	size_t max_body_bytes;         /* a larger body is cut off and jf_request_too_large says so */
+	const char *certificate, *key; /* PEM text for TLS, borrowed until stop; NULL: none */
 	const struct jf_listeners *listeners; /* borrowed; stay open */
 };
 
@@ -94,6 +95,7 @@ bool jf_request_unwelcome(const struct jf_request *request);
 /* Declared length of the body; -1 when it is chunked. */
 int64_t jf_request_declared(const struct jf_request *request);
 const char *jf_request_body(const struct jf_request *request, size_t *size); /* NUL follows it; "" when empty */
+bool jf_request_crowded(const struct jf_request *request);                   /* too many bodies were on their way */
 bool jf_request_too_large(const struct jf_request *request); /* the body was longer than max_body_bytes */
 
 void jf_request_set_user(struct jf_request *request, void *user);

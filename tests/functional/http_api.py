@@ -4,6 +4,7 @@
 import base64
 import gzip
 import json
+import os
 import shutil
 import subprocess
 
@@ -223,6 +224,12 @@ def about(d):
                   "a refused request keeps the connection")
             equal(d.request("POST", "/nothing", "x" * 1000, link=link).status, 404, "its body is skipped")
         link.close()
+    with case("about: requests that come in one piece are answered in order"):
+        one = b"POST /v1/generate?digit=7&steps=3&seed=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        out = d.raw(one + b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n" + one.replace(b"POST", b"GET") +
+                    b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        equal(out.count(b"HTTP/1.1 200"), 4, "answers")
+        check(out.index(b'"images"') < out.index(b'"api"') < out.index(b"\x89PNG") < out.index(b'"alive"'), "order")
     with case("metrics: promtool finds nothing to complain about"):
         if not shutil.which("promtool"):
             raise jf.Skip("promtool (Debian package prometheus) is not installed")
@@ -255,6 +262,20 @@ def page(d):
         for path in ("/../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/web/index.html", "//index.html", "/index.html/",
                      "/.git/config", "/web/index.html"):
             equal(d.get(path).status, 404, path)
+
+
+    root = jf.scratch("root")
+    os.makedirs(os.path.join(root, "sub", ".hidden"))
+    for name, text in (("index.html", "<p>mine"), ("sub/a.js", "1" * 5000), (".secret", "no"), ("sub/.hidden/b.txt", "no")):
+        with open(os.path.join(root, name), "w", encoding="ascii") as file:
+            file.write(text)
+    os.symlink("/etc/passwd", os.path.join(root, "passwd"))
+    with Daemon("--web-root=" + root) as own, case("page: web_root replaces it; hidden files and links are left out"):
+        equal(own.get("/").body, b"<p>mine", "index.html")
+        answer = own.get("/sub/a.js", headers={"Accept-Encoding": "gzip"})
+        equal((answer.headers["content-type"], answer.headers["content-encoding"]), ("text/javascript; charset=utf-8", "gzip"), "a.js")
+        equal(gzip.decompress(answer.body), b"1" * 5000, "its bytes")
+        equal([own.get(p).status for p in ("/.secret", "/sub/.hidden/b.txt", "/passwd", "/sub", "/sub/", "/app.js")], [404] * 6, "others")
 
 
 def inference_protocol(d):
