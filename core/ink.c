@@ -14,22 +14,35 @@
 #define MAX_SLOPE 60.0f    /* levels across the picture: more is no shadow but something else at the border */
 #define SMALL_SIDE 56      /* pixels */
 
-/* Levels 0 to 255 in steps of 1/32: whole levels are exact, and no sorting is needed. */
-#define BINS (256 * 32)
+/* Levels 0 to 255 in steps of 1/32: whole levels are exact, and no sorting is needed. First the whole level, then the
+ * step within it: two short tables instead of one long one, which would cost more than a small picture has pixels. */
+#define STEPS 32
 
-static float quantile(const float *values, size_t n, float q) {
-	uint32_t count[BINS] = {0};
-	size_t before = 0, wanted = (size_t)(q * (float)(n - 1));
+static int level_step(float value) {
+	return (int)(fminf(fmaxf(value, 0), 255) * STEPS);
+}
+
+/* The first bin at which the running count exceeds `wanted`; *before: what the bins ahead of it hold. */
+static int find_bin(size_t *before, const uint32_t *count, int bins, size_t wanted) {
 	int bin = 0;
 
+	for (; bin < bins - 1 && *before + count[bin] <= wanted; bin++)
+		*before += count[bin];
+	return bin;
+}
+
+static float quantile(const float *values, size_t n, float q) {
+	uint32_t whole[256] = {0}, part[STEPS] = {0};
+	size_t before = 0, wanted = (size_t)(q * (float)(n - 1));
+	int level;
+
 	for (size_t i = 0; i < n; i++)
-		count[(int)(fminf(fmaxf(values[i], 0), 255) * 32)]++;
-	for (; bin < BINS - 1; bin++) {
-		before += count[bin];
-		if (before > wanted)
-			break;
-	}
-	return (float)bin / 32;
+		whole[level_step(values[i]) / STEPS]++;
+	level = find_bin(&before, whole, 256, wanted);
+	for (size_t i = 0; i < n; i++)
+		if (level_step(values[i]) / STEPS == level)
+			part[level_step(values[i]) % STEPS]++;
+	return (float)level + (float)find_bin(&before, part, STEPS, wanted) / STEPS;
 }
 
 /* --- paper --- */

@@ -401,10 +401,28 @@ void jf_json_put_double(struct jf_json_writer *writer, const char *key, double v
 	jf_json_put_raw(writer, key, text);
 }
 
+/* How many digits will do, 6 to 9: an estimate that the caller checks, much faster than printing and reading back. */
+static int float_digits(float value) {
+	double magnitude = fabs((double)value), scale = 1e5;
+	int digits = 6;
+
+	if (!(magnitude > 1e-9 && magnitude < 1e9))
+		return digits;
+	while (magnitude * scale < 1e5)
+		scale *= 10;
+	while (magnitude * scale >= 1e6)
+		scale /= 10;
+	while (digits < 9 && (float)(rint(magnitude * scale) / scale) != fabsf(value)) {
+		digits++;
+		scale *= 10;
+	}
+	return digits;
+}
+
 void jf_json_put_float(struct jf_json_writer *writer, const char *key, float value) {
 	char text[40] = "null";
 
-	for (int digits = 6; isfinite(value) && digits <= 9; digits++) {
+	for (int digits = float_digits(value); isfinite(value) && digits <= 9; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, (double)value);
 		if (strtof(text, NULL) == value)
 			break;
