@@ -7,6 +7,7 @@
 #include "core/kernels.h"
 #include "core/ops.h"
 #include "core/ops_internal.h"
+#include "core/winograd.h"
 
 float *jf_alloc_floats(size_t count) {
 	size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
@@ -112,7 +113,10 @@ void jf_exec_move(struct jf_exec *exec, int to, int from) {
 void jf_exec_pack(const struct jf_graph *graph, float *packed, const float *params) {
 	for (int i = 0; i < graph->n_nodes; i++) {
 		const struct jf_node *n = &graph->nodes[i];
-		if (n->op == JF_OP_LINEAR || n->op == JF_OP_CONV3X3)
+		if (n->op == JF_OP_CONV3X3 && n->attr.winograd)
+			jf_winograd_pack(
+			    packed + n->packed, params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
+		else if (n->op == JF_OP_LINEAR || n->op == JF_OP_CONV3X3)
 			jf_pack(packed + n->packed, params + graph->params[n->param[0]].offset, n->attr.k, n->attr.n);
 	}
 }
@@ -120,7 +124,10 @@ void jf_exec_pack(const struct jf_graph *graph, float *packed, const float *para
 void jf_exec_pack_transposed(const struct jf_graph *graph, float *packed, const float *params) {
 	for (int i = 0; i < graph->n_nodes; i++) {
 		const struct jf_node *n = &graph->nodes[i];
-		if (n->op == JF_OP_CONV3X3)
+		if (n->op == JF_OP_CONV3X3 && n->attr.winograd_back)
+			jf_winograd_pack_transposed(packed + n->packed_transposed,
+			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
+		else if (n->op == JF_OP_CONV3X3)
 			jf_pack_conv_transposed(packed + n->packed_transposed,
 			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
 		if (n->op == JF_OP_LINEAR)

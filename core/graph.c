@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "core/winograd.h"
 
 const char *jf_op_name(enum jf_op op) {
 	static const char *const name[JF_N_OPS] = {
@@ -199,10 +200,14 @@ int jf_g_conv3x3(struct jf_graph *g, const char *name, int x, int channels, int 
 	n->attr.n = channels;
 	n->param[0] = add_param(g, name, "weight", 4, (int[4]){3, 3, in.channels, channels}, init, true);
 	n->param[1] = add_param(g, name, "bias", 1, (int[4]){channels}, JF_INIT_ZERO, false);
+	n->attr.winograd = stride == 1 && jf_winograd_suits(out.rows, out.columns, in.channels, channels);
+	n->attr.winograd_back = stride == 1 && jf_winograd_suits(out.rows, out.columns, channels, in.channels);
 	n->packed = g->packed_floats;
-	g->packed_floats += jf_pack_size(n->attr.k, n->attr.n);
+	g->packed_floats +=
+	    n->attr.winograd ? jf_winograd_size(in.channels, channels) : jf_pack_size(n->attr.k, n->attr.n);
 	n->packed_transposed = g->packed_transposed_floats;
-	g->packed_transposed_floats += jf_pack_size(9 * channels, in.channels);
+	g->packed_transposed_floats +=
+	    n->attr.winograd_back ? jf_winograd_size(channels, in.channels) : jf_pack_size(9 * channels, in.channels);
 	if (!in.padded)
 		return fail(g, JF_EINVAL, name, "a convolution reads a padded image");
 	if (stride < 1 || stride > 2 || in.rows % stride || in.columns % stride)

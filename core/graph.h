@@ -64,12 +64,14 @@ struct jf_node {
 	int param[JF_MAX_PARAM]; /* parameter indices or JF_NONE */
 	struct jf_shape shape;
 	struct {
-		int input;   /* INPUT */
-		int m, k, n; /* LINEAR: rows, inner, outputs; CONV3X3: k = 9 ci, n = co */
-		int stride;  /* CONV3X3 */
-		int groups;  /* GROUP_NORM */
-		int heads;   /* ATTENTION */
-		bool silu;   /* GROUP_NORM */
+		int input;          /* INPUT */
+		int m, k, n;        /* LINEAR: rows, inner, outputs; CONV3X3: k = 9 ci, n = co */
+		int stride;         /* CONV3X3 */
+		bool winograd;      /* CONV3X3: by Winograd, see core/winograd.h */
+		bool winograd_back; /* and its data gradient */
+		int groups;         /* GROUP_NORM */
+		int heads;          /* ATTENTION */
+		bool silu;          /* GROUP_NORM */
 	} attr;
 	size_t packed;            /* float offset of the packed weight in a packed array (LINEAR, CONV3X3) */
 	size_t packed_transposed; /* and of the packed weight of the data gradient in a training pack (both) */

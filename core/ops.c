@@ -3,6 +3,7 @@
 
 #include "core/kernels.h"
 #include "core/ops_internal.h"
+#include "core/winograd.h"
 
 bool jf_op_backward_reads(enum jf_op op, int slot) {
 	switch (op) {
@@ -51,7 +52,13 @@ size_t jf_op_scratch_floats(const struct jf_graph *g, int node, bool train) {
 			floats = jf_shape_floats(padded);
 		if (train && n->attr.stride != 1)
 			floats = jf_shape_count(n->shape) / channels * (size_t)n->attr.k;
-		return floats < channels ? channels : floats;
+		if (floats < channels)
+			floats = channels;
+		/* the same for either direction */
+		if (n->attr.winograd || n->attr.winograd_back)
+			floats = JF_PAD16(floats) +
+				 jf_winograd_scratch(n->shape.rows, n->shape.columns, n->attr.k / 9, n->attr.n);
+		return floats;
 	case JF_OP_GROUP_NORM:
 		return train ? jf_shape_count(n->shape) + 8 * channels : 0;
 	case JF_OP_ATTENTION:

@@ -90,8 +90,12 @@ static void unit_conv3x3(struct jf_exec *e, int node, int i) {
 	if (!dx)
 		return;
 	jf_op_pad_image(e->scratch, dy, h, w, co);
-	e->kernels->conv3x3(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
-	    accumulates(e, node, 0) ? dx : NULL, h, w, co, ci, 1);
+	if (n->attr.winograd_back)
+		e->kernels->conv3x3_winograd(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
+		    accumulates(e, node, 0) ? dx : NULL, e->scratch + JF_PAD16((h + 2) * (w + 2) * co), h, w, co, ci);
+	else
+		e->kernels->conv3x3(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
+		    accumulates(e, node, 0) ? dx : NULL, h, w, co, ci, 1);
 }
 
 static void conv3x3(struct jf_exec *e, int node, int i) {

@@ -44,6 +44,9 @@ static void conv3x3(struct jf_exec *e, int node, int i) {
 	}
 	if (co <= JF_NARROW && n->attr.stride == 1 && n->in[1] == JF_NONE && n->in[2] == JF_NONE)
 		e->kernels->conv3x3_narrow(op_value(e, node, i), x, op_param(e, node, 0), bias, h, w, ci, co);
+	else if (n->attr.winograd)
+		e->kernels->conv3x3_winograd(op_value(e, node, i), x, e->packed + n->packed, bias,
+		    n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i), e->scratch + JF_PAD16(co), h, w, ci, co);
 	else
 		e->kernels->conv3x3(op_value(e, node, i), x, e->packed + n->packed, bias,
 		    n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i), h, w, ci, co, n->attr.stride);
