@@ -112,8 +112,7 @@ static double engine_rate(double *cpu_ms, struct jf_model *model, int threads, d
 	return (double)images / (now() - start);
 }
 
-/* --- the daemon
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the daemon --- */
 
 struct server {
 	pid_t pid;
@@ -205,8 +204,7 @@ static double cpu_seconds(pid_t pid) {
 	return (double)cpu.tv_sec + 1e-9 * (double)cpu.tv_nsec;
 }
 
-/* --- load
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- load --- */
 
 struct client {
 	int fd;

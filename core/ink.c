@@ -14,12 +14,21 @@
 #define MAX_SLOPE 60.0f    /* levels across the picture: more is no shadow but something else at the border */
 #define SMALL_SIDE 56      /* pixels */
 
+/* fminf and fmaxf are calls, for the sake of NaN, which does not come up here. */
+static inline float lower(float a, float b) {
+	return a < b ? a : b;
+}
+
+static inline float upper(float a, float b) {
+	return a > b ? a : b;
+}
+
 /* Levels 0 to 255 in steps of 1/32: whole levels are exact, and no sorting is needed. First the whole level, then the
  * step within it: two short tables instead of one long one, which would cost more than a small picture has pixels. */
 #define STEPS 32
 
 static int level_step(float value) {
-	return (int)(fminf(fmaxf(value, 0), 255) * STEPS);
+	return (int)(lower(upper(value, 0), 255) * STEPS);
 }
 
 /* The first bin at which the running count exceeds `wanted`; *before: what the bins ahead of it hold. */
@@ -130,15 +139,15 @@ static bool find_side(bool *dark, const float *difference, const float *smoothed
 	float low = 0, high = 0, smooth_low = 0, smooth_high = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		low = fminf(low, difference[i]);
-		high = fmaxf(high, difference[i]);
-		smooth_low = fminf(smooth_low, smoothed[i]);
-		smooth_high = fmaxf(smooth_high, smoothed[i]);
+		low = lower(low, difference[i]);
+		high = upper(high, difference[i]);
+		smooth_low = lower(smooth_low, smoothed[i]);
+		smooth_high = upper(smooth_high, smoothed[i]);
 	}
 	*dark = -smooth_low > smooth_high; /* smoothed: a stroke counts, a speck hardly does */
 	if (noise < 0.5f)
-		return fmaxf(-low, high) >= MIN_CONTRAST;
-	return fmaxf(-smooth_low, smooth_high) >= fmaxf(MIN_CONTRAST, 2 * noise);
+		return upper(-low, high) >= MIN_CONTRAST;
+	return upper(-smooth_low, smooth_high) >= upper(MIN_CONTRAST, 2 * noise);
 }
 
 /* Full ink: the level that few of the strong pixels pass; with noise, what most of them have. scratch: n. */
@@ -147,7 +156,7 @@ static float find_full(const float *amount, float *scratch, size_t n, float nois
 	size_t used = 0;
 
 	for (size_t i = 0; i < n; i++)
-		top = fmaxf(top, amount[i]);
+		top = upper(top, amount[i]);
 	for (size_t i = 0; i < n; i++)
 		if (amount[i] >= 0.5f * top)
 			scratch[used++] = amount[i];
@@ -172,7 +181,7 @@ static float find_cut(const struct jf_ink *ink, float full, float noise) {
 	if (2 * faint <= strong ||
 	    (is_small(ink) && noise < 0.5f)) /* a clean drawing: what is faint is the soft side of an edge */
 		return 0.5f;
-	return fminf(fmaxf(NOISE_CUT * full, 4 * noise), 0.5f * full);
+	return lower(upper(NOISE_CUT * full, 4 * noise), 0.5f * full);
 }
 
 /* Walks the blot that pixel `start` belongs to (8 neighbours, amount > 0), marks it with `mark`; returns its pixels.
@@ -260,7 +269,7 @@ static enum jf_err extract(
 	enum jf_err status = JF_OK;
 
 	for (size_t i = 0; i < n; i++)
-		ink->amount[i] = fmaxf(0, sign * difference[i]);
+		ink->amount[i] = upper(0, sign * difference[i]);
 	full = find_full(ink->amount, scratch, n, noise);
 	if (full < MIN_CONTRAST)
 		return jf_error_set(err, JF_EEMPTY, "the picture is blank: no ink found");
@@ -269,7 +278,7 @@ static enum jf_err extract(
 	if (full >= WHOLE_RANGE)
 		full = 255;
 	for (size_t i = 0; i < n; i++)
-		ink->amount[i] = ink->amount[i] > cut ? fminf(ink->amount[i] / full, 1) : 0;
+		ink->amount[i] = ink->amount[i] > cut ? lower(ink->amount[i] / full, 1) : 0;
 	if (!is_small(ink))
 		status = remove_specks(ink->amount, ink->height, ink->width, err);
 	if (status)
@@ -331,7 +340,7 @@ static void spread(float *out, const float *in, int n_in, int radius, size_t ste
 		float best = 0;
 
 		for (int j = i - 2 * radius < 0 ? 0 : i - 2 * radius; j <= i && j < n_in; j++)
-			best = fmaxf(best, in[(size_t)j * step]);
+			best = upper(best, in[(size_t)j * step]);
 		out[(size_t)i * step] = best;
 	}
 }

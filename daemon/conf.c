@@ -142,8 +142,7 @@ static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) 
 	return JF_OK;
 }
 
-/* --- command line
- * ------------------------------------------------------------------------------------------------------ */
+/* --- command line --- */
 
 static const struct option actions[] = {
     {"config", required_argument, NULL, OPTION_CONFIG},
@@ -242,8 +241,7 @@ enum jf_err jf_conf_parse_argv(struct jf_conf_request *request, int argc, char *
 	return walk_argv(request, NULL, argc, argv, err);
 }
 
-/* --- all together
- * -------------------------------------------------------------------------------------------------------- */
+/* --- all together --- */
 
 enum jf_err jf_conf_load(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err) {
 	enum jf_err rc = jf_conf_init(conf, err);

@@ -3,11 +3,19 @@
 
 #include "daemon/scheduler_private.h"
 
-/* --- ending
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- ending --- */
 
-/* Lock held. The job will end as `end`; what no worker has leaves the queue now. Jobs without running items become
- * complete: returned true, the caller hands them back. */
+/* Lock held: nothing of the job is left to do, so it leaves the list of what is outstanding. */
+static void complete(struct jf_scheduler *s, struct jf_job *job) {
+	job->q.complete = true;
+	if (job->q.all_previous)
+		job->q.all_previous->q.all_next = job->q.all_next;
+	else
+		s->all = job->q.all_next;
+	if (job->q.all_next)
+		job->q.all_next->q.all_previous = job->q.all_previous;
+}
+
 bool jf_dispatch_begin_end(struct jf_scheduler *s, struct jf_job *job, enum jf_job_end end) {
 	if (job->q.complete || atomic_load(&job->q.ending) != 0)
 		return false;
@@ -18,7 +26,7 @@ bool jf_dispatch_begin_end(struct jf_scheduler *s, struct jf_job *job, enum jf_j
 	job->q.taken = job->n;
 	if (job->q.running > 0)
 		return false;
-	job->q.complete = true;
+	complete(s, job);
 	return true;
 }
 
@@ -56,31 +64,23 @@ static void hand_back(struct jf_scheduler *s, struct jf_job *job) {
 		jf_error_set(&job->error, JF_ECANCELED, "the service is stopping");
 	count_end(s, job);
 
-	pthread_mutex_lock(&s->lock);
-	if (job->q.all_previous)
-		job->q.all_previous->q.all_next = job->q.all_next;
-	else
-		s->all = job->q.all_next;
-	if (job->q.all_next)
-		job->q.all_next->q.all_previous = job->q.all_previous;
-	pthread_mutex_unlock(&s->lock);
-
 	if (job->done)
 		job->done(job->context, job);
 	jf_job_unref(job);
-
-	pthread_mutex_lock(&s->lock);
-	s->outstanding--;
-	pthread_cond_broadcast(&s->changed);
-	pthread_mutex_unlock(&s->lock);
 }
 
 static void hand_back_list(struct jf_scheduler *s, struct jf_job *list) {
-	while (list) {
-		struct jf_job *next = list->q.done_next;
+	int n = 0;
+	for (struct jf_job *next; list; list = next, n++) {
+		next = list->q.done_next;
 		hand_back(s, list);
-		list = next;
 	}
+	if (n == 0)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->outstanding -= n;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void jf_scheduler_fail(struct jf_scheduler *s, const struct jf_batch_item *items, int n, const struct jf_error *error) {
@@ -99,7 +99,7 @@ void jf_scheduler_give_back(
     struct jf_scheduler *s, const struct jf_batch_item *items, int n, bool completed, int batch_size, int steps) {
 	struct jf_job *list = NULL;
 	pthread_mutex_lock(&s->lock);
-	for (int i = 0; i < n; i++) {
+	for (int i = n - 1; i >= 0; i--) { /* backwards, so that the list goes forwards */
 		struct jf_job *job = items[i].job;
 		job->q.running--;
 		job->q.finished += completed;
@@ -109,7 +109,7 @@ void jf_scheduler_give_back(
 		if (steps > job->steps_done)
 			job->steps_done = steps;
 		if (job->q.running == 0 && job->q.taken == job->n) {
-			job->q.complete = true;
+			complete(s, job);
 			job->q.done_next = list;
 			list = job;
 		}
@@ -118,14 +118,14 @@ void jf_scheduler_give_back(
 	hand_back_list(s, list);
 }
 
-/* --- the timer: deadlines, and jobs that end without a worker
- * --------------------------------------------------------- */
+/* --- the timer: deadlines, and jobs that end without a worker --- */
 
 /* Lock held: ends what is past its deadline and finds the next one. */
 static void expire(struct jf_scheduler *s) {
 	int64_t now = jf_job_now_ns();
 	s->next_deadline_ns = INT64_MAX;
-	for (struct jf_job *job = s->all; job; job = job->q.all_next) {
+	for (struct jf_job *job = s->all, *next; job; job = next) {
+		next = job->q.all_next; /* ending it takes it off the list */
 		if (!job->deadline_ns || job->q.complete || atomic_load(&job->q.ending) != 0)
 			continue;
 		if (job->deadline_ns > now) {
@@ -166,8 +166,7 @@ void *jf_dispatch_timer_main(void *argument) {
 	return NULL;
 }
 
-/* --- what workers ask for
- * ------------------------------------------------------------------------------------------------ */
+/* --- what workers ask for --- */
 
 /* Lock held. Marks the start of the items' jobs, and whether classifications are still waiting. */
 static void note_taken(struct jf_scheduler *s, const struct jf_batch *batch) {
@@ -244,8 +243,7 @@ void jf_scheduler_note_speed(struct jf_scheduler *s, long cost, int64_t elapsed_
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- preparing for a model
- * ---------------------------------------------------------------------------------------------- */
+/* --- preparing for a model --- */
 
 struct jf_model *jf_scheduler_preparation(struct jf_worker *worker) {
 	struct jf_scheduler *s = worker->scheduler;

@@ -36,8 +36,7 @@ struct daemon {
 	struct jf_http *http;
 };
 
-/* --- configuration: what only main can know
- * --------------------------------------------------------------------------- */
+/* --- configuration: what only main can know --- */
 
 /* Names without a slash: the model lies in the program's data folder, secrets among the credentials. */
 static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
@@ -86,8 +85,7 @@ static int usable_cpus(void) {
 	return n < 1 ? 1 : n > 256 ? 256 : n;
 }
 
-/* --- start
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- start --- */
 
 static void refresh_metrics(void *context) {
 	struct daemon *d = context;
@@ -213,8 +211,7 @@ static enum jf_err start(struct daemon *d, struct jf_error *err) {
 	return JF_OK;
 }
 
-/* --- reload
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- reload --- */
 
 /* The listeners stay as they are, so a reload must not take the keys away from under an open one. */
 static enum jf_err check_open(const struct daemon *d, const struct jf_conf *fresh, struct jf_error *err) {
@@ -262,8 +259,7 @@ static void reload(struct daemon *d) {
 	tell_ready(d);
 }
 
-/* --- run and stop
- * -------------------------------------------------------------------------------------------------------- */
+/* --- run and stop --- */
 
 /* The next signal, waiting up to timeout_ms; 0: none came. */
 static int next_signal(int timeout_ms) {

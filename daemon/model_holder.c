@@ -83,8 +83,7 @@ enum jf_err jf_model_holder_load(struct jf_model_holder *holder, const char *pat
 	return rc;
 }
 
-/* --- self-test
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- self-test --- */
 
 #define TEST_BATCH 3
 #define TEST_STEPS 2

@@ -146,8 +146,7 @@ enum jf_err jf_scheduler_prepare(struct jf_scheduler *s, struct jf_model *model,
 	return rc;
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void init_condition(pthread_cond_t *condition) {
 	pthread_condattr_t attributes;
@@ -220,9 +219,11 @@ void jf_scheduler_stop(struct jf_scheduler *s) {
 		return;
 	}
 	s->draining = s->stopping = s->joined = true;
-	for (struct jf_job *job = s->all; job; job = job->q.all_next)
+	for (struct jf_job *job = s->all, *next; job; job = next) {
+		next = job->q.all_next; /* ending it takes it off the list */
 		if (jf_dispatch_begin_end(s, job, JF_JOB_SHUTDOWN))
 			jf_dispatch_push_to_end(s, job);
+	}
 	pthread_cond_broadcast(&s->work);
 	pthread_cond_broadcast(&s->tick);
 	pthread_mutex_unlock(&s->lock);
@@ -244,8 +245,7 @@ void jf_scheduler_destroy(struct jf_scheduler *s) {
 	free(s);
 }
 
-/* --- what others may know
- * ------------------------------------------------------------------------------------------------ */
+/* --- what others may know --- */
 
 void jf_scheduler_stats(struct jf_scheduler *s, struct jf_scheduler_stats *stats) {
 	pthread_mutex_lock(&s->lock);

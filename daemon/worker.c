@@ -11,8 +11,7 @@ static void beat(struct jf_worker *worker) {
 	atomic_store_explicit(&worker->beat_ns, jf_job_now_ns(), memory_order_relaxed);
 }
 
-/* --- samplers
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- samplers --- */
 
 static void clear_set(struct jf_sampler_set *set) {
 	for (int task = 0; task < JF_N_TASKS; task++) {
@@ -74,8 +73,7 @@ static void answer_preparation(struct jf_worker *worker) {
 	beat(worker);
 }
 
-/* --- a batch
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- a batch --- */
 
 /* Gives back the items whose jobs are ending; the rest closes up, in the sampler too. Returns how many are left. */
 static int drop_ending(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler, int steps) {

@@ -139,8 +139,7 @@ static void assert_same(const float *a, const float *b, size_t n) {
 		assert_memory_equal(a, b, n * sizeof *a);
 }
 
-/* --- bytes
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- bytes --- */
 
 #define N_JOBS 48
 
@@ -210,8 +209,7 @@ static void test_steps(void **state) {
 	jf_scheduler_destroy(scheduler);
 }
 
-/* --- batching, splitting, order
- * ----------------------------------------------------------------------------------------- */
+/* --- batching, splitting, order --- */
 
 static void test_batching(void **state) {
 	struct ticket *tickets[5];
@@ -321,8 +319,7 @@ static void test_classification_passes(void **state) {
 	sem_destroy(&gate);
 }
 
-/* --- admission
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- admission --- */
 
 static void test_admission(void **state) {
 	sem_t gate;
@@ -421,8 +418,7 @@ static void test_invalid(void **state) {
 	jf_scheduler_destroy(scheduler);
 }
 
-/* --- ending early
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- ending early --- */
 
 static void test_cancel(void **state) {
 	sem_t gate;
@@ -595,8 +591,7 @@ static void test_stop(void **state) {
 	sem_destroy(&gate);
 }
 
-/* --- models, watchdog
- * ------------------------------------------------------------------------------------------------------- */
+/* --- models, watchdog --- */
 
 static void test_prepare(void **state) {
 	struct jf_error error;
@@ -650,8 +645,7 @@ static void test_alive(void **state) {
 	sem_destroy(&gate);
 }
 
-/* --- everything at once
- * ----------------------------------------------------------------------------------------------------- */
+/* --- everything at once --- */
 
 struct client {
 	struct jf_scheduler *scheduler;
