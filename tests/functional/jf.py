@@ -25,6 +25,7 @@ BUILD = os.environ.get("top_builddir") or os.path.join(SRC, "build")
 SANITIZED = os.environ.get("JF_SANITIZED", "")
 # What takes a second in a plain build may take this many under a sanitizer.
 PATIENCE = 8 if SANITIZED else 1
+SLOW = "--request-timeout-ms=600000"
 
 # --- TAP ------------------------------------------------------------------------------------------------------------
 
@@ -301,7 +302,7 @@ class Daemon:
         self.log_path = scratch(f"log-{time.monotonic_ns()}")
         self.tls, self.unix = tls, scratch(f"sock-{time.monotonic_ns()}") if unix else None
         command = [os.path.join(BUILD, "jointflowd"), "--config=/dev/null", "--model=" + (model or any_model()),
-                   "--log-format=text", "--listen-port=0", *options]
+                   "--log-format=text", "--listen-port=0", *([SLOW] if SANITIZED else []), *options]
         if unix:
             command.append("--listen-path=" + self.unix)
         with open(self.log_path, "wb") as log:
@@ -348,13 +349,13 @@ class Daemon:
             raw = context.wrap_socket(raw, server_hostname="localhost")
         return raw
 
-    def connection(self, timeout=60):
+    def connection(self, timeout=60 * PATIENCE):
         """An http.client connection over connect(); may be kept for several requests."""
         link = http.client.HTTPConnection("127.0.0.1", self.port or 80, timeout=timeout)
         link.sock = self.connect(timeout)
         return link
 
-    def request(self, method, path, body=None, headers=None, link=None, conforming=True, timeout=60):
+    def request(self, method, path, body=None, headers=None, link=None, conforming=True, timeout=60 * PATIENCE):
         own = link is None
         link = link or self.connection(timeout)
         try:
