@@ -12,7 +12,7 @@ static const char *command_name;
 static atomic_bool cancelled;
 static volatile sig_atomic_t caught_signal;
 
-static void say(const char *format, va_list args) {
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args) {
 	fflush(stdout);
 	fputs("jointflow: ", stderr);
 	vfprintf(stderr, format, args);

@@ -181,7 +181,7 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 /* --- life ------------------------------------------------------------------------------------------------------------
  */
 
-static void on_log(void *context, const char *format, va_list args) {
+__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format, va_list args) {
 	struct jf_server *server = context;
 	char text[512];
 	size_t length;

@@ -35,7 +35,8 @@ static enum jf_err send_message(const char *text, size_t size) {
 	return sent == (ssize_t)size ? JF_OK : JF_EIO;
 }
 
-static enum jf_err send_formatted(const char *prefix, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static enum jf_err send_formatted(
+    const char *prefix, const char *format, va_list arguments) {
 	char text[1024];
 	int used = snprintf(text, sizeof text, "%s", prefix);
 	int n = vsnprintf(text + used, sizeof text - (size_t)used, format, arguments);

@@ -23,7 +23,7 @@ static char folder[64];
 static char path_buffer[8][512];
 
 /* A path in the scratch folder; eight may be in use. */
-static const char *at(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static const char *at(const char *format, ...) {
 	static int turn;
 	char *path = path_buffer[turn = (turn + 1) % 8];
 	int used = snprintf(path, sizeof(path_buffer[0]), "%s/", folder);
