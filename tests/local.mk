@@ -131,6 +131,7 @@ tests_make_model_LDADD = $(CORE_LIBS)
 TESTS += \
 	tests/functional/api_doc.sh \
 	tests/functional/cli.py \
+	tests/functional/fetch_mnist.sh \
 	tests/functional/training.py \
 	tests/functional/training_mpi.py
 
@@ -145,6 +146,7 @@ BROWSER_TESTS += \
 EXTRA_DIST += \
 	tests/functional/api_doc.sh \
 	tests/functional/cli.py \
+	tests/functional/fetch_mnist.sh \
 	tests/functional/training.py \
 	tests/functional/training_common.py \
 	tests/functional/training_mpi.py \

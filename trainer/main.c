@@ -19,13 +19,19 @@ static void on_stop(int signal_number) {
 	atomic_store(&stop_asked, true);
 }
 
-static void set_signals(void) {
-	struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+/* A signal that is ignored from the start (nohup, a shell's background job) stays ignored. */
+static void stop_on(int signal_number) {
+	struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND}, old;
 
 	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL); /* a second one ends the program at once */
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	if (sigaction(signal_number, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		sigaction(signal_number, &action, NULL);
+}
+
+static void set_signals(void) {
+	stop_on(SIGINT); /* a second one ends the program at once */
+	stop_on(SIGTERM);
+	stop_on(SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write() */
 }

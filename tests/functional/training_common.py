@@ -8,21 +8,23 @@ TOP = os.environ.get("top_srcdir", ".")
 
 
 def make_data(folder, count):
-    """Digits of the MNIST test set, the middle 24 x 24 averaged to 12 x 12, so that a run takes seconds."""
+    """Digits of the MNIST test set, the middle 24 x 24 averaged to 12 x 12, so that a run takes seconds: `count` to
+    train on, the 100 after them as the test set."""
     images = gzip.open(os.path.join(TOP, "data/mnist/t10k-images-idx3-ubyte.gz")).read()[16:]
     labels = gzip.open(os.path.join(TOP, "data/mnist/t10k-labels-idx1-ubyte.gz")).read()[8:]
-    out = bytearray()
-    for i in range(count):
-        image = images[784 * i : 784 * (i + 1)]
-        for y in range(2, 26, 2):
-            for x in range(2, 26, 2):
-                at = 28 * y + x
-                out.append((image[at] + image[at + 1] + image[at + 28] + image[at + 29]) // 4)
     os.mkdir(folder)
-    with open(os.path.join(folder, "train-images-idx3-ubyte"), "wb") as file:
-        file.write(struct.pack(">IIII", 0x803, count, 12, 12) + bytes(out))
-    with open(os.path.join(folder, "train-labels-idx1-ubyte"), "wb") as file:
-        file.write(struct.pack(">II", 0x801, count) + labels[:count])
+    for part, first, end in (("train", 0, count), ("t10k", count, count + 100)):
+        out = bytearray()
+        for i in range(first, end):
+            image = images[784 * i : 784 * (i + 1)]
+            for y in range(2, 26, 2):
+                for x in range(2, 26, 2):
+                    at = 28 * y + x
+                    out.append((image[at] + image[at + 1] + image[at + 28] + image[at + 29]) // 4)
+        with open(os.path.join(folder, part + "-images-idx3-ubyte"), "wb") as file:
+            file.write(struct.pack(">IIII", 0x803, end - first, 12, 12) + bytes(out))
+        with open(os.path.join(folder, part + "-labels-idx1-ubyte"), "wb") as file:
+            file.write(struct.pack(">II", 0x801, end - first) + labels[first:end])
 
 
 def read(path):
