@@ -81,15 +81,20 @@ def test_learns():
     assert metadata["test_images"] == "100"
 
 
+def run_once(threads):
+    if not os.path.exists(path("once" + threads)):
+        train("once" + threads, "--epochs=1", "--threads", threads, "--augment=0.5", "-q")
+
+
 def test_same_command_same_bits():
     for threads in ("1", "2"):
-        train("once" + threads, "--epochs=1", "--threads", threads, "--augment=0.5", "-q")
+        run_once(threads)
         train("twice" + threads, "--epochs=1", "--threads", threads, "--augment=0.5", "-q")
         same_weights(path("once" + threads), path("twice" + threads))
 
 
 def test_resumes_with_the_same_bits():
-    """Stopped by SIGTERM and SIGINT, resumed: what test_same_command_same_bits had in one go."""
+    """Stopped by SIGTERM and SIGINT, resumed: the same as in one go."""
     for threads in ("1", "2"):
         name = "stopped" + threads
         options = ["--epochs=1", "--threads", threads, "--augment=0.5", "--log", path(name + ".jsonl")]
@@ -107,6 +112,7 @@ def test_resumes_with_the_same_bits():
             assert "--resume goes on" in said, said
             assert int(load(path(name + ".state"))[0]["step"]) >= begun
         train(name, *options, "--resume", "-q")
+        run_once(threads)
         same_weights(path("once" + threads), path(name))
 
 
