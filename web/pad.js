@@ -108,6 +108,7 @@ export class Pad {
 	finish() {
 		if (this.stroke) {
 			this.stroke = null;
+			this.redraw(); // the end is known now, so every piece bends as it should
 			this.change(false);
 		}
 	}
@@ -276,6 +277,9 @@ export class Pad {
 	}
 }
 
+const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
+
+// A smooth line: from middle to middle of its pieces, bent towards the point between.
 function drawStroke(context, { tool, points }, from, colour) {
 	context.globalCompositeOperation = tool === 'eraser' ? 'destination-out' : 'source-over';
 	context.strokeStyle = colour;
@@ -288,10 +292,12 @@ function drawStroke(context, { tool, points }, from, colour) {
 		context.fill();
 	}
 	for (let i = Math.max(from, 1); i < points.length; i++) {
+		const start = i === 1 ? points[0] : middle(points[i - 2], points[i - 1]);
+		const end = i === points.length - 1 ? points[i] : middle(points[i - 1], points[i]);
 		context.lineWidth = points[i].width;
 		context.beginPath();
-		context.moveTo(points[i - 1].x, points[i - 1].y);
-		context.lineTo(points[i].x, points[i].y);
+		context.moveTo(start.x, start.y);
+		context.quadraticCurveTo(points[i - 1].x, points[i - 1].y, end.x, end.y);
 		context.stroke();
 	}
 }

@@ -81,8 +81,8 @@ test('a lost connection is shown and recovered from, also in the middle of a str
 
 			await openTab(page, 'generate');
 			await waitState(page, '#generate', 'done');
-			await page.fill('#generate input[name=count]', '32');
-			await page.fill('#generate input[name=steps]', '100');
+			await page.fill('#generate input[name=count]', '16');
+			await page.fill('#generate input[name=steps]', '60');
 			await page.click('#generate button[type=submit]');
 			await page.waitForFunction(() => document.querySelector('#generate progress').value > 20);
 			await daemon.stop('SIGKILL');
@@ -91,7 +91,7 @@ test('a lost connection is shown and recovered from, also in the middle of a str
 			await daemon.start();
 			await page.click('#notice-now').catch(() => {});
 			await waitState(page, '#generate', 'done');
-			assert.equal(await page.locator('#generate .picture:enabled').count(), 32);
+			assert.equal(await page.locator('#generate .picture:enabled').count(), 16);
 
 			// Whoever gives up waiting still learns that the server is back.
 			await daemon.stop('SIGKILL');

@@ -34,7 +34,7 @@ export class Daemon {
 	// options: configuration keys; listen_port 0 takes a free port, which start() reads from the log.
 	constructor(options = {}) {
 		this.options = {
-			listen_address: '127.0.0.1', listen_port: 0, workers: 1, log_format: 'text',
+			listen_address: '127.0.0.1', listen_port: 0, workers: 1, log_format: 'text', request_timeout_ms: 300000,
 			model: process.env.JF_MODEL ?? path.join(source, 'models/mnist.safetensors'), ...options,
 		};
 		this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'jf-browser-'));
