@@ -430,7 +430,7 @@ def test_trained_model():
     told = json.loads(good("eval", "--data", MNIST, "--limit", 1000, "--json", model=TRAINED))["classification"]
     assert told["accuracy"] >= 0.98 and told["ece"] < 0.05, told
     drawn = json.loads(good("eval", "--generate", "--count", 10, "--json", model=TRAINED))
-    assert drawn["generate"]["agreement"] >= 0.85 and drawn["sample"]["agreement"] >= 0.8, drawn
+    assert drawn["generate"]["agreement"] >= 0.85 and drawn["sample"]["agreement"] >= 0.75, drawn
     # found without being named, since this is a source tree
     assert TRAINED in good("info", model=None) or BUILD != os.path.join(TOP, "build")
     return None
