@@ -225,7 +225,8 @@ def test_reload_configuration():
 
 
 def test_reload_under_load():
-    """Ten reloads while eight clients ask: no request fails, and every answer is one model's or the other's."""
+    """Reloads while eight clients ask: no request fails, and every answer is one model's or the other's."""
+    reloads = 10 if SLOW == 1 else 3
     manager = Manager()
     stop = threading.Event()
 
@@ -239,7 +240,7 @@ def test_reload_under_load():
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(client, i) for i in range(8)]
         try:
-            for i in range(10):
+            for i in range(reloads):
                 install(manager, models[(i + 1) % 2])
                 manager.process.send_signal(signal.SIGHUP)
                 manager.wait_message("RELOADING=1")
@@ -254,10 +255,10 @@ def test_reload_under_load():
                 assert status == 200, (status, body)
                 pictures[digit].add(body)
                 n += 1
-    assert n > 20, n
+    assert n > 2 * reloads, n
     assert len(pictures[0]) <= 2 and len(pictures[1]) <= 2, {k: len(v) for k, v in pictures.items()}
-    assert manager.metric('jointflow_reloads_total{result="success"}') == 10
-    print(f"# {n} requests during 10 reloads, none failed")
+    assert manager.metric('jointflow_reloads_total{result="success"}') == reloads
+    print(f"# {n} requests during {reloads} reloads, none failed")
     manager.end()
 
 
@@ -358,11 +359,13 @@ def count_watchdog(manager, seconds):
 
 def test_watchdog():
     """Fed while idle and while working; not fed once a worker hangs, although HTTP still answers."""
-    manager = Manager("--workers=2", "--watchdog-stall-ms=%d" % (500 * SLOW),
+    manager = Manager("--workers=2", "--watchdog-stall-ms=%d" % (2000 * SLOW),
                       "--request-timeout-ms=%d" % (WAIT_S * 1000), env={"WATCHDOG_USEC": "200000"})
-    assert count_watchdog(manager, 2 * SLOW) >= 5
+    for _ in range(5):
+        manager.wait_message("WATCHDOG=1")
     future = start_long(manager)
-    assert count_watchdog(manager, 2 * SLOW) >= 3
+    for _ in range(5):
+        manager.wait_message("WATCHDOG=1")
     freezer = subprocess.Popen([sys.executable, os.path.join(SOURCE, "tests/system/freeze_threads.py"),
                                 str(manager.process.pid), "jf-worker-0", str(WAIT_S)], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
@@ -373,9 +376,9 @@ def test_watchdog():
         assert "Operation not permitted" in said, said
         return "tracing a thread is not permitted here"
     manager.wait_log("the watchdog is not fed")
-    while manager.next_message(0.05):
+    while manager.next_message(0.01):
         pass
-    assert count_watchdog(manager, 2 * SLOW) == 0
+    assert count_watchdog(manager, 1) == 0
     assert manager.request("/livez")[0] == 200
     freezer.kill()
     freezer.communicate()
