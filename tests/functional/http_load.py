@@ -201,39 +201,45 @@ def leaving():
             equal(d.post("/generate", {"digit": 7, "steps": 1}).status, 200, "status")
 
 
+def drain_under_work(d):
+    kept = d.connection()
+    equal(d.get("/livez", link=kept).status, 200, "before")
+    answers = []
+    worker = threading.Thread(target=lambda: answers.append(d.post("/generate", {"digit": 7, "count": 16, "steps": 60, "seed": 1})))
+    worker.start()
+    check(wait_for(lambda: d.get("/health").json()["workers"]["busy"] == 1, 10), "no work under way")
+    d.process.send_signal(signal.SIGTERM)
+    check(wait_for(lambda: "finishing" in d.log(), 5), "no drain")
+    try:
+        late = d.post("/generate", {"digit": 7, "steps": 1}, link=kept)
+        equal((late.status, late.headers["connection"].lower()), (503, "close"), "new work on a kept connection")
+    except OSError:
+        pass  # it was closed: as good
+    worker.join()
+    equal([a.status for a in answers], [200], "the admitted one")
+
+
+def stop_under_work(d):
+    links = [d.connection() for _ in range(8)]
+    for i, link in enumerate(links):
+        link.request("POST", "/generate", '{"digit": 7, "count": 128, "steps": 200}',
+                     {**JSON, "Accept": "text/event-stream" if i % 2 else "application/json"})
+    check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 9, 10), "not all are under way")
+    begin = time.monotonic()
+    d.stop()
+    check(time.monotonic() - begin < 15 * jf.PATIENCE, "time")
+    equal([link.getresponse().status for link in links], [503, 200] * 4, "answers")
+    for link in links:
+        link.close()
+
+
 def draining():
     with case("drain: SIGTERM lets admitted work finish and refuses new work"):
-        d = Daemon("--workers=1")
-        kept = d.connection()
-        equal(d.get("/livez", link=kept).status, 200, "before")
-        answers = []
-        worker = threading.Thread(target=lambda: answers.append(d.post("/generate", {"digit": 7, "count": 16, "steps": 60, "seed": 1})))
-        worker.start()
-        time.sleep(0.2)
-        check(d.get("/health").json()["workers"]["busy"] == 1, "no work under way")
-        d.process.send_signal(signal.SIGTERM)
-        check(wait_for(lambda: "finishing" in d.log(), 5), "no drain")
-        try:
-            late = d.post("/generate", {"digit": 7, "steps": 1}, link=kept)
-            equal((late.status, late.headers["connection"].lower()), (503, "close"), "new work on a kept connection")
-        except (ConnectionError, OSError):
-            pass  # it was closed: as good
-        worker.join()
-        equal([a.status for a in answers], [200], "the admitted one")
-        d.stop()
+        with Daemon("--workers=1", "--request-timeout-ms=300000", "--drain-timeout-ms=300000") as d:
+            drain_under_work(d)
     with case("stop: clients that wait and stream while the drain limit passes"):
-        d = Daemon("--workers=1", "--drain-timeout-ms=300", "--queue-capacity=1000000")
-        links = [d.connection() for _ in range(8)]
-        for i, link in enumerate(links):
-            link.request("POST", "/generate", '{"digit": 7, "count": 128, "steps": 200}',
-                         {**JSON, "Accept": "text/event-stream" if i % 2 else "application/json"})
-        time.sleep(0.5)
-        begin = time.monotonic()
-        d.stop()
-        check(time.monotonic() - begin < 10 * jf.PATIENCE, "time")
-        equal([link.getresponse().status for link in links], [503, 200] * 4, "answers")
-        for link in links:
-            link.close()
+        with Daemon("--workers=1", "--request-timeout-ms=300000", "--drain-timeout-ms=300", "--queue-capacity=1000000") as d:
+            stop_under_work(d)
 
 
 def crowd():
