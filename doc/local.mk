@@ -3,3 +3,4 @@ EXTRA_DIST += \
 	doc/api.md \
 	doc/openapi.json \
 	doc/architecture.md
+EXTRA_DIST += $(wildcard $(srcdir)/doc/images/*.png)
