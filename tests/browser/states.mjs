@@ -54,8 +54,10 @@ test('work that is too long for the server is told, not asked again and again', 
 		await withPage(await theBrowser(), daemon.url, { expected }, async (page) => {
 			let asked = 0;
 			page.on('request', (request) => { asked += request.url().endsWith('/v1/generate'); });
-			await page.fill('#generate input[name=count]', '128');
-			await page.fill('#generate input[name=steps]', '200');
+			await page.evaluate(() => {
+				document.querySelector('#generate input[name=count]').value = '128';
+				document.querySelector('#generate input[name=steps]').value = '200';
+			});
 			await openTab(page, 'generate');
 			await waitState(page, '#generate', 'failed');
 			assert.match(await page.textContent('#generate .problem'), /2000 ms/);
