@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #define FIRST_FD 3 /* sd_listen_fds(3) */
 
 /* Source: sd_notify(3), "Notes": the protocol is stable and meant to be spoken without the library. */
-static enum jf_err send_message(const char *text, size_t size) {
+static enum jf_err send_message(const char *text, size_t size, bool wait) {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (!path || !*path)
@@ -29,27 +30,30 @@ static enum jf_err send_message(const char *text, size_t size) {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return JF_EIO;
-	ssize_t sent = sendto(fd, text, size, MSG_NOSIGNAL, (const struct sockaddr *)&address,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	/* A manager that reads slowly must not hold up the daemon: what comes again is not waited for at all. */
+	const struct timeval patience = {.tv_sec = 5};
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	ssize_t sent = sendto(fd, text, size, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT),
+	    (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 	close(fd);
 	return sent == (ssize_t)size ? JF_OK : JF_EIO;
 }
 
-__attribute__((format(printf, 2, 0))) static enum jf_err send_formatted(
-    const char *prefix, const char *format, va_list arguments) {
+__attribute__((format(printf, 3, 0))) static enum jf_err send_formatted(
+    bool wait, const char *prefix, const char *format, va_list arguments) {
 	char text[1024];
 	int used = snprintf(text, sizeof text, "%s", prefix);
 	int n = vsnprintf(text + used, sizeof text - (size_t)used, format, arguments);
 	if (n < 0)
 		return JF_EINTERNAL;
 	size_t size = (size_t)used + (size_t)n;
-	return send_message(text, size < sizeof text ? size : sizeof text - 1);
+	return send_message(text, size < sizeof text ? size : sizeof text - 1, wait);
 }
 
 enum jf_err jf_service_notify(const char *format, ...) {
 	va_list arguments;
 	va_start(arguments, format);
-	enum jf_err rc = send_formatted("", format, arguments);
+	enum jf_err rc = send_formatted(true, "", format, arguments);
 	va_end(arguments);
 	return rc;
 }
@@ -57,7 +61,7 @@ enum jf_err jf_service_notify(const char *format, ...) {
 enum jf_err jf_service_status(const char *format, ...) {
 	va_list arguments;
 	va_start(arguments, format);
-	enum jf_err rc = send_formatted("STATUS=", format, arguments);
+	enum jf_err rc = send_formatted(false, "STATUS=", format, arguments);
 	va_end(arguments);
 	return rc;
 }
@@ -79,7 +83,7 @@ enum jf_err jf_service_stopping(const char *status) {
 }
 
 enum jf_err jf_service_watchdog(void) {
-	return jf_service_notify("WATCHDOG=1");
+	return send_message("WATCHDOG=1", strlen("WATCHDOG=1"), false);
 }
 
 /* A whole decimal number from the environment; -1 when unset or malformed. */

@@ -11,7 +11,8 @@
 
 #include "core/error.h"
 
-/* One datagram, assignments separated by newlines. JF_OK also when there is no manager; JF_EIO when sending failed. */
+/* One datagram, assignments separated by newlines. JF_OK also when there is no manager; JF_EIO when sending failed. A
+ * manager that does not read is waited for 5 s at most, and not at all with status and watchdog. */
 enum jf_err jf_service_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 enum jf_err jf_service_ready(const char *status);

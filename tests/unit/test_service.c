@@ -97,6 +97,24 @@ static void test_reloading(void **state) {
 	unsetenv("NOTIFY_SOCKET");
 }
 
+/* A manager whose socket is full: the watchdog is not waited for. */
+static void test_manager_that_does_not_read(void **state) {
+	char name[64];
+	int n = 0;
+	(void)state;
+	int fd = manager_socket(name, sizeof name, false);
+	setenv("NOTIFY_SOCKET", name, 1);
+	while (n < 100000 && jf_service_watchdog() == JF_OK)
+		n++;
+	assert_in_range(n, 1, 99999);
+	assert_int_equal(jf_service_status("full"), JF_EIO);
+	expect_message(fd, "WATCHDOG=1");
+	assert_int_equal(jf_service_watchdog(), JF_OK);
+	close(fd);
+	unlink(name);
+	unsetenv("NOTIFY_SOCKET");
+}
+
 static void test_no_manager(void **state) {
 	(void)state;
 	unsetenv("NOTIFY_SOCKET");
@@ -273,6 +291,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_messages),
 	    cmocka_unit_test(test_reloading),
+	    cmocka_unit_test(test_manager_that_does_not_read),
 	    cmocka_unit_test(test_no_manager),
 	    cmocka_unit_test(test_watchdog_interval),
 	    cmocka_unit_test(test_socket_activation),
