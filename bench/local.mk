@@ -6,3 +6,4 @@ bench_kernels_LDADD = $(CORE_LIBS)
 noinst_PROGRAMS += bench-serve
 bench_serve_SOURCES = bench/serve.c
 bench_serve_LDADD = $(CORE_LIBS)
+EXTRA_DIST += bench/serve.md
