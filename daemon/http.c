@@ -137,8 +137,7 @@ static void on_finished(void *context, struct jf_request *request) {
 	    http->parts.metrics, JF_METRIC_HTTP_SECONDS, access.duration_ms * 1e-3, JF_LABELS(label, method));
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_SENT, (double)access.response_bytes, NULL);
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_IN_FLIGHT, -1, NULL);
-	if (http->parts.conf->access_log)
-		jf_log_request(&access);
+	jf_log_request(&access);
 }
 
 static void on_release(void *context, void *user) {

@@ -16,6 +16,7 @@
 
 static atomic_int current_level = JF_LOG_INFO;
 static atomic_int current_format = JF_LOG_FORMAT_AUTO;
+static atomic_bool access_lines = true;
 static atomic_ulong counts[JF_LOG_DEBUG + 1];
 
 /* A line being built; what does not fit is cut, the end mark always fits. */
@@ -53,6 +54,10 @@ void jf_log_init(enum jf_log_level level, enum jf_log_format format) {
 
 void jf_log_set_level(enum jf_log_level level) {
 	atomic_store(&current_level, (int)level);
+}
+
+void jf_log_set_access(bool on) {
+	atomic_store(&access_lines, on);
 }
 
 bool jf_log_enabled(enum jf_log_level level) {
@@ -170,7 +175,7 @@ void jf_log(enum jf_log_level level, const char *request_id, const char *format,
 }
 
 void jf_log_request(const struct jf_log_access *access) {
-	if (!jf_log_enabled(JF_LOG_INFO))
+	if (!atomic_load_explicit(&access_lines, memory_order_relaxed) || !jf_log_enabled(JF_LOG_INFO))
 		return;
 	struct line line;
 	enum jf_log_format shape = format_now();

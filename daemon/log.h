@@ -13,6 +13,7 @@
 /* Before this is called: level info, format auto. Callable again at any time (reload). */
 void jf_log_init(enum jf_log_level level, enum jf_log_format format);
 void jf_log_set_level(enum jf_log_level level);
+void jf_log_set_access(bool on); /* whether jf_log_request writes anything; at first it does */
 bool jf_log_enabled(enum jf_log_level level);
 
 /* request_id: NULL or the id that also stands in the error body. */

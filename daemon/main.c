@@ -236,6 +236,7 @@ static enum jf_err reload_parts(struct daemon *d, struct jf_conf *fresh, struct 
 		fresh->workers = usable_cpus();
 	rc = jf_conf_apply(&d->conf, fresh, ignored, sizeof ignored, err);
 	jf_log_set_level(d->conf.log_level);
+	jf_log_set_access(d->conf.access_log);
 	if (*ignored)
 		jf_log(JF_LOG_WARNING, NULL, "these changes need a restart: %s", ignored);
 	return rc;
@@ -352,6 +353,7 @@ static void stop(struct daemon *d) {
 static int serve(struct daemon *d) {
 	struct jf_error error = {.code = JF_OK};
 	jf_log_init(d->conf.log_level, d->conf.log_format);
+	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);
 	/* Answers never call OpenBLAS (it computes gradients), but it must not keep threads for that. */
 	jf_blas_set_threads_one();

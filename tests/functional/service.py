@@ -208,7 +208,7 @@ def test_reload_configuration():
         file.write("log_level = notice\n")
     manager = Manager("--config=" + conf)
     with open(conf, "w") as file:
-        file.write("log_level = info\nmax_batch = 3\n")
+        file.write("log_level = info\nmax_batch = 3\naccess_log = yes\n")
     manager.process.send_signal(signal.SIGHUP)
     manager.wait_message("RELOADING=1")
     manager.wait_message("READY=1")
@@ -216,12 +216,19 @@ def test_reload_configuration():
     manager.request("/livez")
     manager.wait_log("GET /livez 200")
     with open(conf, "w") as file:
+        file.write("access_log = no\nmax_batch = 3\n")
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_message("RELOADING=1")
+    manager.wait_message("READY=1")
+    manager.request("/version")
+    with open(conf, "w") as file:
         file.write("log_level = loud\n")
     manager.process.send_signal(signal.SIGHUP)
     manager.wait_message("RELOADING=1")
     manager.wait_message("READY=1")
     assert "conf:1: log_level" in manager.log()
     manager.end()
+    assert "/version" not in manager.log()
 
 
 def test_reload_under_load():
