@@ -7,80 +7,18 @@
  * Shares, not times, are what to compare between runs: the clock and the neighbours differ, the ratio hardly does. */
 #include "config.h"
 
+#include "bench/peak.h"
 #include "core/kernels.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#ifdef JF_HAVE_X86_64
-#include <immintrin.h>
-#endif
 
 #define BEST_OF 300    /* rounds; many short ones, so that some fall between the neighbours' work */
 #define ROUND_S 0.0003 /* at least */
 
-static double now(void) {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* --- the peak: 12 independent chains of fused multiply-adds
- * ----------------------------------------------------------- */
-
-static volatile float sink;
-
-#define PEAK_STEPS 20000
-#define PEAK_CHAINS 12
-
-#ifdef JF_HAVE_X86_64
-/* The chains are named one by one: an array of them would be spilled to memory. */
-#define PEAK_FN(name, isa, vec, set1, fmadd, add, first)                                                       \
-	__attribute__((target(isa))) static void name(void) {                                                  \
-		vec a = set1(1), b = set1(2), c = set1(3), d = set1(4), e = set1(5), f = set1(6), g = set1(7), \
-		    h = set1(8), i = set1(9), j = set1(10), k = set1(11), l = set1(12);                        \
-		const vec m = set1(0.999f);                                                                    \
-                                                                                                               \
-		for (int s = 0; s < PEAK_STEPS; s++) {                                                         \
-			a = fmadd(a, m, m), b = fmadd(b, m, m), c = fmadd(c, m, m), d = fmadd(d, m, m);        \
-			e = fmadd(e, m, m), f = fmadd(f, m, m), g = fmadd(g, m, m), h = fmadd(h, m, m);        \
-			i = fmadd(i, m, m), j = fmadd(j, m, m), k = fmadd(k, m, m), l = fmadd(l, m, m);        \
-		}                                                                                              \
-		a = add(add(add(a, b), add(c, d)), add(add(e, f), add(g, h)));                                 \
-		sink = first(add(a, add(add(i, j), add(k, l))));                                               \
-	}
-
-PEAK_FN(peak_avx2, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_cvtss_f32)
-PEAK_FN(peak_avx512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_cvtss_f32)
-#endif
-
-static void peak_base(void) {
-	float a[PEAK_CHAINS];
-
-	for (int i = 0; i < PEAK_CHAINS; i++)
-		a[i] = (float)i;
-	for (int s = 0; s < PEAK_STEPS / 10; s++)
-		for (int i = 0; i < PEAK_CHAINS; i++)
-			a[i] = __builtin_fmaf(a[i], 0.999f, 0.999f);
-	for (int i = 1; i < PEAK_CHAINS; i++)
-		a[0] += a[i];
-	sink = a[0];
-}
-
-static const struct isa {
-	const char *name;
-	void (*peak)(void);
-	double peak_flop; /* of one call */
-} isas[] = {
-#ifdef JF_HAVE_X86_64
-    {"avx512", peak_avx512, 2.0 * 16 * PEAK_CHAINS *PEAK_STEPS},
-    {"avx2", peak_avx2, 2.0 * 8 * PEAK_CHAINS *PEAK_STEPS},
-#endif
-    {"base", peak_base, 2.0 * PEAK_CHAINS *(PEAK_STEPS / 10)},
-};
+static const char *const isas[] = {"avx512", "avx2", "base"};
 
 /* --- what is measured
  * ------------------------------------------------------------------------------------------------- */
@@ -176,22 +114,22 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 	}
 }
 
-static double time_peak(const struct isa *isa) {
-	double start = now();
+static double time_peak(const struct peak *isa) {
+	double start = bench_now();
 
-	isa->peak();
-	return now() - start;
+	isa->run();
+	return bench_now() - start;
 }
 
 static double time_work(const struct jf_kernels *jf, const struct work *k, int times) {
-	double start = now();
+	double start = bench_now();
 
 	for (int i = 0; i < times; i++)
 		work_do(jf, k);
-	return (now() - start) / times;
+	return (bench_now() - start) / times;
 }
 
-static void measure(const struct isa *isa, const struct jf_kernels *jf, const struct work *k) {
+static void measure(const struct peak *isa, const struct jf_kernels *jf, const struct work *k) {
 	static const char *const names[] = {
 	    "conv3x3", "conv3x3_winograd", "conv3x3_narrow", "conv3x3_grad_weight", "gemm"};
 	double once = time_work(jf, k, 1);
@@ -213,8 +151,8 @@ static void measure(const struct isa *isa, const struct jf_kernels *jf, const st
 		snprintf(
 		    shape, sizeof(shape), "%dx%d %d->%d%s", k->h, k->w, k->cin, k->cout, k->stride == 2 ? " /2" : "");
 	printf("%-7s %-20s %-18s %9.2f us %8.1f GFLOP/s %5.1f %% of %.1f\n", isa->name, names[k->kind], shape,
-	    1e6 * best, 1e-9 * work_flop(k) / best, 100.0 * work_flop(k) / best / (isa->peak_flop / peak),
-	    1e-9 * isa->peak_flop / peak);
+	    1e6 * best, 1e-9 * work_flop(k) / best, 100.0 * work_flop(k) / best / (isa->flop / peak),
+	    1e-9 * isa->flop / peak);
 	fflush(stdout);
 }
 
@@ -230,7 +168,7 @@ static float *filled(void) {
 	return p;
 }
 
-static bool wanted(const struct isa *isa, int argc, char **argv) {
+static bool wanted(const struct peak *isa, int argc, char **argv) {
 	if (argc == 1)
 		return strcmp(isa->name, "base") != 0;
 	for (int i = 1; i < argc; i++)
@@ -246,16 +184,17 @@ int main(int argc, char **argv) {
 	buffers.bias = filled();
 	buffers.scratch = filled();
 	for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
-		const struct jf_kernels *jf = jf_kernels_by_name(isas[i].name);
+		const struct jf_kernels *jf = jf_kernels_by_name(isas[i]);
+		const struct peak *peak = peak_by_name(isas[i]);
 
-		if (!wanted(&isas[i], argc, argv))
+		if (!peak || !wanted(peak, argc, argv))
 			continue;
 		if (jf == NULL) {
-			printf("%-7s not on this CPU\n", isas[i].name);
+			printf("%-7s not on this CPU\n", isas[i]);
 			continue;
 		}
 		for (size_t j = 0; j < sizeof(works) / sizeof(works[0]); j++)
-			measure(&isas[i], jf, &works[j]);
+			measure(peak, jf, &works[j]);
 	}
 	free(buffers.x);
 	free(buffers.y);

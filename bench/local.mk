@@ -1,9 +1,13 @@
 # bench: part of the top Makefile.am
 noinst_PROGRAMS += bench-kernels
-bench_kernels_SOURCES = bench/kernels.c
+bench_kernels_SOURCES = bench/kernels.c bench/peak.c bench/peak.h
 bench_kernels_LDADD = $(CORE_LIBS)
 
 noinst_PROGRAMS += bench-serve
 bench_serve_SOURCES = bench/serve.c
 bench_serve_LDADD = $(CORE_LIBS)
 EXTRA_DIST += bench/serve.md
+
+noinst_PROGRAMS += bench-train
+bench_train_SOURCES = bench/peak.c bench/peak.h bench/train.c
+bench_train_LDADD = libtrainer.a $(CORE_LIBS) $(MPI_LIBS)

@@ -17,21 +17,24 @@ enum jf_err jf_error_set(struct jf_error *err, enum jf_err code, const char *for
 }
 
 enum jf_err jf_error_prefix(struct jf_error *err, const char *format, ...) {
-	char prefix[JF_ERROR_SIZE];
 	char rest[JF_ERROR_SIZE];
 	va_list args;
-	int used;
+	size_t used;
 
 	if (!err)
 		return JF_EINTERNAL;
-	va_start(args, format);
-	vsnprintf(prefix, sizeof(prefix), format, args);
-	va_end(args);
 	memcpy(rest, err->message, sizeof(rest));
 	rest[sizeof(rest) - 1] = '\0';
-	used = snprintf(err->message, sizeof(err->message), "%s: ", prefix);
-	if (used > 0 && (size_t)used < sizeof(err->message))
-		snprintf(err->message + used, sizeof(err->message) - (size_t)used, "%s", rest);
+	va_start(args, format);
+	vsnprintf(err->message, sizeof(err->message), format, args);
+	va_end(args);
+	used = strlen(err->message);
+	/* Cut where the record ends. */
+	for (const char *p = ": "; *p && used < sizeof(err->message) - 1; p++)
+		err->message[used++] = *p;
+	for (const char *p = rest; *p && used < sizeof(err->message) - 1; p++)
+		err->message[used++] = *p;
+	err->message[used] = '\0';
 	return err->code;
 }
 
