@@ -89,6 +89,22 @@ TESTS += \
 	tests/unit/test_step \
 	tests/unit/test_train_options
 
+# The AVX-512 kernels for processors without them: tests/unit/isa.h.
+check_LIBRARIES += libtest_isa.a
+libtest_isa_a_SOURCES = tests/unit/isa.c tests/unit/isa.h tests/unit/avx512_emulated.h
+if X86_64
+# At -O1, so that it compiles quickly; the bytes are the same.
+ISA_LIBS = libtest_isa.a tests/unit/kernels_avx512_emulated.o
+tests/unit/kernels_avx512_emulated.o: core/kernels_avx512.c $(KERNELS_BODY) tests/unit/avx512_emulated.h
+	$(AM_V_CC)$(MKDIR_P) tests/unit && $(CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) $(CPPFLAGS) \
+		-Djf_kernels_avx512=jf_kernels_avx512_emulated $(AM_CFLAGS) $(CFLAGS) -O1 -mavx2 -mfma -Wno-psabi \
+		-Wno-maybe-uninitialized -include $(srcdir)/tests/unit/avx512_emulated.h -c -o $@ \
+		$(srcdir)/core/kernels_avx512.c
+CLEANFILES += tests/unit/kernels_avx512_emulated.o
+else
+ISA_LIBS = libtest_isa.a
+endif
+
 UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 TRAINER_LDADD = libtrainer.a $(UNIT_LDADD) $(MPI_LIBS)
 tests_unit_test_arena_LDADD = $(UNIT_LDADD)
@@ -103,14 +119,14 @@ tests_unit_test_memory_LDADD = $(UNIT_LDADD)
 tests_unit_test_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 tests_unit_test_safetensors_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
-tests_unit_test_golden_LDADD = $(UNIT_LDADD)
-tests_unit_test_gradients_LDADD = $(UNIT_LDADD)
+tests_unit_test_golden_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
+tests_unit_test_gradients_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels.c
-tests_unit_test_kernels_LDADD = $(UNIT_LDADD)
+tests_unit_test_kernels_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
 tests_unit_test_kernels_conv_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels_conv.c
-tests_unit_test_kernels_conv_LDADD = $(UNIT_LDADD)
+tests_unit_test_kernels_conv_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
 tests_unit_test_loader_LDADD = $(TRAINER_LDADD)
 tests_unit_test_metrics_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/unit/rig.c tests/unit/rig.h

@@ -9,14 +9,13 @@
 #include <string.h>
 
 #include "core/kernels.h"
+#include "tests/unit/isa.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const char *const isa_names[] = {"base", "avx2", "avx512"};
-
-/* The i-th instruction set's table, NULL when this CPU does not run it. */
+/* The i-th instruction set's table, NULL when this CPU runs neither it nor its emulation. */
 static inline const struct jf_kernels *isa(size_t i) {
-	return jf_kernels_by_name(isa_names[i]);
+	return isa_kernels(isa_names[i]);
 }
 
 static inline float *floats(size_t n) {

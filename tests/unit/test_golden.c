@@ -15,6 +15,7 @@
 #include "core/kernels.h"
 #include "core/plan.h"
 #include "tests/unit/golden.h"
+#include "tests/unit/isa.h"
 
 #define TOLERANCE 1e-4
 /* A gradient that is zero in exact arithmetic (a bias right before a norm of one channel a group) is rounding noise:
@@ -22,7 +23,6 @@
 #define NOISE 1e-6
 
 static const char *const cases[] = {"small", "colour", "start"};
-static const char *const isas[] = {"base", "avx2", "avx512"};
 
 struct engine {
 	struct jf_plan *plan;
@@ -191,7 +191,7 @@ static void run_case(const char *name, const struct jf_kernels *kernels) {
 }
 
 static void run_isa(const char *isa) {
-	const struct jf_kernels *kernels = jf_kernels_by_name(isa);
+	const struct jf_kernels *kernels = isa_kernels(isa);
 
 	if (!kernels) {
 		print_message("%s: not on this processor\n", isa);
@@ -203,17 +203,17 @@ static void run_isa(const char *isa) {
 
 static void test_base(void **state) {
 	(void)state;
-	run_isa(isas[0]);
+	run_isa(isa_names[0]);
 }
 
 static void test_avx2(void **state) {
 	(void)state;
-	run_isa(isas[1]);
+	run_isa(isa_names[1]);
 }
 
 static void test_avx512(void **state) {
 	(void)state;
-	run_isa(isas[2]);
+	run_isa(isa_names[2]);
 }
 
 int main(void) {

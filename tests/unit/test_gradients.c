@@ -19,6 +19,7 @@
 #include "core/kernels.h"
 #include "core/plan.h"
 #include "core/rng.h"
+#include "tests/unit/isa.h"
 
 #define BATCH 3
 #define MOST_CHECKED 60 /* elements of one parameter */
@@ -405,7 +406,6 @@ static void test_time_features(void **state) {
 }
 
 int main(void) {
-	static const char *const isas[] = {"base", "avx2", "avx512"};
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_backward_adds),
 	    cmocka_unit_test(test_linear),
@@ -421,13 +421,13 @@ int main(void) {
 	};
 	int failed = 0;
 
-	for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
-		kernels = jf_kernels_by_name(isas[i]);
+	for (int i = 0; i < N_ISAS; i++) {
+		kernels = isa_kernels(isa_names[i]);
 		if (!kernels) {
-			print_message("%s: not on this processor\n", isas[i]);
+			print_message("%s: not on this processor\n", isa_names[i]);
 			continue;
 		}
-		failed += cmocka_run_group_tests_name(isas[i], tests, NULL, NULL);
+		failed += cmocka_run_group_tests_name(isa_names[i], tests, NULL, NULL);
 	}
 	return failed;
 }

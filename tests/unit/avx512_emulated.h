@@ -1,0 +1,117 @@
+/* The AVX-512 instructions that core/simd.h uses, as pairs of AVX2 instructions, so that the AVX-512 kernels can be
+ * tested on processors without them: core/kernels_avx512.c is compiled a second time with this file in front. Floor 6.
+ *
+ * It shows that the 16-lane code computes what it should and gives the same bytes; the real instructions are tested
+ * where the processor has them. */
+#ifndef JF_TESTS_AVX512_EMULATED_H
+#define JF_TESTS_AVX512_EMULATED_H
+
+#include <immintrin.h> /* before the two defines: the compiler itself has no AVX-512 switched on */
+
+#define __AVX512F__ 1
+#define __AVX512DQ__ 1
+#define EMULATED static inline __attribute__((always_inline, unused))
+
+struct emulated_ps {
+	__m256 low, high;
+};
+struct emulated_epi {
+	__m256i low, high;
+};
+#define __m512 struct emulated_ps
+#define __m512i struct emulated_epi
+
+EMULATED __m512 emulated_loadu_ps(const float *p) {
+	return (__m512){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+EMULATED void emulated_storeu_ps(float *p, __m512 v) {
+	_mm256_storeu_ps(p, v.low);
+	_mm256_storeu_ps(p + 8, v.high);
+}
+EMULATED __m512 emulated_maskz_loadu_ps(__mmask16 mask, const float *p) {
+	float part[16] = {0};
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1)
+			part[i] = p[i];
+	return emulated_loadu_ps(part);
+}
+EMULATED void emulated_mask_storeu_ps(float *p, __mmask16 mask, __m512 v) {
+	float part[16];
+	emulated_storeu_ps(part, v);
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1)
+			p[i] = part[i];
+}
+EMULATED __m512 emulated_set1_ps(float x) {
+	return (__m512){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+EMULATED __m512 emulated_fmadd_ps(__m512 a, __m512 b, __m512 c) {
+	return (__m512){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+EMULATED __m512 emulated_add_ps(__m512 a, __m512 b) {
+	return (__m512){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+EMULATED __m512 emulated_sub_ps(__m512 a, __m512 b) {
+	return (__m512){_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+EMULATED __m512 emulated_mul_ps(__m512 a, __m512 b) {
+	return (__m512){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+EMULATED __m512 emulated_div_ps(__m512 a, __m512 b) {
+	return (__m512){_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+}
+EMULATED __m512 emulated_max_ps(__m512 a, __m512 b) {
+	return (__m512){_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+}
+EMULATED __m512 emulated_min_ps(__m512 a, __m512 b) {
+	return (__m512){_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+}
+EMULATED __m512 emulated_sqrt_ps(__m512 a) {
+	return (__m512){_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)};
+}
+EMULATED __m512i emulated_castps_si512(__m512 a) {
+	return (__m512i){_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)};
+}
+EMULATED __m512 emulated_castsi512_ps(__m512i a) {
+	return (__m512){_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
+}
+EMULATED __m512i emulated_slli_epi32(__m512i a, int n) {
+	return (__m512i){_mm256_slli_epi32(a.low, n), _mm256_slli_epi32(a.high, n)};
+}
+EMULATED __m512i emulated_add_epi32(__m512i a, __m512i b) {
+	return (__m512i){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+EMULATED __m512i emulated_set1_epi32(int x) {
+	return (__m512i){_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+EMULATED __m256 emulated_castps512_ps256(__m512 a) {
+	return a.low;
+}
+EMULATED __m256 emulated_extractf32x8_ps(__m512 a, int half) {
+	return half ? a.high : a.low;
+}
+
+#define _mm512_loadu_ps emulated_loadu_ps
+#define _mm512_storeu_ps emulated_storeu_ps
+#define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps
+#define _mm512_mask_storeu_ps emulated_mask_storeu_ps
+#define _mm512_set1_ps emulated_set1_ps
+#define _mm512_fmadd_ps emulated_fmadd_ps
+#define _mm512_add_ps emulated_add_ps
+#define _mm512_sub_ps emulated_sub_ps
+#define _mm512_mul_ps emulated_mul_ps
+#define _mm512_div_ps emulated_div_ps
+#define _mm512_max_ps emulated_max_ps
+#define _mm512_min_ps emulated_min_ps
+#define _mm512_sqrt_ps emulated_sqrt_ps
+#define _mm512_castps_si512 emulated_castps_si512
+#define _mm512_castsi512_ps emulated_castsi512_ps
+#undef _mm512_slli_epi32
+#define _mm512_slli_epi32 emulated_slli_epi32
+#define _mm512_add_epi32 emulated_add_epi32
+#define _mm512_set1_epi32 emulated_set1_epi32
+#define _mm512_castps512_ps256 emulated_castps512_ps256
+#undef _mm512_extractf32x8_ps
+#define _mm512_extractf32x8_ps emulated_extractf32x8_ps
+
+#endif
