@@ -3,5 +3,5 @@ PACKAGE_TESTS += \
 	tests/package/deb.sh \
 	tests/package/manifests.sh
 EXTRA_DIST += $(PACKAGE_TESTS) \
-	tests/package/manifests.mjs \
+	tests/package/validate.mjs \
 	tests/package/package.json

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kubernetes and KServe manifests against their schemas; see manifests.mjs. The npm packages that carry the schemas are
+# Kubernetes and KServe manifests against their schemas; see validate.mjs. The npm packages that carry the schemas are
 # kept in the tests' cache folder.
 set -u
 cache=${JOINTFLOW_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/jointflow-tests}
@@ -20,4 +20,4 @@ if [ ! -e "$modules/done" ]; then
 	fi
 	touch "$modules/done"
 fi
-exec node "$top_srcdir/tests/package/manifests.mjs" "$top_srcdir/packaging/kubernetes" "$modules"
+exec node "$top_srcdir/tests/package/validate.mjs" "$top_srcdir/packaging/kubernetes" "$modules"
