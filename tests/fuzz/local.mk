@@ -6,6 +6,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_idx \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_png \
+	tests/fuzz/fuzz_request \
 	tests/fuzz/fuzz_safetensors
 check_PROGRAMS += $(FUZZ_TARGETS)
 TESTS += tests/fuzz/fuzz.sh
@@ -35,6 +36,9 @@ tests_fuzz_fuzz_json_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_png_SOURCES = tests/fuzz/fuzz_png.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_png_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_png_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_request_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_request_LDADD = $(HTTP_LIBS) $(SERVICE_LIBS)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_safetensors_LDADD = $(CORE_LIBS)
