@@ -412,7 +412,9 @@ def test_json_log():
 
 
 def main():
-    tests = [(name, function) for name, function in globals().items() if name.startswith("test_")]
+    # names on the command line run these tests alone
+    tests = [(name, function) for name, function in globals().items()
+             if name.startswith("test_") and (len(sys.argv) == 1 or name[5:] in sys.argv[1:])]
     failed = 0
     for seed, path in enumerate(models):
         subprocess.run([os.path.join(BUILD, "tests/functional/make_model"), str(seed + 1), path], check=True)
