@@ -117,6 +117,7 @@ static void group_statistics(float *stats, const float *x, int pixels, int c, in
 	float count = (float)(pixels * size);
 
 	channel_sums(sum, x, NULL, pixels, c, false);
+	shift[0] = 0.0f; /* for compilers that cannot tell that there is a group */
 	for (int g = 0; g < groups; g++) {
 		float total = 0.0f;
 		for (int i = 0; i < size; i++)
