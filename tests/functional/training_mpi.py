@@ -86,7 +86,7 @@ def test_two_processes_learn_what_one_learns():
 
 
 def test_resumes_under_mpi():
-    options, limit = ["--epochs=6"], 0.5
+    options, limit = ["--epochs=6"], 0.02
     train("resumed", *options, f"--time-limit={limit}", expect=3)
     while step_of("resumed") == 0:  # a busy machine
         limit *= 2
