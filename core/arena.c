@@ -14,7 +14,7 @@ struct jf_arena *jf_arena_create(size_t size_bytes) {
 	size_t size = jf_arena_footprint(size_bytes);
 	struct jf_arena *arena;
 
-	if (size == SIZE_MAX)
+	if (size > PTRDIFF_MAX) /* no object may be larger */
 		return NULL;
 	arena = calloc(1, sizeof(*arena));
 	if (!arena)
