@@ -73,6 +73,8 @@ static const struct entry table[] = {
     {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "0.5",
 	"share of images that are distorted"},
     {.type = T_GROUP, .help = "Files"},
+    {"init", 0, T_TEXT, FREE, "FILE", AT(init), 0, 0, NULL,
+	"start from this model's weights (the same network); a resumed run has its own"},
     {"output", 'o', T_TEXT, FREE, "FILE", AT(output), 0, 0, "model.safetensors", "the trained model"},
     {"state", 0, T_TEXT, FREE, "FILE", AT(state), 0, 0, NULL,
 	"the training state; by default the output's name + .state"},

@@ -43,6 +43,7 @@ struct jf_train_options {
 	double augment;
 	double augment_probability;
 	/* files */
+	const char *init; /* a checkpoint to start from; NULL: random weights */
 	const char *output;
 	char *state; /* owned */
 	const char *log;

@@ -165,6 +165,21 @@ def test_extends():
     assert load(path("longer.state"))[0]["step"] == "32" and load(path("longer.state"))[0]["schedule.start"] == "16"
 
 
+def test_starts_from_a_model():
+    """--init: with a rate of 0 the weights stay those of the model; another network and what is no model are told."""
+    train("begun", "--epochs=0.3", "--lr=0", "--init", path("longer"), "-q")
+    begun, longer = load(path("begun"))[1], load(path("longer"))[1]
+    for name in longer:  # the running mean of equal weights may round
+        pairs = zip(struct.iter_unpack("<f", begun[name]), struct.iter_unpack("<f", longer[name]))
+        assert all(abs(a - b) <= 1e-5 * abs(b) for (a,), (b,) in pairs), name
+    said = train("wrong", "--epochs=0.3", "--layers=3", "--init", path("longer"), expect=1)
+    assert "longer: another network: layers is" in said, said
+    said = train("wrong", "--epochs=0.3", "--init", path("longer.state"), expect=1)
+    assert "longer.state" in said and said.count("\n") == 1, said
+    said = train("wrong", "--epochs=0.3", "--init", path("nowhere"), expect=1)
+    assert "nowhere: cannot open: No such file" in said, said
+
+
 def test_refuses_to_overwrite():
     before = read(path("longer.state"))
     said = train("longer", "--epochs=1", expect=1)
