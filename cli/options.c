@@ -31,8 +31,11 @@ struct option_row {
 };
 
 static const char *const methods[] = {[CLI_METHOD_POSTERIOR] = "posterior", [CLI_METHOD_SAMPLE] = "sample", NULL};
-static const char *const solvers[] = {
-    [JF_SOLVER_EULER] = "euler", [JF_SOLVER_MIDPOINT] = "midpoint", [JF_SOLVER_HEUN] = "heun", NULL};
+static const char *const solvers[] = {[JF_SOLVER_EULER] = "euler",
+    [JF_SOLVER_MIDPOINT] = "midpoint",
+    [JF_SOLVER_HEUN] = "heun",
+    [JF_SOLVER_ANCESTRAL] = "ancestral",
+    NULL};
 static const char *const preprocesses[] = {[JF_PREPROCESS_MNIST] = "mnist", [JF_PREPROCESS_NONE] = "none", NULL};
 static const char *const inversions[] = {
     [JF_INVERT_AUTO] = "auto", [JF_INVERT_YES] = "yes", [JF_INVERT_NO] = "no", NULL};
@@ -89,7 +92,7 @@ static const struct option_row table[] = {
 	"turn dark on light into light on dark: auto, yes or no (default: auto)"},
     {"steps", 's', TYPE_INTEGER, AT(steps), "N", 1, JF_MAX_STEPS, NULL, COMPUTES, "steps of the solver (default: 20)"},
     {"solver", 'x', TYPE_CHOICE, AT(solver), "NAME", 0, 0, solvers, COMPUTES,
-	"euler, midpoint or heun (default: euler)"},
+	"euler, midpoint, heun or ancestral (default: euler)"},
     {"guidance", 'G', TYPE_NUMBER, AT(guidance), "G", 0, 20, NULL, CLI_GENERATE | CLI_BLEND | CLI_EVAL,
 	"above 1 exaggerates the label (default: 1)"},
     {"seed", 'e', TYPE_SEED, AT(seed), "N", 0, 0, NULL, COMPUTES, "the same seed gives the same result (default: 0)"},

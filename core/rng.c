@@ -11,7 +11,7 @@
 #define PHILOX_W1 0xBB67AE85u
 #define PHILOX_ROUNDS 10
 
-/* Counter words: block of 4 elements, sample (two words), use. The kind keeps normals, uniforms and bits of the same
+/* Counter words: block of 4 elements, sample (two words), step and use. The kind keeps normals, uniforms and bits of the same
  * (seed, stream, sample) independent of each other. */
 enum kind {
 	KIND_NORMAL,
@@ -71,12 +71,12 @@ void jf_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t ke
 	memcpy(out, c, sizeof(c));
 }
 
-static void make_counter(
-    uint32_t counter[4], uint32_t key[2], uint64_t seed, enum jf_stream stream, uint64_t sample, enum kind kind) {
+static void make_counter(uint32_t counter[4], uint32_t key[2], uint64_t seed, enum jf_stream stream, uint64_t sample,
+    enum kind kind, unsigned step) {
 	counter[0] = 0;
 	counter[1] = (uint32_t)sample;
 	counter[2] = (uint32_t)(sample >> 32);
-	counter[3] = (uint32_t)stream | (uint32_t)kind << 8;
+	counter[3] = (uint32_t)stream | (uint32_t)kind << 8 | (uint32_t)step << 16;
 	key[0] = (uint32_t)seed;
 	key[1] = (uint32_t)(seed >> 32);
 }
@@ -163,11 +163,12 @@ static void uniform_group(float out[4 * GROUP], uint32_t words[4][GROUP]) {
 	}
 }
 
-static void fill(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample, enum kind kind) {
+static void fill(
+    float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample, enum kind kind, unsigned step) {
 	uint32_t counter[4], key[2], words[4][GROUP];
 	float group[4 * GROUP];
 
-	make_counter(counter, key, seed, stream, sample, kind);
+	make_counter(counter, key, seed, stream, sample, kind, step);
 	for (size_t done = 0; done < n; done += 4 * GROUP) {
 		size_t part = n - done < 4 * GROUP ? n - done : 4 * GROUP;
 
@@ -182,17 +183,21 @@ static void fill(float *out, size_t n, uint64_t seed, enum jf_stream stream, uin
 }
 
 void jf_rng_normal(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample) {
-	fill(out, n, seed, stream, sample, KIND_NORMAL);
+	fill(out, n, seed, stream, sample, KIND_NORMAL, 0);
+}
+
+void jf_rng_normal_step(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample, unsigned step) {
+	fill(out, n, seed, stream, sample, KIND_NORMAL, step);
 }
 
 void jf_rng_uniform(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample) {
-	fill(out, n, seed, stream, sample, KIND_UNIFORM);
+	fill(out, n, seed, stream, sample, KIND_UNIFORM, 0);
 }
 
 uint64_t jf_rng_bits(uint64_t seed, enum jf_stream stream, uint64_t sample) {
 	uint32_t counter[4], key[2], words[4];
 
-	make_counter(counter, key, seed, stream, sample, KIND_BITS);
+	make_counter(counter, key, seed, stream, sample, KIND_BITS, 0);
 	jf_philox4x32(words, counter, key);
 	return (uint64_t)words[1] << 32 | words[0];
 }

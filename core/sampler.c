@@ -4,36 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/exec.h"
-#include "core/kernels.h"
 #include "core/rng.h"
+#include "core/sampler_internal.h"
 
 #define MICRO_BATCH 4
-
-struct jf_sampler {
-	struct jf_model *model;
-	enum jf_task task;
-	int max_batch;
-	struct jf_plan *plan;
-	struct jf_exec *exec;
-	struct jf_sampler_args args;
-	int n;                         /* trajectories */
-	int step;                      /* steps done */
-	bool guided;                   /* slots 2i (with label) and 2i + 1 (without) instead of i */
-	size_t image_size, label_size; /* floats of a state; 0 where the task holds that modality */
-	size_t state_size;             /* their sum */
-	float *start;                  /* [max_batch][state_size] state at the start of a second-order step */
-	float *velocity;               /* [max_batch][state_size] */
-	float *probabilities;          /* [max_batch][K] */
-	uint64_t *seeds;               /* [max_batch] */
-};
 
 const char *jf_task_name(enum jf_task task) {
 	static const char *const names[JF_N_TASKS] = {"classify", "generate", "sample"};
 	return (unsigned)task < JF_N_TASKS ? names[task] : "unknown";
 }
 
-static const char *const solver_names[JF_N_SOLVERS] = {"euler", "midpoint", "heun"};
+static const char *const solver_names[JF_N_SOLVERS] = {"euler", "midpoint", "heun", "ancestral"};
 
 const char *jf_solver_name(enum jf_solver solver) {
 	return (unsigned)solver < JF_N_SOLVERS ? solver_names[solver] : "unknown";
@@ -45,13 +26,13 @@ enum jf_err jf_solver_parse(enum jf_solver *out, const char *name, struct jf_err
 			*out = (enum jf_solver)i;
 			return JF_OK;
 		}
-	return jf_error_set(err, JF_EINVAL, "solver '%.32s' is not one of euler, midpoint, heun", name);
+	return jf_error_set(err, JF_EINVAL, "solver '%.32s' is not one of euler, midpoint, heun, ancestral", name);
 }
 
 int jf_solver_evaluations(enum jf_solver solver, int steps) {
-	if (solver == JF_SOLVER_EULER)
-		return steps;
-	return solver == JF_SOLVER_HEUN ? 2 * steps - 1 : 2 * steps;
+	if (solver == JF_SOLVER_MIDPOINT)
+		return 2 * steps;
+	return solver == JF_SOLVER_HEUN ? 2 * steps - 1 : steps;
 }
 
 struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {
@@ -104,7 +85,8 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	s->velocity = jf_alloc_floats((size_t)max_batch * s->state_size);
 	s->probabilities = jf_alloc_floats((size_t)max_batch * (size_t)c->classes);
 	s->seeds = calloc((size_t)max_batch, sizeof(*s->seeds));
-	if (!s->start || !s->velocity || !s->probabilities || !s->seeds)
+	s->indices = calloc((size_t)max_batch, sizeof(*s->indices));
+	if (!s->start || !s->velocity || !s->probabilities || !s->seeds || !s->indices)
 		goto no_memory;
 	s->plan = jf_plan_create(model->graph, &spec, err);
 	if (s->plan)
@@ -130,6 +112,7 @@ void jf_sampler_destroy(struct jf_sampler *s) {
 	free(s->velocity);
 	free(s->probabilities);
 	free(s->seeds);
+	free(s->indices);
 	free(s);
 }
 
@@ -138,26 +121,6 @@ size_t jf_sampler_memory(const struct jf_sampler *s) {
 
 	floats += (size_t)s->max_batch * (2 * s->state_size + (size_t)s->model->config.classes);
 	return floats * sizeof(float) + sizeof(*s);
-}
-
-static int slot(const struct jf_sampler *s, int i) {
-	return s->guided ? 2 * i : i;
-}
-
-static float *image_state(const struct jf_sampler *s, int i) {
-	return jf_exec_input(s->exec, JF_INPUT_IMAGE, slot(s, i));
-}
-
-static float *label_state(const struct jf_sampler *s, int i) {
-	return jf_exec_input(s->exec, JF_INPUT_LABEL, slot(s, i));
-}
-
-static enum jf_err check_finite(const float *values, size_t n, const char *what, int i, struct jf_error *err) {
-	for (size_t j = 0; j < n; j++)
-		if (!isfinite(values[j]))
-			return jf_error_set(
-			    err, JF_ENUMERIC, "%s of sample %d: element %zu is not a finite number", what, i, j);
-	return JF_OK;
 }
 
 static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampler_args *args,
@@ -178,19 +141,12 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 			    s->task == JF_TASK_CLASSIFY   ? "an image"
 			    : s->task == JF_TASK_GENERATE ? "a label"
 							  : "nothing");
-		if (t[i].image && check_finite(t[i].image, image, "image", i, err) != JF_OK)
+		if (t[i].image && jf_sampler_check_finite(t[i].image, image, "image", i, err) != JF_OK)
 			return JF_ENUMERIC;
-		if (t[i].label && check_finite(t[i].label, (size_t)c->classes, "label", i, err) != JF_OK)
+		if (t[i].label && jf_sampler_check_finite(t[i].label, (size_t)c->classes, "label", i, err) != JF_OK)
 			return JF_ENUMERIC;
 	}
 	return JF_OK;
-}
-
-static void set_input(struct jf_sampler *s, int input, int i, float value) {
-	float *at = jf_exec_input(s->exec, input, i);
-
-	if (at)
-		*at = value;
 }
 
 /* What the task holds, and the noise of the rest. */
@@ -199,19 +155,20 @@ static void set_start(struct jf_sampler *s, int i, const struct jf_trajectory *t
 	size_t image = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels, k = (size_t)c->classes;
 
 	s->seeds[i] = t->seed;
+	s->indices[i] = t->index;
 	if (t->image)
-		memcpy(image_state(s, i), t->image, image * sizeof(float));
+		memcpy(sampler_image(s, i), t->image, image * sizeof(float));
 	else
-		jf_rng_normal(image_state(s, i), image, t->seed, JF_STREAM_IMAGE, t->index);
+		jf_rng_normal(sampler_image(s, i), image, t->seed, JF_STREAM_IMAGE, t->index);
 	if (t->label) {
-		memcpy(label_state(s, i), t->label, k * sizeof(float));
-		set_input(s, JF_INPUT_TIME_LAB, slot(s, i), 0.0f);
+		memcpy(sampler_label(s, i), t->label, k * sizeof(float));
+		sampler_set_input(s, JF_INPUT_TIME_LAB, sampler_slot(s, i), 0.0f);
 	} else {
-		jf_rng_normal(label_state(s, i), k, t->seed, JF_STREAM_LABEL, t->index);
+		jf_rng_normal(sampler_label(s, i), k, t->seed, JF_STREAM_LABEL, t->index);
 	}
 	if (s->guided) {
-		jf_rng_normal(label_state(s, i) + k, k, t->seed, JF_STREAM_UNLABEL, t->index);
-		set_input(s, JF_INPUT_TIME_LAB, slot(s, i) + 1, 1.0f);
+		jf_rng_normal(sampler_label(s, i) + k, k, t->seed, JF_STREAM_UNLABEL, t->index);
+		sampler_set_input(s, JF_INPUT_TIME_LAB, sampler_slot(s, i) + 1, 1.0f);
 	}
 }
 
@@ -236,7 +193,7 @@ enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args 
 	for (int i = 0; i < n; i++)
 		set_start(s, i, &trajectories[i]);
 	if (s->task == JF_TASK_CLASSIFY)
-		set_input(s, JF_INPUT_TIME_IMG, 0, 0.0f);
+		sampler_set_input(s, JF_INPUT_TIME_IMG, 0, 0.0f);
 	jf_exec_once(s->exec, s->guided ? 2 * n : n);
 	return JF_OK;
 }
@@ -245,153 +202,10 @@ enum jf_err jf_sampler_restart(struct jf_sampler *s, const uint64_t *index, stru
 	if (s->task != JF_TASK_CLASSIFY || s->n < 1)
 		return jf_error_set(err, JF_EINVAL, "only a classification that has begun can be restarted");
 	s->step = 0;
-	for (int i = 0; i < s->n; i++)
-		jf_rng_normal(label_state(s, i), s->label_size, s->seeds[i], JF_STREAM_LABEL, index[i]);
-	return JF_OK;
-}
-
-/* P(label) from the head's output at time t: softmax(logits / T), or the clipped endpoint of a velocity. */
-static void read_head(
-    const struct jf_sampler *s, float *p, const float *head, const float *y, float t, float temperature) {
-	int k = s->model->config.classes;
-	float sum = 0.0f;
-
-	if (s->model->config.head == JF_HEAD_ENDPOINT) {
-		for (int j = 0; j < k; j++)
-			p[j] = head[j] / temperature;
-		jf_kernels()->softmax(p, p, 1, k);
-		return;
-	}
-	for (int j = 0; j < k; j++) {
-		float weight = 0.5f * (y[j] - t * head[j] + 1.0f);
-		p[j] = weight < 0.0f ? 0.0f : weight;
-		sum += p[j];
-	}
-	for (int j = 0; j < k; j++)
-		p[j] = sum > 0.0f ? p[j] / sum : 1.0f / (float)k;
-}
-
-static void label_velocity(struct jf_sampler *s, int i, float t, float *v) {
-	const float *head = jf_exec_output(s->exec, JF_OUTPUT_LABEL, i), *y = label_state(s, i);
-	float *p = s->probabilities + (size_t)i * s->label_size;
-	size_t k = s->label_size;
-
-	if (s->model->config.head == JF_HEAD_VELOCITY) {
-		memcpy(v, head, k * sizeof(float));
-	} else {
-		read_head(s, p, head, y, t, 1.0f);
-		for (size_t j = 0; j < k; j++)
-			v[j] = (y[j] - (2.0f * p[j] - 1.0f)) / t;
-	}
-	read_head(s, p, head, y, t, s->model->temperature);
-}
-
-static void image_velocity(struct jf_sampler *s, int i, float *v) {
-	const float *with = jf_exec_output(s->exec, JF_OUTPUT_IMAGE, slot(s, i));
-	const float *without = s->guided ? jf_exec_output(s->exec, JF_OUTPUT_IMAGE, slot(s, i) + 1) : with;
-
-	for (size_t j = 0; j < s->image_size; j++)
-		v[j] = without[j] + (s->guided ? s->args.guidance * (with[j] - without[j]) : 0.0f);
-}
-
-/* One evaluation at time t; velocities [n][state_size], image first. */
-static void evaluate(struct jf_sampler *s, float t, float *velocity) {
-	if (s->image_size)
-		set_input(s, JF_INPUT_TIME_IMG, 0, t);
-	if (s->label_size)
-		set_input(s, JF_INPUT_TIME_LAB, 0, t);
-	for (int i = 0; i < s->n && s->guided; i++)
-		memcpy(image_state(s, i) + s->image_size, image_state(s, i), s->image_size * sizeof(float));
-	jf_exec_step(s->exec, s->guided ? 2 * s->n : s->n);
 	for (int i = 0; i < s->n; i++) {
-		float *v = velocity + (size_t)i * s->state_size;
-		if (s->image_size)
-			image_velocity(s, i, v);
-		if (s->label_size)
-			label_velocity(s, i, t, v + s->image_size);
+		s->indices[i] = index[i];
+		jf_rng_normal(sampler_label(s, i), s->label_size, s->seeds[i], JF_STREAM_LABEL, index[i]);
 	}
-}
-
-/* z = from - dt v for the whole state of trajectory i; from == NULL: z itself. */
-static void advance(struct jf_sampler *s, int i, const float *from, float dt, const float *v) {
-	float *parts[2] = {s->image_size ? image_state(s, i) : NULL, s->label_size ? label_state(s, i) : NULL};
-	const size_t sizes[2] = {s->image_size, s->label_size};
-
-	for (int part = 0; part < 2; part++) {
-		for (size_t j = 0; j < sizes[part]; j++)
-			parts[part][j] = (from ? from[j] : parts[part][j]) - dt * v[j];
-		from = from ? from + sizes[part] : NULL;
-		v += sizes[part];
-	}
-}
-
-static void save_start(struct jf_sampler *s) {
-	for (int i = 0; i < s->n; i++) {
-		float *to = s->start + (size_t)i * s->state_size;
-		if (s->image_size)
-			memcpy(to, image_state(s, i), s->image_size * sizeof(float));
-		if (s->label_size)
-			memcpy(to + s->image_size, label_state(s, i), s->label_size * sizeof(float));
-	}
-}
-
-static void advance_all(struct jf_sampler *s, bool from_start, float dt) {
-	for (int i = 0; i < s->n; i++) {
-		size_t at = (size_t)i * s->state_size;
-		advance(s, i, from_start ? s->start + at : NULL, dt, s->velocity + at);
-	}
-}
-
-static float time_at(const struct jf_sampler *s, int step) {
-	return step >= s->args.steps ? 0.0f : 1.0f - (float)step / (float)s->args.steps;
-}
-
-static void midpoint_step(struct jf_sampler *s, float t, float dt) {
-	save_start(s);
-	evaluate(s, t, s->velocity);
-	advance_all(s, true, 0.5f * dt);
-	evaluate(s, t - 0.5f * dt, s->velocity);
-	advance_all(s, true, dt);
-}
-
-/* Heun: the mean of the velocities at both ends; the last step has no second one, since the label's is 0 / 0 at t = 0.
- * With z' = z - dt v1: z - dt (v1 + v2) / 2 = (z + z') / 2 - dt v2 / 2. */
-static void heun_step(struct jf_sampler *s, float t, float dt) {
-	save_start(s);
-	evaluate(s, t, s->velocity);
-	advance_all(s, true, dt);
-	if (t - dt <= 0.0f || s->step + 1 == s->args.steps)
-		return;
-	for (int i = 0; i < s->n; i++) { /* start := (z + z') / 2 */
-		float *start = s->start + (size_t)i * s->state_size;
-		for (size_t j = 0; j < s->state_size; j++) {
-			const float *z =
-			    j < s->image_size ? image_state(s, i) + j : label_state(s, i) + (j - s->image_size);
-			start[j] = 0.5f * (start[j] + *z);
-		}
-	}
-	evaluate(s, time_at(s, s->step + 1), s->velocity);
-	advance_all(s, true, 0.5f * dt);
-}
-
-enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
-	float t = time_at(s, s->step), dt = t - time_at(s, s->step + 1);
-
-	if (s->n < 1 || s->step >= s->args.steps)
-		return jf_error_set(err, JF_EINVAL, "no step is left");
-	if (s->args.solver == JF_SOLVER_MIDPOINT) {
-		midpoint_step(s, t, dt);
-	} else if (s->args.solver == JF_SOLVER_HEUN) {
-		heun_step(s, t, dt);
-	} else {
-		evaluate(s, t, s->velocity);
-		advance_all(s, false, dt);
-	}
-	s->step++;
-	for (int i = 0; i < s->n; i++)
-		if ((s->image_size && check_finite(image_state(s, i), s->image_size, "image", i, err) != JF_OK) ||
-		    (s->label_size && check_finite(label_state(s, i), s->label_size, "label", i, err) != JF_OK))
-			return JF_ENUMERIC;
 	return JF_OK;
 }
 
@@ -400,7 +214,7 @@ int jf_sampler_steps_left(const struct jf_sampler *s) {
 }
 
 float jf_sampler_time(const struct jf_sampler *s) {
-	return time_at(s, s->step);
+	return jf_sampler_time_at(s, s->step);
 }
 
 int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
@@ -411,8 +225,9 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 		if (!keep[i])
 			continue;
 		for (int half = 0; half < (s->guided ? 2 : 1); half++)
-			jf_exec_move(s->exec, slot(s, kept) + half, slot(s, i) + half);
+			jf_exec_move(s->exec, sampler_slot(s, kept) + half, sampler_slot(s, i) + half);
 		s->seeds[kept] = s->seeds[i];
+		s->indices[kept] = s->indices[i];
 		if (k)
 			memmove(
 			    s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
@@ -427,11 +242,11 @@ int jf_sampler_count(const struct jf_sampler *s) {
 }
 
 const float *jf_sampler_image(const struct jf_sampler *s, int i) {
-	return s->image_size ? image_state(s, i) : NULL;
+	return s->image_size ? sampler_image(s, i) : NULL;
 }
 
 const float *jf_sampler_label(const struct jf_sampler *s, int i) {
-	return s->label_size ? label_state(s, i) : NULL;
+	return s->label_size ? sampler_label(s, i) : NULL;
 }
 
 const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
@@ -458,10 +273,10 @@ enum jf_err jf_sampler_posterior(
 		for (int i = 0; i < n; i++)
 			index[i] = (uint64_t)d;
 		jf_sampler_restart(s, index, err);
-		evaluate(s, 1.0f, s->velocity);
+		jf_sampler_evaluate(s, 1.0f, s->velocity);
 		for (size_t j = 0; j < (size_t)n * k; j++)
 			probabilities[j] += s->probabilities[j] / (float)draws;
 	}
 	s->step = s->args.steps;
-	return check_finite(probabilities, (size_t)n * k, "posterior", 0, err);
+	return jf_sampler_check_finite(probabilities, (size_t)n * k, "posterior", 0, err);
 }

@@ -3,7 +3,8 @@
  * A sampler belongs to one thread and one model; it owns its arena and never allocates after creation. Trajectories of
  * a batch share task, solver, steps and guidance; nothing else. The result of a trajectory does not depend on what else
  * is in its batch: same seed and index, same bytes.
- * Source: Lipman et al., arXiv:2210.02747, optimal-transport path, clock reversed: dz/dt = v, from t = 1 to 0. */
+ * Sources: Lipman et al., arXiv:2210.02747, optimal-transport path, clock reversed: dz/dt = v, from t = 1 to 0; the
+ * ancestral solver runs the stochastic chain with the same marginals, Song et al., arXiv:2010.02502. */
 #ifndef JF_CORE_SAMPLER_H
 #define JF_CORE_SAMPLER_H
 
@@ -24,9 +25,11 @@ enum jf_task {
 const char *jf_task_name(enum jf_task task); /* "classify", "generate", "sample" */
 
 enum jf_solver {
-	JF_SOLVER_EULER,    /* 1 network evaluation a step, order 1 */
-	JF_SOLVER_MIDPOINT, /* 2 evaluations a step, order 2 */
-	JF_SOLVER_HEUN,     /* 2 evaluations a step (the last one: 1), order 2 */
+	JF_SOLVER_EULER,     /* 1 network evaluation a step, order 1 */
+	JF_SOLVER_MIDPOINT,  /* 2 evaluations a step, order 2 */
+	JF_SOLVER_HEUN,      /* 2 evaluations a step (the last one: 1), order 2 */
+	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; stochastic: fresh noise at every step, of the same seed and index
+			      */
 	JF_N_SOLVERS
 };
 const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */

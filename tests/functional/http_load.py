@@ -54,7 +54,7 @@ class Noise:
                 answer = d.classify(jf.png(rng.choice(DIGITS)[1], 28, 28), rng.choice(("", "?method=sample&samples=3&steps=7")))
             elif kind == 1:
                 answer = d.post("/generate", {"digit": rng.randrange(10), "count": rng.randrange(1, 9), "steps": rng.randrange(1, 9),
-                                              "solver": rng.choice(("euler", "heun", "midpoint")), "guidance": rng.choice((1, 2.5))})
+                                              "solver": rng.choice(("euler", "heun", "midpoint", "ancestral")), "guidance": rng.choice((1, 2.5))})
             elif kind == 2:
                 answer = d.post("/sample", {"count": rng.randrange(1, 5), "steps": rng.randrange(1, 9)})
             else:
@@ -79,6 +79,7 @@ def same_bytes(d):
 
     asks = {
         "picture": lambda: d.get("/generate?digit=7&seed=11&steps=6&count=3").body,
+        "ancestral picture": lambda: d.get("/generate?digit=4&seed=13&steps=6&solver=ancestral").body,
         "guided picture": lambda: d.get("/generate?weights=3:0.4,8:0.6&seed=12&steps=4&guidance=2&solver=heun").body,
         "blend": lambda: d.get("/blend?from=6&to=7&columns=5&rows=2&seed=13&steps=4").body,
         "pairs": lambda: strip(d.post("/sample", {"count": 3, "seed": 14, "steps": 5})),

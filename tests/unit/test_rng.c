@@ -95,6 +95,10 @@ static void test_every_key_part_matters(void **state) {
 	assert_memory_not_equal(base, other, sizeof(base));
 	jf_rng_normal(other, 8, 1, JF_STREAM_IMAGE, 1 + (1ull << 32));
 	assert_memory_not_equal(base, other, sizeof(base));
+	jf_rng_normal_step(other, 8, 1, JF_STREAM_IMAGE, 1, 0);
+	assert_memory_equal(base, other, sizeof(base));
+	jf_rng_normal_step(other, 8, 1, JF_STREAM_IMAGE, 1, 1);
+	assert_memory_not_equal(base, other, sizeof(base));
 	assert_true(jf_rng_bits(1, JF_STREAM_EVAL, 1) != jf_rng_bits(1, JF_STREAM_EVAL, 2));
 	assert_true(jf_rng_bits(1, JF_STREAM_EVAL, 1) == jf_rng_bits(1, JF_STREAM_EVAL, 1));
 }

@@ -145,6 +145,38 @@ static void test_solvers_converge_with_their_order(void **state) {
 	assert_true(heun < euler2);
 }
 
+/* The chain's noise is of (seed, index, step) alone. */
+static void test_ancestral_is_stochastic_and_repeatable(void **state) {
+	static float one[N * PIXELS], again[N * PIXELS], other[N * PIXELS], euler[N * PIXELS], l1[N * K], l2[N * K];
+	struct jf_task_options a = options(1, 1, JF_SOLVER_ANCESTRAL, 5, 1.0f);
+	struct jf_task_options b = options(3, 4, JF_SOLVER_ANCESTRAL, 5, 1.0f);
+	struct jf_task_options e = options(2, 4, JF_SOLVER_EULER, 1, 1.0f);
+	int votes1[N * K], votes2[N * K];
+	struct jf_error err;
+
+	(void)state;
+	assert_int_equal(jf_generate(model, one, labels, NULL, N, &a, &err), JF_OK);
+	assert_int_equal(jf_generate(model, again, labels, NULL, N, &b, &err), JF_OK);
+	assert_memory_equal(one, again, sizeof(one));
+	b.seed++;
+	assert_int_equal(jf_generate(model, other, labels, NULL, N, &b, &err), JF_OK);
+	assert_memory_not_equal(one, other, PIXELS * sizeof(float));
+	b.seed--;
+	assert_int_equal(jf_sample(model, one, l1, NULL, N, &a, &err), JF_OK);
+	assert_int_equal(jf_sample(model, again, l2, NULL, N, &b, &err), JF_OK);
+	assert_memory_equal(one, again, sizeof(one));
+	assert_memory_equal(l1, l2, sizeof(l1));
+	assert_int_equal(jf_classify_sample(model, votes1, NULL, NULL, images, N, 4, &a, &err), JF_OK);
+	assert_int_equal(jf_classify_sample(model, votes2, NULL, NULL, images, N, 4, &b, &err), JF_OK);
+	assert_memory_equal(votes1, votes2, sizeof(votes1));
+	/* A single step goes to the endpoint: Euler's answer up to rounding. */
+	a.sampler.steps = 1;
+	assert_int_equal(jf_generate(model, one, labels, NULL, N, &a, &err), JF_OK);
+	assert_int_equal(jf_generate(model, euler, labels, NULL, N, &e, &err), JF_OK);
+	for (int i = 0; i < N * PIXELS; i++)
+		assert_true(fabsf(one[i] - euler[i]) < 1e-5f);
+}
+
 static void test_guidance(void **state) {
 	static float plain[N * PIXELS], almost[N * PIXELS], none[N * PIXELS], none_of_another[N * PIXELS];
 	static float other_labels[N * K];
@@ -169,8 +201,8 @@ static void test_guidance(void **state) {
 	assert_memory_not_equal(none, plain, sizeof(none));
 }
 
-static void begin_all(struct jf_sampler *s, int steps) {
-	const struct jf_sampler_args args = {JF_SOLVER_HEUN, steps, 1.5f};
+static void begin_all(struct jf_sampler *s, enum jf_solver solver, int steps) {
+	const struct jf_sampler_args args = {solver, steps, 1.5f};
 	struct jf_trajectory t[N];
 	struct jf_error err;
 
@@ -179,21 +211,20 @@ static void begin_all(struct jf_sampler *s, int steps) {
 	assert_int_equal(jf_sampler_begin(s, &args, t, N, &err), JF_OK);
 }
 
-static void test_dropping_leaves_the_rest_unchanged(void **state) {
+static void check_dropping(enum jf_solver solver) {
 	static float want[N * PIXELS];
 	struct jf_error err;
 	struct jf_sampler *s = jf_sampler_create(model, JF_TASK_GENERATE, N, &err);
 	bool keep[N];
 	int kept = 0;
 
-	(void)state;
 	assert_non_null(s);
-	begin_all(s, 4);
+	begin_all(s, solver, 4);
 	while (jf_sampler_steps_left(s))
 		assert_int_equal(jf_sampler_step(s, &err), JF_OK);
 	for (int i = 0; i < N; i++)
 		memcpy(want + i * PIXELS, jf_sampler_image(s, i), PIXELS * sizeof(float));
-	begin_all(s, 4);
+	begin_all(s, solver, 4);
 	assert_int_equal(jf_sampler_step(s, &err), JF_OK);
 	assert_int_equal(jf_sampler_step(s, &err), JF_OK);
 	for (int i = 0; i < N; i++)
@@ -209,6 +240,12 @@ static void test_dropping_leaves_the_rest_unchanged(void **state) {
 	assert_int_equal(jf_sampler_keep(s, keep), 0);
 	assert_int_equal(jf_sampler_step(s, &err), JF_EINVAL);
 	jf_sampler_destroy(s);
+}
+
+static void test_dropping_leaves_the_rest_unchanged(void **state) {
+	(void)state;
+	check_dropping(JF_SOLVER_HEUN);
+	check_dropping(JF_SOLVER_ANCESTRAL);
 }
 
 static void test_bad_arguments(void **state) {
@@ -283,6 +320,7 @@ int main(void) {
 	    cmocka_unit_test(test_votes),
 	    cmocka_unit_test(test_posterior_is_a_distribution),
 	    cmocka_unit_test(test_solvers_converge_with_their_order),
+	    cmocka_unit_test(test_ancestral_is_stochastic_and_repeatable),
 	    cmocka_unit_test(test_guidance),
 	    cmocka_unit_test(test_dropping_leaves_the_rest_unchanged),
 	    cmocka_unit_test(test_bad_arguments),
