@@ -11,8 +11,8 @@
 #define PHILOX_W1 0xBB67AE85u
 #define PHILOX_ROUNDS 10
 
-/* Counter words: block of 4 elements, sample (two words), step and use. The kind keeps normals, uniforms and bits of the same
- * (seed, stream, sample) independent of each other. */
+/* Counter words: block of 4 elements, sample (two words), step and use. The kind keeps normals, uniforms and bits of
+ * the same (seed, stream, sample) independent of each other. */
 enum kind {
 	KIND_NORMAL,
 	KIND_UNIFORM,
