@@ -226,10 +226,17 @@ async function askPosterior(drawing, signal) {
 
 async function askSample(drawing, signal) {
 	const figure = makeTrajectory(Number(numberOf($('#stepwise'), 'steps')) || 20);
-	const playback = new Playback((item, frame) => figure(frame), signal, 40);
+	const steps = [];
+	let drawn = 0;
+	// A frame is the number of steps so far, so that a frame that is left out leaves no gap in the figure.
+	const playback = new Playback((item, count) => {
+		while (drawn < count) {
+			figure(steps[drawn++]);
+		}
+	}, signal, 40);
 	const answer = await classifyStream(drawing.png, options(drawing.invert), (step) => {
 		if (step.item === 0 && step.label) {
-			playback.push(0, step);
+			playback.push(0, steps.push(step));
 		}
 	}, signal);
 	await playback.done();

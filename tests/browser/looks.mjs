@@ -17,6 +17,8 @@ async function bring(page, tab) {
 		await page.check('input[value=sample]');
 		await page.waitForFunction(() => document.querySelectorAll('#trajectory .line.win').length === 1);
 		await verdict(page);
+		const way = await page.getAttribute('#trajectory .line.win', 'points');
+		assert.ok(way.split(' ').length >= 20, `the label's whole way is drawn: ${way}`);
 	} else {
 		await waitState(page, `#${tab}`, 'done');
 	}
