@@ -90,7 +90,7 @@ static enum jf_err run(struct classification *c, const struct cli_args *args, in
 
 	if (c->n_usable == 0)
 		return JF_OK;
-	cli_task_options(&options, args);
+	cli_task_options(&options, args, JF_TASK_CLASSIFY);
 	cli_progress_begin(&progress, &options, "classify", args->quiet);
 	if (args->method == CLI_METHOD_POSTERIOR)
 		status = jf_classify_posterior(

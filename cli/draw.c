@@ -34,7 +34,7 @@ static enum jf_err drawing_init(struct drawing *d, const struct cli_args *args, 
 	d->model = cli_model_load(args, NULL, 0, err);
 	if (!d->model)
 		return err->code;
-	cli_task_options(&d->options, args);
+	cli_task_options(&d->options, args, JF_TASK_GENERATE);
 	return JF_OK;
 }
 

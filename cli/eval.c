@@ -244,8 +244,8 @@ static double percent(int part, int whole) {
 }
 
 static void print_agreement(const struct evaluation *e, const struct agreement *a, const char *what) {
-	printf("%s: %.2f %% of %d (%.0f images/s, %d steps)\n", what, percent(a->agreed, a->total), a->total,
-	    a->total / a->seconds, e->options.sampler.steps);
+	printf("%s: %.2f %% of %d (%.0f images/s, %d %s steps)\n", what, percent(a->agreed, a->total), a->total,
+	    a->total / a->seconds, e->options.sampler.steps, jf_solver_name(e->options.sampler.solver));
 	for (int k = 0; k < e->model->config.classes; k++) {
 		if (a->drawn[k])
 			printf("%12.12s  %6.2f %% of %d\n", e->model->class_names[k], percent(a->seen[k], a->drawn[k]),
@@ -307,12 +307,13 @@ int cli_eval(const struct cli_args *args) {
 	e.model = cli_model_load(args, NULL, 0, &err);
 	if (!e.model)
 		return cli_fail(&err);
-	cli_task_options(&e.options, args);
+	cli_task_options(&e.options, args, JF_TASK_CLASSIFY);
 	jf_json_writer_init(&e.json);
 	jf_json_begin_object(&e.json, NULL);
 	cli_json_model(&e.json, e.model);
 	if (args->data)
 		eval_data(&e, &err);
+	cli_task_options(&e.options, args, JF_TASK_GENERATE);
 	if (args->generate && !err.code)
 		eval_drawn(&e, false, &err);
 	if (args->generate && !err.code) {

@@ -92,7 +92,7 @@ static const struct option_row table[] = {
 	"turn dark on light into light on dark: auto, yes or no (default: auto)"},
     {"steps", 's', TYPE_INTEGER, AT(steps), "N", 1, JF_MAX_STEPS, NULL, COMPUTES, "steps of the solver (default: 20)"},
     {"solver", 'x', TYPE_CHOICE, AT(solver), "NAME", 0, 0, solvers, COMPUTES,
-	"euler, midpoint, heun or ancestral (default: euler)"},
+	"euler, midpoint, heun or ancestral (default: euler for labels, ancestral for images)"},
     {"guidance", 'G', TYPE_NUMBER, AT(guidance), "G", 0, 20, NULL, CLI_GENERATE | CLI_BLEND | CLI_EVAL,
 	"above 1 exaggerates the label (default: 1)"},
     {"seed", 'e', TYPE_SEED, AT(seed), "N", 0, 0, NULL, COMPUTES, "the same seed gives the same result (default: 0)"},
@@ -220,7 +220,7 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 		if (table[i].argument)
 			letters[n_letters++] = ':';
 	}
-	*args = (struct cli_args){.guidance = 1.0};
+	*args = (struct cli_args){.guidance = 1.0, .solver = -1};
 	optind = 0;
 	while ((got = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct option_row *row = got == '?' ? NULL : row_of(got, command);

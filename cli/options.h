@@ -45,8 +45,9 @@ struct cli_args {
 	const char *data;
 	bool matrix, generate;
 	bool plan_given;
-	int plan;                               /* enum cli_plan */
-	int method, solver, preprocess, invert; /* enums */
+	int plan;                       /* enum cli_plan */
+	int method, preprocess, invert; /* enums */
+	int solver;                     /* enum; -1: not given */
 	int steps, samples, draws, top;
 	int count, rows, columns, scale, limit;
 	int threads, batch;

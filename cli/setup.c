@@ -48,10 +48,10 @@ struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t 
 	return jf_checkpoint_load(name, err);
 }
 
-void cli_task_options(struct jf_task_options *options, const struct cli_args *args) {
+void cli_task_options(struct jf_task_options *options, const struct cli_args *args, enum jf_task task) {
 	*options = jf_task_options_default();
 	options->seed = args->seed;
-	options->sampler.solver = (enum jf_solver)args->solver;
+	options->sampler.solver = args->solver < 0 ? jf_solver_default(task) : (enum jf_solver)args->solver;
 	options->sampler.guidance = (float)args->guidance;
 	if (args->steps)
 		options->sampler.steps = args->steps;

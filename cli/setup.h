@@ -11,7 +11,8 @@
  * the installed one. `path` out: what was loaded, [size], may be NULL. The caller unrefs; NULL: *err says why. */
 struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t size, struct jf_error *err);
 
-void cli_task_options(struct jf_task_options *options, const struct cli_args *args);
+/* What the options say, and for the rest the defaults of this task. */
+void cli_task_options(struct jf_task_options *options, const struct cli_args *args, enum jf_task task);
 
 /* A class by its name or, when no class has that name, its number. JF_EINVAL names what there is. */
 enum jf_err cli_class_parse(int *out, const struct jf_model *model, const char *text, struct jf_error *err);

@@ -29,6 +29,10 @@ enum jf_err jf_solver_parse(enum jf_solver *out, const char *name, struct jf_err
 	return jf_error_set(err, JF_EINVAL, "solver '%.32s' is not one of euler, midpoint, heun, ancestral", name);
 }
 
+enum jf_solver jf_solver_default(enum jf_task task) {
+	return task == JF_TASK_CLASSIFY ? JF_SOLVER_EULER : JF_SOLVER_ANCESTRAL;
+}
+
 int jf_solver_evaluations(enum jf_solver solver, int steps) {
 	if (solver == JF_SOLVER_MIDPOINT)
 		return 2 * steps;

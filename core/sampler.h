@@ -19,7 +19,7 @@
 enum jf_task {
 	JF_TASK_CLASSIFY, /* image held at t = 0, label integrated */
 	JF_TASK_GENERATE, /* label held at t = 0, image integrated */
-	JF_TASK_SAMPLE,   /* both integrated on one clock */
+	JF_TASK_SAMPLE,   /* both integrated, the label's clock behind the image's */
 	JF_N_TASKS
 };
 const char *jf_task_name(enum jf_task task); /* "classify", "generate", "sample" */
@@ -34,9 +34,16 @@ enum jf_solver {
 };
 const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */
 enum jf_err jf_solver_parse(enum jf_solver *out, const char *name, struct jf_error *err);
+/* What the programs use when nobody says otherwise: euler for labels, ancestral where an image is drawn. */
+enum jf_solver jf_solver_default(enum jf_task task);
 int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
 
 #define JF_MAX_STEPS 1000
+
+/* The label's clock in a joint sample: t_lab = t / (t + lag (1 - t)) where the image's is t. 1: one clock for both.
+ * Below 1 the label waits until the image has taken shape; every such path ends at the same joint distribution
+ * (UniCon, arXiv:2410.11439), and this one suits the network best (doc/architecture.md has the figures). */
+#define JF_LABEL_LAG 0.3f
 
 struct jf_sampler_args {
 	enum jf_solver solver;

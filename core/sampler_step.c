@@ -58,11 +58,31 @@ static void image_velocity(struct jf_sampler *s, int i, float *v) {
 		v[j] = without[j] + (s->guided ? s->args.guidance * (with[j] - without[j]) : 0.0f);
 }
 
+/* Where the label's clock stands when the image's (or, of a classification, the only one) stands at t. */
+static float label_time(const struct jf_sampler *s, float t) {
+	return s->task == JF_TASK_SAMPLE ? t / (t + JF_LABEL_LAG * (1.0f - t)) : t;
+}
+
+/* How far both clocks run when the image's runs from t to next. */
+struct interval {
+	float image, label;
+};
+
+static struct interval between(const struct jf_sampler *s, float t, float next) {
+	return (struct interval){t - next, label_time(s, t) - label_time(s, next)};
+}
+
+static struct interval half(struct interval whole) {
+	return (struct interval){0.5f * whole.image, 0.5f * whole.label};
+}
+
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
+	const float t_lab = label_time(s, t);
+
 	if (s->image_size)
 		sampler_set_input(s, JF_INPUT_TIME_IMG, 0, t);
 	if (s->label_size)
-		sampler_set_input(s, JF_INPUT_TIME_LAB, 0, t);
+		sampler_set_input(s, JF_INPUT_TIME_LAB, 0, t_lab);
 	for (int i = 0; i < s->n && s->guided; i++)
 		memcpy(sampler_image(s, i) + s->image_size, sampler_image(s, i), s->image_size * sizeof(float));
 	jf_exec_step(s->exec, s->guided ? 2 * s->n : s->n);
@@ -71,18 +91,19 @@ void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
 		if (s->image_size)
 			image_velocity(s, i, v);
 		if (s->label_size)
-			label_velocity(s, i, t, v + s->image_size);
+			label_velocity(s, i, t_lab, v + s->image_size);
 	}
 }
 
 /* z = from - dt v for the whole state of trajectory i; from == NULL: z itself. */
-static void advance(struct jf_sampler *s, int i, const float *from, float dt, const float *v) {
+static void advance(struct jf_sampler *s, int i, const float *from, struct interval dt, const float *v) {
+	const float steps[2] = {dt.image, dt.label};
 	float *parts[2] = {s->image_size ? sampler_image(s, i) : NULL, s->label_size ? sampler_label(s, i) : NULL};
 	const size_t sizes[2] = {s->image_size, s->label_size};
 
 	for (int part = 0; part < 2; part++) {
 		for (size_t j = 0; j < sizes[part]; j++)
-			parts[part][j] = (from ? from[j] : parts[part][j]) - dt * v[j];
+			parts[part][j] = (from ? from[j] : parts[part][j]) - steps[part] * v[j];
 		from = from ? from + sizes[part] : NULL;
 		v += sizes[part];
 	}
@@ -98,7 +119,7 @@ static void save_start(struct jf_sampler *s) {
 	}
 }
 
-static void advance_all(struct jf_sampler *s, bool from_start, float dt) {
+static void advance_all(struct jf_sampler *s, bool from_start, struct interval dt) {
 	for (int i = 0; i < s->n; i++) {
 		size_t at = (size_t)i * s->state_size;
 		advance(s, i, from_start ? s->start + at : NULL, dt, s->velocity + at);
@@ -109,21 +130,25 @@ float jf_sampler_time_at(const struct jf_sampler *s, int step) {
 	return step >= s->args.steps ? 0.0f : 1.0f - (float)step / (float)s->args.steps;
 }
 
-static void midpoint_step(struct jf_sampler *s, float t, float dt) {
+static void midpoint_step(struct jf_sampler *s, float t, float next) {
+	const float middle = t - 0.5f * (t - next);
+
 	save_start(s);
 	jf_sampler_evaluate(s, t, s->velocity);
-	advance_all(s, true, 0.5f * dt);
-	jf_sampler_evaluate(s, t - 0.5f * dt, s->velocity);
-	advance_all(s, true, dt);
+	advance_all(s, true, between(s, t, middle));
+	jf_sampler_evaluate(s, middle, s->velocity);
+	advance_all(s, true, between(s, t, next));
 }
 
 /* Heun: the mean of the velocities at both ends; the last step has no second one, since the label's is 0 / 0 at t = 0.
  * With z' = z - dt v1: z - dt (v1 + v2) / 2 = (z + z') / 2 - dt v2 / 2. */
-static void heun_step(struct jf_sampler *s, float t, float dt) {
+static void heun_step(struct jf_sampler *s, float t, float next) {
+	const struct interval dt = between(s, t, next);
+
 	save_start(s);
 	jf_sampler_evaluate(s, t, s->velocity);
 	advance_all(s, true, dt);
-	if (t - dt <= 0.0f || s->step + 1 == s->args.steps)
+	if (next <= 0.0f)
 		return;
 	for (int i = 0; i < s->n; i++) { /* start := (z + z') / 2 */
 		float *start = s->start + (size_t)i * s->state_size;
@@ -133,8 +158,8 @@ static void heun_step(struct jf_sampler *s, float t, float dt) {
 			start[j] = 0.5f * (start[j] + *z);
 		}
 	}
-	jf_sampler_evaluate(s, jf_sampler_time_at(s, s->step + 1), s->velocity);
-	advance_all(s, true, 0.5f * dt);
+	jf_sampler_evaluate(s, next, s->velocity);
+	advance_all(s, true, half(dt));
 }
 
 /* The step of DDPM's reverse chain in the clock of this flow, where z_t = (1 - t) z0 + t e. The endpoint that the
@@ -169,26 +194,26 @@ static void ancestral_step(struct jf_sampler *s, float t, float next) {
 		if (s->label_size) {
 			jf_rng_normal_step(
 			    noise, s->label_size, s->seeds[i], JF_STREAM_LABEL_STEP, s->indices[i], step);
-			ancestral_part(
-			    sampler_label(s, i), s->velocity + at + s->image_size, noise, s->label_size, t, next);
+			ancestral_part(sampler_label(s, i), s->velocity + at + s->image_size, noise, s->label_size,
+			    label_time(s, t), label_time(s, next));
 		}
 	}
 }
 
 enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
-	float t = jf_sampler_time_at(s, s->step), dt = t - jf_sampler_time_at(s, s->step + 1);
+	float t = jf_sampler_time_at(s, s->step), next = jf_sampler_time_at(s, s->step + 1);
 
 	if (s->n < 1 || s->step >= s->args.steps)
 		return jf_error_set(err, JF_EINVAL, "no step is left");
 	if (s->args.solver == JF_SOLVER_MIDPOINT) {
-		midpoint_step(s, t, dt);
+		midpoint_step(s, t, next);
 	} else if (s->args.solver == JF_SOLVER_HEUN) {
-		heun_step(s, t, dt);
+		heun_step(s, t, next);
 	} else if (s->args.solver == JF_SOLVER_ANCESTRAL) {
-		ancestral_step(s, t, jf_sampler_time_at(s, s->step + 1));
+		ancestral_step(s, t, next);
 	} else {
 		jf_sampler_evaluate(s, t, s->velocity);
-		advance_all(s, false, dt);
+		advance_all(s, false, between(s, t, next));
 	}
 	s->step++;
 	for (int i = 0; i < s->n; i++)

@@ -32,7 +32,7 @@ static void put_limits(struct jf_json_writer *writer, const struct jf_conf *conf
 	jf_json_begin_object(writer, "defaults");
 	jf_json_put_integer(
 	    writer, "steps", conf->default_steps < conf->max_steps ? conf->default_steps : conf->max_steps);
-	jf_json_put_string(writer, "solver", jf_solver_name(JF_SOLVER_EULER));
+	jf_json_put_string(writer, "solver", jf_solver_name(jf_solver_default(JF_TASK_GENERATE)));
 	jf_json_put_integer(writer, "guidance", 1);
 	jf_json_end_object(writer);
 }

@@ -27,7 +27,7 @@ static int64_t random_seed(const struct jf_call *call) {
 	return seed;
 }
 
-static void read_sampler(struct jf_call *call) {
+static void read_sampler(struct jf_call *call, enum jf_task task) {
 	const struct jf_conf *conf = call->http->parts.conf;
 	struct jf_api_request *ask = &call->ask;
 	const char *solvers[JF_N_SOLVERS];
@@ -36,7 +36,7 @@ static void read_sampler(struct jf_call *call) {
 	for (i = 0; i < JF_N_SOLVERS; i++)
 		solvers[i] = jf_solver_name((enum jf_solver)i);
 	ask->steps = conf->default_steps < conf->max_steps ? conf->default_steps : conf->max_steps;
-	ask->solver = JF_SOLVER_EULER;
+	ask->solver = (int)jf_solver_default(task);
 	ask->guidance = 1.0f;
 	jf_params_int(&call->params, "steps", &ask->steps, 1, conf->max_steps);
 	jf_params_choice(&call->params, "solver", &ask->solver, solvers, JF_N_SOLVERS);
@@ -83,7 +83,7 @@ static bool ask_classify(struct jf_call *call, const struct jf_model *model, str
 	read_seed(call);
 	if (!ask->seed_given)
 		ask->seed = 0; /* the same picture gets the same answer unless another seed is asked for */
-	read_sampler(call);
+	read_sampler(call, JF_TASK_CLASSIFY);
 	ask->samples = ask->posterior ? 1 : 8;
 	if (ask->samples > call->http->parts.conf->max_samples)
 		ask->samples = call->http->parts.conf->max_samples;
@@ -127,7 +127,7 @@ static bool ask_generate(struct jf_call *call, const struct jf_model *model, str
 	jf_params_int(params, "count", &ask->count, 1, call->http->parts.conf->max_count);
 	jf_params_int(params, "columns", &ask->columns, 1, call->http->parts.conf->max_count);
 	read_seed(call);
-	read_sampler(call);
+	read_sampler(call, JF_TASK_GENERATE);
 	jf_params_float(params, "guidance", &ask->guidance, 0, MAX_GUIDANCE);
 	read_picture(call);
 	inputs->n = ask->count;
@@ -200,7 +200,7 @@ static bool ask_blend(struct jf_call *call, const struct jf_model *model, struct
 		jf_problem_field(&call->problem, "/rows", "times columns is %ld images, %d are allowed",
 		    ask->rows * (long)ask->columns, max);
 	read_seed(call);
-	read_sampler(call);
+	read_sampler(call, JF_TASK_GENERATE);
 	jf_params_float(params, "guidance", &ask->guidance, 0, MAX_GUIDANCE);
 	read_picture(call);
 	inputs->n = ask->count = ask->rows * ask->columns;
@@ -217,7 +217,7 @@ static bool ask_sample(struct jf_call *call, struct jf_ask_inputs *inputs) {
 	jf_params_int(&call->params, "count", &ask->count, 1, call->http->parts.conf->max_count);
 	jf_params_int(&call->params, "columns", &ask->columns, 1, call->http->parts.conf->max_count);
 	read_seed(call);
-	read_sampler(call);
+	read_sampler(call, JF_TASK_SAMPLE);
 	read_picture(call);
 	inputs->n = ask->count;
 	return jf_params_finish(&call->params);

@@ -61,7 +61,7 @@ struct jf_job {
 	struct jf_trajectory *items;
 	float *images; /* owned by the job, freed by it; [any][H][W][C]; see jf_job_alloc_images; NULL if not needed */
 	float *labels; /* the same, [any][K] */
-	struct jf_sampler_args args; /* solver, steps, guidance; posterior ignores them; default euler, 20, 1 */
+	struct jf_sampler_args args; /* solver, steps, guidance; posterior ignores them; at first euler, 20, 1 */
 	int draws;                   /* posterior: label noises averaged; default 1 */
 	int64_t deadline_ns;         /* jf_job_now_ns() clock; 0 = none */
 

@@ -78,6 +78,7 @@ static enum jf_err draw(struct jf_evaluation *out, float **drawn, struct jf_mode
 	size_t agree = 0;
 	enum jf_err rc = JF_OK;
 
+	task.sampler.solver = jf_solver_default(JF_TASK_GENERATE);
 	if (!images || !labels)
 		rc = jf_error_set(err, JF_ENOMEM, "out of memory for %zu drawn images", n);
 	for (size_t i = 0; rc == JF_OK && i < n; i++)

@@ -145,6 +145,25 @@ static void test_solvers_converge_with_their_order(void **state) {
 	assert_true(heun < euler2);
 }
 
+/* The last step ends at the endpoint that the last evaluation predicted, E[y0] = 2 p - 1, if velocity and step are both
+ * taken on the label's own clock. */
+static void test_joint_labels_end_at_their_endpoint(void **state) {
+	static float image[N * PIXELS], label[N * K], p[N * K];
+	struct jf_error err;
+	const enum jf_solver solvers[] = {
+	    JF_SOLVER_EULER, JF_SOLVER_HEUN, JF_SOLVER_ANCESTRAL}; /* midpoint extrapolates */
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		for (int steps = 1; steps < 6; steps++) {
+			struct jf_task_options o = options(2, 8, solvers[i], steps, 1.0f);
+
+			assert_int_equal(jf_sample(model, image, label, p, N, &o, &err), JF_OK);
+			for (int j = 0; j < N * K; j++)
+				assert_true(fabsf(label[j] - (2.0f * p[j] - 1.0f)) < 1e-5f);
+		}
+}
+
 /* The chain's noise is of (seed, index, step) alone. */
 static void test_ancestral_is_stochastic_and_repeatable(void **state) {
 	static float one[N * PIXELS], again[N * PIXELS], other[N * PIXELS], euler[N * PIXELS], l1[N * K], l2[N * K];
@@ -320,6 +339,7 @@ int main(void) {
 	    cmocka_unit_test(test_votes),
 	    cmocka_unit_test(test_posterior_is_a_distribution),
 	    cmocka_unit_test(test_solvers_converge_with_their_order),
+	    cmocka_unit_test(test_joint_labels_end_at_their_endpoint),
 	    cmocka_unit_test(test_ancestral_is_stochastic_and_repeatable),
 	    cmocka_unit_test(test_guidance),
 	    cmocka_unit_test(test_dropping_leaves_the_rest_unchanged),
