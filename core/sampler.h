@@ -43,7 +43,7 @@ int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluati
 /* The label's clock in a joint sample: t_lab = t / (t + lag (1 - t)) where the image's is t. 1: one clock for both.
  * Below 1 the label waits until the image has taken shape; every such path ends at the same joint distribution
  * (UniCon, arXiv:2410.11439), and this one suits the network best (doc/architecture.md has the figures). */
-#define JF_LABEL_LAG 0.3f
+#define JF_LABEL_LAG 0.1f
 
 struct jf_sampler_args {
 	enum jf_solver solver;
