@@ -6,7 +6,7 @@ bench_kernels_LDADD = $(CORE_LIBS)
 noinst_PROGRAMS += bench-serve
 bench_serve_SOURCES = bench/serve.c
 bench_serve_LDADD = $(CORE_LIBS)
-EXTRA_DIST += bench/serve.md
+EXTRA_DIST += bench/serve.md bench/train.md
 
 noinst_PROGRAMS += bench-train
 bench_train_SOURCES = bench/peak.c bench/peak.h bench/train.c
