@@ -34,7 +34,7 @@ export function setUp(model_) {
 	$('#weight').max = FRAMES - 1;
 	chooseFrom = makeChooser($('[data-from]', root()), model.names, (i) => setPair(i, to), (name) => `From ${name}`);
 	chooseTo = makeChooser($('[data-to]', root()), model.names, (i) => setPair(from, i), (name) => `To ${name}`);
-	seed = makeSeed($('[data-seed]', root()), () => draw(), 67);
+	seed = makeSeed($('[data-seed]', root()), () => draw(), 76);
 	curl = makeCurl($('[data-curl]', root()));
 	$('#swap').addEventListener('click', () => setPair(to, from));
 	$('#weight').addEventListener('input', () => showWeight());
