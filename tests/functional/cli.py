@@ -46,7 +46,7 @@ def run(*arguments, model=MODEL, stdin=b"", binary=False, **environment):
     env.update(environment)
     if model:
         env["JOINTFLOW_MODEL"] = model
-    done = subprocess.run([TOOL, *map(str, arguments)], input=stdin, capture_output=True, env=env, timeout=300)
+    done = subprocess.run([TOOL, *map(str, arguments)], input=stdin, capture_output=True, env=env, timeout=900)
     done.stderr = done.stderr.decode()
     if not binary:
         done.stdout = done.stdout.decode()
