@@ -30,7 +30,8 @@ export DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)"
 
 # The unit tests have run on the same sources in make check.
 check "make deb" make deb
-cp jointflow-*.tar.xz "$scratch/"
+# The checkout may lie where only its owner can read, as below /root.
+cp jointflow-*.tar.xz "$top_srcdir/packaging/make-deb" "$scratch/"
 chmod 755 "$scratch"
 as_user=()
 if [ "$(id -u)" = 0 ]; then
@@ -38,7 +39,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 mkdir -m 1777 "$scratch/elsewhere" "$scratch/second"
 check "a second build, as an ordinary user elsewhere" "${as_user[@]}" env TMPDIR="$scratch/elsewhere" HOME="$scratch/elsewhere" \
-	TZ=Pacific/Kiritimati LC_ALL=C "$top_srcdir/packaging/make-deb" "$scratch"/jointflow-*.tar.xz "$scratch/second"
+	TZ=Pacific/Kiritimati LC_ALL=C "$scratch/make-deb" "$scratch"/jointflow-*.tar.xz "$scratch/second"
 same_packages() {
 	local file status=0 n=0
 	for file in deb/*.deb deb/*.dsc deb/*.tar.xz; do
