@@ -28,8 +28,7 @@ enum jf_solver {
 	JF_SOLVER_EULER,     /* 1 network evaluation a step, order 1 */
 	JF_SOLVER_MIDPOINT,  /* 2 evaluations a step, order 2 */
 	JF_SOLVER_HEUN,      /* 2 evaluations a step (the last one: 1), order 2 */
-	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; stochastic: fresh noise at every step, of the same seed and index
-			      */
+	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; fresh noise at every step, keyed by (seed, index, step) */
 	JF_N_SOLVERS
 };
 const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */
