@@ -119,7 +119,7 @@ static void draw_bar(struct jf_log *log, const struct jf_log_step *step) {
 	format_status(status, sizeof(status), log, step);
 	room = width - (int)strlen(status) - 6;
 	room = room > 40 ? 40 : room;
-	if (room >= 8) {
+	if (room >= 4) {
 		filled = (int)((double)room * (double)step->step / (double)log->options.end);
 		for (int i = 0; i < room; i++)
 			bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';

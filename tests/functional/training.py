@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -251,6 +252,7 @@ def test_full_log():
 def test_terminal():
     """On a terminal a bar, drawn over itself."""
     parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (25, 120))  # room for a bar whatever the speed and its number of digits
     run = subprocess.Popen(command("bar", "--epochs=1"), stderr=child, stdin=subprocess.DEVNULL)
     os.close(child)
     shown = b""
