@@ -11,7 +11,7 @@
 #define FORMAT "jointflow"
 #define MAX_NAME 256 /* bytes of a model's or class's name */
 
-/* The configuration's fields by their metadata keys; one table for reading and writing. */
+/* The configuration's fields by their metadata keys; one table for reading, writing and comparing. */
 static const struct {
 	const char *key;
 	size_t offset; /* of an int in struct jf_network_config */
@@ -28,6 +28,10 @@ static const struct {
     {"augment", offsetof(struct jf_network_config, augment)},
 };
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static int field_value(const struct jf_network_config *config, size_t field) {
+	return *(const int *)(const void *)((const char *)config + fields[field].offset);
+}
 
 static const char *const other_keys[] = {
     "format", "format_version", "label_head", "class_names", "name", "temperature"};
@@ -340,9 +344,7 @@ static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_m
 	add(metadata, "format", FORMAT);
 	add(metadata, "format_version", metadata->version);
 	for (size_t i = 0; i < N_FIELDS; i++) {
-		const int *value = (const int *)(const void *)((const char *)&model->config + fields[i].offset);
-
-		snprintf(metadata->numbers[i], sizeof(metadata->numbers[i]), "%d", *value);
+		snprintf(metadata->numbers[i], sizeof(metadata->numbers[i]), "%d", field_value(&model->config, i));
 		add(metadata, fields[i].key, metadata->numbers[i]);
 	}
 	add(metadata, "label_head", heads[model->config.head]);
@@ -372,6 +374,19 @@ static enum jf_err collect_tensors(struct jf_tensor *tensors, const struct jf_mo
 				    err, JF_ENUMERIC, "tensor %s: element %zu is not finite", param->name, i);
 	}
 	return JF_OK;
+}
+
+const char *jf_checkpoint_difference(
+    const struct jf_network_config *a, const struct jf_network_config *b, int *of_a, int *of_b) {
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		*of_a = field_value(a, i);
+		*of_b = field_value(b, i);
+		if (*of_a != *of_b)
+			return fields[i].key;
+	}
+	*of_a = (int)a->head;
+	*of_b = (int)b->head;
+	return *of_a != *of_b ? "label_head" : NULL;
 }
 
 enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, struct jf_error *err) {

@@ -23,6 +23,11 @@ struct jf_model *jf_checkpoint_load(const char *path, struct jf_error *err);
 struct jf_model *jf_checkpoint_load_buffer(
     const void *data, size_t size_bytes, const char *origin, struct jf_error *err);
 
+/* The metadata key of the first field in which two networks differ, and both values (of label_head enum
+ * jf_label_head); NULL when they are the same, so that one's parameters fit the other. Borrowed, constant. */
+const char *jf_checkpoint_difference(
+    const struct jf_network_config *a, const struct jf_network_config *b, int *of_a, int *of_b);
+
 /* Saves atomically: on any failure an old file of that name stays as it was. JF_EIO, JF_ENUMERIC (a parameter is not
  * finite: nothing is written), JF_EINVAL (a fact has a key of ours), JF_ENOMEM. */
 enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, struct jf_error *err);

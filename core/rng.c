@@ -183,7 +183,7 @@ static void fill(
 }
 
 void jf_rng_normal(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample) {
-	fill(out, n, seed, stream, sample, KIND_NORMAL, 0);
+	jf_rng_normal_step(out, n, seed, stream, sample, 0);
 }
 
 void jf_rng_normal_step(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample, unsigned step) {

@@ -24,15 +24,13 @@ enum jf_stream {
 	JF_STREAM_LABEL_STEP = 9,
 };
 
-#define JF_RNG_MAX_STEP 65535
-
 /* The block function: 4 counter words, 2 key words -> 4 random words. */
 void jf_philox4x32(uint32_t out[4], const uint32_t counter[4], const uint32_t key[2]);
 
 /* out[i], i < n: independent N(0, 1) by Box-Muller; element i of sample `sample` of stream `stream` under `seed`. */
 void jf_rng_normal(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample);
 
-/* The same for each step (0 to JF_RNG_MAX_STEP) its own numbers; step 0's are jf_rng_normal's. */
+/* The same for each step (0 to 65535) its own numbers; step 0's are jf_rng_normal's. */
 void jf_rng_normal_step(float *out, size_t n, uint64_t seed, enum jf_stream stream, uint64_t sample, unsigned step);
 
 /* out[i], i < n: uniform in the open interval (0, 1), odd multiples of 2^-24. */

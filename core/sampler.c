@@ -20,15 +20,6 @@ const char *jf_solver_name(enum jf_solver solver) {
 	return (unsigned)solver < JF_N_SOLVERS ? solver_names[solver] : "unknown";
 }
 
-enum jf_err jf_solver_parse(enum jf_solver *out, const char *name, struct jf_error *err) {
-	for (int i = 0; i < JF_N_SOLVERS; i++)
-		if (strcmp(name, solver_names[i]) == 0) {
-			*out = (enum jf_solver)i;
-			return JF_OK;
-		}
-	return jf_error_set(err, JF_EINVAL, "solver '%.32s' is not one of euler, midpoint, heun, ancestral", name);
-}
-
 enum jf_solver jf_solver_default(enum jf_task task) {
 	return task == JF_TASK_CLASSIFY ? JF_SOLVER_EULER : JF_SOLVER_ANCESTRAL;
 }

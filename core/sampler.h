@@ -32,7 +32,6 @@ enum jf_solver {
 	JF_N_SOLVERS
 };
 const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */
-enum jf_err jf_solver_parse(enum jf_solver *out, const char *name, struct jf_error *err);
 /* What the programs use when nobody says otherwise: euler for labels, ancestral where an image is drawn. */
 enum jf_solver jf_solver_default(enum jf_task task);
 int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */

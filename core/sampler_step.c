@@ -72,10 +72,6 @@ static struct interval between(const struct jf_sampler *s, float t, float next) 
 	return (struct interval){t - next, label_time(s, t) - label_time(s, next)};
 }
 
-static struct interval half(struct interval whole) {
-	return (struct interval){0.5f * whole.image, 0.5f * whole.label};
-}
-
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
 	const float t_lab = label_time(s, t);
 
@@ -159,7 +155,7 @@ static void heun_step(struct jf_sampler *s, float t, float next) {
 		}
 	}
 	jf_sampler_evaluate(s, next, s->velocity);
-	advance_all(s, true, half(dt));
+	advance_all(s, true, (struct interval){0.5f * dt.image, 0.5f * dt.label});
 }
 
 /* The step of DDPM's reverse chain in the clock of this flow, where z_t = (1 - t) z0 + t e. The endpoint that the

@@ -46,35 +46,6 @@ static enum jf_err set_names(struct run *run, struct jf_model *model, struct jf_
 	return rc == JF_OK ? rc : jf_error_set(err, rc, "the model's name or class names: %s", jf_err_phrase(rc));
 }
 
-/* The first field in which the network of a checkpoint is another than the one asked for; NULL: the same. */
-static const char *network_difference(
-    const struct jf_network_config *a, const struct jf_network_config *b, int *theirs, int *ours) {
-	const struct {
-		const char *name;
-		int a, b;
-	} fields[] = {
-	    {"height", a->height, b->height},
-	    {"width", a->width, b->width},
-	    {"image channels", a->image_channels, b->image_channels},
-	    {"classes", a->classes, b->classes},
-	    {"channels", a->channels, b->channels},
-	    {"blocks", a->blocks, b->blocks},
-	    {"layers", a->layers, b->layers},
-	    {"heads", a->heads, b->heads},
-	    {"label-tokens", a->label_tokens, b->label_tokens},
-	    {"augmentation inputs", a->augment, b->augment},
-	    {"label-loss", (int)a->head, (int)b->head},
-	};
-
-	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (fields[i].a != fields[i].b) {
-			*theirs = fields[i].a;
-			*ours = fields[i].b;
-			return fields[i].name;
-		}
-	return NULL;
-}
-
 /* --init: a finished model's weights instead of random ones. */
 static enum jf_err start_from(const char *path, struct jf_model *model, struct jf_error *err) {
 	struct jf_model *from = jf_checkpoint_load(path, err);
@@ -84,7 +55,7 @@ static enum jf_err start_from(const char *path, struct jf_model *model, struct j
 
 	if (!from)
 		return err->code;
-	field = network_difference(&from->config, &model->config, &theirs, &ours);
+	field = jf_checkpoint_difference(&from->config, &model->config, &theirs, &ours);
 	if (field) {
 		rc = jf_error_set(
 		    err, JF_EINVAL, "%s: another network: %s is %d there, %d here", path, field, theirs, ours);
