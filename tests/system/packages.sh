@@ -1,12 +1,10 @@
 #!/bin/bash
 # The Debian packages in a booted Debian 12: install, use, configure, upgrade with the edited file kept, remove, purge
-# without a trace. Needs the packages of `make deb` in deb/ of the build folder; builds them when they are missing.
+# without a trace. Builds the packages anew: those of an earlier build would be tested instead of this one.
 set -u
 . "$top_srcdir/tests/system/container.sh"
 container_require
-if ! ls "$top_builddir"/deb/jointflow-server_*.deb >/dev/null 2>&1; then
-	DEB_BUILD_OPTIONS=nocheck make -C "$top_builddir" deb >&2 || { echo "Bail out! make deb failed"; exit 1; }
-fi
+DEB_BUILD_OPTIONS=nocheck make -C "$top_builddir" deb >&2 || { echo "Bail out! make deb failed"; exit 1; }
 container_create
 container_boot
 
