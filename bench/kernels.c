@@ -8,7 +8,7 @@
 #include "config.h"
 
 #include "bench/peak.h"
-#include "core/kernels.h"
+#include "core/kernels/kernels.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 struct peak {
-	const char *name;  /* of the instruction set, as in core/kernels.h */
+	const char *name;  /* of the instruction set, as in core/kernels/kernels.h */
 	void (*run)(void); /* one round of 12 independent chains of fused multiply-adds, some 10 to 50 us */
 	double flop;       /* of one round */
 };

@@ -31,10 +31,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/checkpoint.h"
-#include "core/file.h"
-#include "core/rng.h"
-#include "core/sampler.h"
+#include "core/base/file.h"
+#include "core/base/rng.h"
+#include "core/engine/sampler.h"
+#include "core/files/checkpoint.h"
 
 #define MAX_CLIENTS 64
 #define MAX_LATENCIES 2000000

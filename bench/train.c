@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "bench/peak.h"
-#include "core/blas.h"
-#include "core/kernels.h"
-#include "core/rng.h"
-#include "core/sampler.h"
+#include "core/base/rng.h"
+#include "core/engine/sampler.h"
+#include "core/kernels/blas.h"
+#include "core/kernels/kernels.h"
 #include "trainer/step.h"
 
 #define BATCH 128

@@ -1,11 +1,11 @@
-/* Floor 4. classify: which class each picture shows. */
+/* classify: which class each picture shows. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
-#include "core/png.h"
+#include "core/pictures/png.h"
 
 /* One picture on the command line. */
 struct picture {

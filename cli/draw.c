@@ -1,4 +1,4 @@
-/* Floor 4. generate, blend and sample: what ends in pictures. */
+/* generate, blend and sample: what ends in pictures. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/setup.h"
-#include "core/sheet.h"
+#include "core/pictures/sheet.h"
 
 /* What is to be drawn, and what was. */
 struct drawing {

@@ -1,12 +1,12 @@
-/* Floor 4. eval: how good a model is, on test data and by its own judgement of what it draws. */
+/* eval: how good a model is, on test data and by its own judgement of what it draws. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
-#include "core/dataset.h"
-#include "core/metrics.h"
+#include "core/files/dataset.h"
+#include "core/questions/quality.h"
 
 struct evaluation {
 	const struct cli_args *args;

@@ -1,13 +1,13 @@
-/* Floor 4. info: what a model is, and what a plan of its network computes when. */
+/* info: what a model is, and what a plan of its network computes when. */
 #include <limits.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
-#include "core/ops.h"
-#include "core/plan.h"
-#include "core/sampler.h"
+#include "core/engine/ops.h"
+#include "core/engine/plan.h"
+#include "core/engine/sampler.h"
 
 /* --- the model ------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* Floor 5. jointflow: classify, generate, blend, sample, eval and info from a terminal. */
+/* jointflow: classify, generate, blend, sample, eval and info from a terminal. */
 #include "config.h"
 
 #include <locale.h>
@@ -7,7 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/report.h"
-#include "core/blas.h"
+#include "core/kernels/blas.h"
 
 static const struct command {
 	const char *name;

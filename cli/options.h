@@ -1,4 +1,4 @@
-/* The command line: one table of all options, from which parsing and --help come. Floor 3. */
+/* The command line: one table of all options, from which parsing and --help come. */
 #ifndef JF_CLI_OPTIONS_H
 #define JF_CLI_OPTIONS_H
 
@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "core/framing.h"
-#include "core/sampler.h"
+#include "core/engine/sampler.h"
+#include "core/pictures/framing.h"
 
 #define CLI_MAX_IMAGES 100000 /* of one call: keeps a slip of the finger from asking for terabytes */
 

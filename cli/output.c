@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 
 #include "cli/setup.h"
-#include "core/npy.h"
-#include "core/png.h"
-#include "core/sheet.h"
+#include "core/files/npy.h"
+#include "core/pictures/png.h"
+#include "core/pictures/sheet.h"
 
 static bool ends_with(const char *text, const char *end) {
 	size_t n = strlen(text), m = strlen(end);

@@ -1,10 +1,10 @@
-/* Pictures to where -o says: one sheet, single PNGs in a folder, or a NumPy array. Floor 3. */
+/* Pictures to where -o says: one sheet, single PNGs in a folder, or a NumPy array. */
 #ifndef JF_CLI_OUTPUT_H
 #define JF_CLI_OUTPUT_H
 
 #include "cli/options.h"
-#include "core/error.h"
-#include "core/model.h"
+#include "core/base/error.h"
+#include "core/engine/model.h"
 
 enum cli_output_kind {
 	CLI_OUTPUT_SHEET,  /* NAME.png, or - for standard output */

@@ -1,11 +1,11 @@
-/* What the tool says: errors as GNU tools word them, progress, and the end of the program. Floor 3. */
+/* What the tool says: errors as GNU tools word them, progress, and the end of the program. */
 #ifndef JF_CLI_REPORT_H
 #define JF_CLI_REPORT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "core/tasks.h"
+#include "core/questions/tasks.h"
 
 #define CLI_EXIT_OK 0
 #define CLI_EXIT_FAILURE 1 /* something could not be done */

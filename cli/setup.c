@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/report.h"
-#include "core/checkpoint.h"
+#include "core/files/checkpoint.h"
 
 #define TREE_MODEL "models/mnist.safetensors"
 #define INSTALLED_MODEL JF_PKGDATADIR "/models/mnist.safetensors"

@@ -1,11 +1,11 @@
-/* What every command begins with: the model, the task options, a class by its name. Floor 3. */
+/* What every command begins with: the model, the task options, a class by its name. */
 #ifndef JF_CLI_SETUP_H
 #define JF_CLI_SETUP_H
 
 #include "cli/options.h"
-#include "core/json.h"
-#include "core/model.h"
-#include "core/tasks.h"
+#include "core/base/json.h"
+#include "core/engine/model.h"
+#include "core/questions/tasks.h"
 
 /* --model, else $JOINTFLOW_MODEL, else models/mnist.safetensors of the source tree that this program was built in, else
  * the installed one. `path` out: what was loaded, [size], may be NULL. The caller unrefs; NULL: *err says why. */

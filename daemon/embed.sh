@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes a C file that holds the named files of the source folder, for daemon/assets_data.h:
+# Writes a C file that holds the named files of the source folder, for daemon/http/assets_data.h:
 #   daemon/embed.sh SRCDIR doc/openapi.json web/index.html ... > assets_data.c
 # The same files give the same bytes. Folders are searched; hidden files are left out.
 set -eu
@@ -11,7 +11,7 @@ files=$(cd "$srcdir" && for entry in "$@"; do
 	if [ -d "$entry" ]; then find "$entry" -type f ! -path '*/.*' ! -name '*.mk'; elif [ -f "$entry" ]; then echo "$entry"; fi
 done | sort)
 echo '/* Made by daemon/embed.sh. */'
-echo '#include "daemon/assets_data.h"'
+echo '#include "daemon/http/assets_data.h"'
 n=0
 for file in $files; do
 	printf 'static const unsigned char file_%d[] = {\n' $n

@@ -1,33 +1,33 @@
 # daemon: jointflowd. main.c links HTTP_LIBS, then SERVICE_LIBS.
 
-# What speaks HTTP, floors 3 and 4; jointflowd links HTTP_LIBS before what holds the scheduler and the rest.
+# What speaks HTTP (http/, api/); jointflowd links HTTP_LIBS before what holds the scheduler and the rest.
 noinst_LIBRARIES += libhttp.a
 libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(MICROHTTPD_CFLAGS) $(ZLIB_CFLAGS)
 libhttp_a_SOURCES =
-libhttp_a_SOURCES += daemon/api_info.c
-libhttp_a_SOURCES += daemon/api_page.c
-libhttp_a_SOURCES += daemon/api_v2.c
-libhttp_a_SOURCES += daemon/ask.c
-libhttp_a_SOURCES += daemon/ask_image.c
-libhttp_a_SOURCES += daemon/assets.c daemon/assets.h daemon/assets_data.h
-libhttp_a_SOURCES += daemon/call.c daemon/call.h
-libhttp_a_SOURCES += daemon/deflate.c daemon/deflate.h
-libhttp_a_SOURCES += daemon/gate.c daemon/gate.h
-libhttp_a_SOURCES += daemon/http.c
-libhttp_a_SOURCES += daemon/reply.c
-libhttp_a_SOURCES += daemon/routes.c
-libhttp_a_SOURCES += daemon/tasks.c
-libhttp_a_SOURCES += daemon/guard.c daemon/guard.h
-libhttp_a_SOURCES += daemon/http_exchange.c
-libhttp_a_SOURCES += daemon/http_request.c
-libhttp_a_SOURCES += daemon/http_server.c daemon/http_server.h daemon/http_internal.h
-libhttp_a_SOURCES += daemon/limit.c daemon/limit.h
-libhttp_a_SOURCES += daemon/multipart.c daemon/multipart.h
-libhttp_a_SOURCES += daemon/params.c daemon/params.h
-libhttp_a_SOURCES += daemon/problem.c daemon/problem.h
-libhttp_a_SOURCES += daemon/response.c daemon/response.h
-libhttp_a_SOURCES += daemon/text.c daemon/text.h
-libhttp_a_SOURCES += daemon/watch.c daemon/watch.h
+libhttp_a_SOURCES += daemon/api/api.c
+libhttp_a_SOURCES += daemon/api/ask.c
+libhttp_a_SOURCES += daemon/api/ask_image.c
+libhttp_a_SOURCES += daemon/api/call.c daemon/api/call.h
+libhttp_a_SOURCES += daemon/api/endpoints.c
+libhttp_a_SOURCES += daemon/api/gate.c daemon/api/gate.h
+libhttp_a_SOURCES += daemon/api/info.c
+libhttp_a_SOURCES += daemon/api/page.c
+libhttp_a_SOURCES += daemon/api/reply.c
+libhttp_a_SOURCES += daemon/api/routes.c
+libhttp_a_SOURCES += daemon/api/v2.c
+libhttp_a_SOURCES += daemon/http/assets.c daemon/http/assets.h daemon/http/assets_data.h
+libhttp_a_SOURCES += daemon/http/deflate.c daemon/http/deflate.h
+libhttp_a_SOURCES += daemon/http/exchange.c
+libhttp_a_SOURCES += daemon/http/guard.c daemon/http/guard.h
+libhttp_a_SOURCES += daemon/http/limit.c daemon/http/limit.h
+libhttp_a_SOURCES += daemon/http/multipart.c daemon/http/multipart.h
+libhttp_a_SOURCES += daemon/http/params.c daemon/http/params.h
+libhttp_a_SOURCES += daemon/http/problem.c daemon/http/problem.h
+libhttp_a_SOURCES += daemon/http/request.c
+libhttp_a_SOURCES += daemon/http/response.c daemon/http/response.h
+libhttp_a_SOURCES += daemon/http/server.c daemon/http/server.h daemon/http/internal.h
+libhttp_a_SOURCES += daemon/http/text.c daemon/http/text.h
+libhttp_a_SOURCES += daemon/http/watch.c daemon/http/watch.h
 nodist_libhttp_a_SOURCES = assets_data.c
 EMBEDDED = $(top_srcdir)/doc/openapi.json $(WEB_FILES:%=$(top_srcdir)/%)
 assets_data.c: $(top_srcdir)/daemon/embed.sh $(EMBEDDED)
@@ -36,25 +36,25 @@ CLEANFILES += assets_data.c
 EXTRA_DIST += daemon/embed.sh
 HTTP_LIBS = libhttp.a $(MICROHTTPD_LIBS) $(ZLIB_LIBS)
 
-# Floor 3: configuration, log, queue, workers, metrics, model, service manager.
+# service/ and work/: configuration, log, queue, workers, metrics, model, service manager.
 noinst_LIBRARIES += libservice.a
 libservice_a_SOURCES =
-libservice_a_SOURCES += daemon/conf.c daemon/conf.h daemon/conf_table.h
-libservice_a_SOURCES += daemon/conf_check.c
-libservice_a_SOURCES += daemon/conf_print.c
-libservice_a_SOURCES += daemon/conf_table.c
-libservice_a_SOURCES += daemon/dispatch.c
-libservice_a_SOURCES += daemon/http.h
-libservice_a_SOURCES += daemon/job.c daemon/job.h
-libservice_a_SOURCES += daemon/listen.c daemon/listen.h
-libservice_a_SOURCES += daemon/log.c daemon/log.h
-libservice_a_SOURCES += daemon/metrics.c daemon/metrics.h
-libservice_a_SOURCES += daemon/model_holder.c daemon/model_holder.h
-libservice_a_SOURCES += daemon/process.c daemon/process.h
-libservice_a_SOURCES += daemon/queue.c daemon/queue.h
-libservice_a_SOURCES += daemon/scheduler.c daemon/scheduler.h daemon/scheduler_private.h
-libservice_a_SOURCES += daemon/service.c daemon/service.h
-libservice_a_SOURCES += daemon/worker.c
+libservice_a_SOURCES += daemon/api/api.h
+libservice_a_SOURCES += daemon/service/conf.c daemon/service/conf.h daemon/service/conf_table.h
+libservice_a_SOURCES += daemon/service/conf_check.c
+libservice_a_SOURCES += daemon/service/conf_print.c
+libservice_a_SOURCES += daemon/service/conf_table.c
+libservice_a_SOURCES += daemon/service/listen.c daemon/service/listen.h
+libservice_a_SOURCES += daemon/service/log.c daemon/service/log.h
+libservice_a_SOURCES += daemon/service/metrics.c daemon/service/metrics.h
+libservice_a_SOURCES += daemon/service/process.c daemon/service/process.h
+libservice_a_SOURCES += daemon/service/service.c daemon/service/service.h
+libservice_a_SOURCES += daemon/work/dispatch.c
+libservice_a_SOURCES += daemon/work/job.c daemon/work/job.h
+libservice_a_SOURCES += daemon/work/model_holder.c daemon/work/model_holder.h
+libservice_a_SOURCES += daemon/work/queue.c daemon/work/queue.h
+libservice_a_SOURCES += daemon/work/scheduler.c daemon/work/scheduler.h daemon/work/scheduler_private.h
+libservice_a_SOURCES += daemon/work/worker.c
 SERVICE_LIBS = libservice.a $(CORE_LIBS)
 
 sbin_PROGRAMS += jointflowd

@@ -1,4 +1,4 @@
-/* jointflowd: starts everything, then waits for signals. Floor 5. */
+/* jointflowd: starts everything, then waits for signals. */
 #include "config.h"
 
 #include <errno.h>
@@ -12,16 +12,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "core/blas.h"
-#include "core/kernels.h"
-#include "daemon/conf.h"
-#include "daemon/http.h"
-#include "daemon/listen.h"
-#include "daemon/log.h"
-#include "daemon/metrics.h"
-#include "daemon/model_holder.h"
-#include "daemon/scheduler.h"
-#include "daemon/service.h"
+#include "core/kernels/blas.h"
+#include "core/kernels/kernels.h"
+#include "daemon/api/api.h"
+#include "daemon/service/conf.h"
+#include "daemon/service/listen.h"
+#include "daemon/service/log.h"
+#include "daemon/service/metrics.h"
+#include "daemon/service/service.h"
+#include "daemon/work/model_holder.h"
+#include "daemon/work/scheduler.h"
 
 #define IDLE_POLL_MS 10000 /* without a watchdog: how often the status line is refreshed */
 #define DRAIN_POLL_MS 20

@@ -1,4 +1,4 @@
-/* make_model FILE [KEY=NUMBER]...: writes a small untrained checkpoint for tests of the programs. Floor 6.
+/* make_model FILE [KEY=NUMBER]...: writes a small untrained checkpoint for tests of the programs.
  *
  * Keys: height, width, image_channels, classes, channels, blocks, layers, heads, label_tokens, augment, seed,
  * and names=A,B,... for the classes. Without
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/checkpoint.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/files/checkpoint.h"
 
 static int set(struct jf_network_config *config, unsigned long *seed, const char *text) {
 	const struct {

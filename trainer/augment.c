@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/rng.h"
+#include "core/base/rng.h"
 
 #define GRID 4 /* control points of the elastic field a side */
 

@@ -1,4 +1,4 @@
-/* Random distortions of training images, told to the network. Floor 3.
+/* Random distortions of training images, told to the network.
  *
  * A distorted image comes with the vector of what was done to it, which conditions the image clock; zeros mean "clean".
  * So the classifier learns from more than the data, and drawing (with zeros) stays clean.

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/png.h"
-#include "core/sheet.h"
-#include "core/tasks.h"
+#include "core/pictures/png.h"
+#include "core/pictures/sheet.h"
+#include "core/questions/tasks.h"
 #include "trainer/log.h"
 
 #define SEED 2     /* of evaluations: always the same noise, so that their results compare */

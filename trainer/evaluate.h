@@ -1,14 +1,14 @@
-/* How good a model in training is, on images that it does not train on. Floor 3. */
+/* How good a model in training is, on images that it does not train on. */
 #ifndef JF_TRAINER_EVALUATE_H
 #define JF_TRAINER_EVALUATE_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "core/dataset.h"
-#include "core/error.h"
-#include "core/metrics.h"
-#include "core/model.h"
+#include "core/base/error.h"
+#include "core/engine/model.h"
+#include "core/files/dataset.h"
+#include "core/questions/quality.h"
 
 struct jf_evaluate_options {
 	int threads;

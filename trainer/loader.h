@@ -1,4 +1,4 @@
-/* Batches of training images, made ready by a thread of its own while the step before is computed. Floor 3.
+/* Batches of training images, made ready by a thread of its own while the step before is computed.
  *
  * The examples of a run are one endless row: epoch 0's permutation of the training images, then epoch 1's, ... Step s
  * takes examples s * batch ... s * batch + batch - 1, so where a run stands follows from its step alone, and the same
@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "core/dataset.h"
+#include "core/files/dataset.h"
 #include "trainer/augment.h"
 #include "trainer/step.h"
 

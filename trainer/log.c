@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/json.h"
+#include "core/base/json.h"
 
 #define JSON_EVERY 50 /* steps */
 #define LINE_EVERY_S 30.0

@@ -1,11 +1,11 @@
-/* What a run tells: a bar on a terminal, plain lines elsewhere, JSON lines in a file. Floor 3. */
+/* What a run tells: a bar on a terminal, plain lines elsewhere, JSON lines in a file. */
 #ifndef JF_TRAINER_LOG_H
 #define JF_TRAINER_LOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "trainer/schedule.h"
 
 struct jf_json_writer;

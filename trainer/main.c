@@ -1,11 +1,11 @@
-/* jointflow-train: learns a joint model of images and labels. Floor 5. */
+/* jointflow-train: learns a joint model of images and labels. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/blas.h"
+#include "core/kernels/blas.h"
 #include "trainer/mpi.h"
 #include "trainer/options.h"
 #include "trainer/run.h"

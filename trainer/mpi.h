@@ -1,4 +1,4 @@
-/* Several processes, one training run: the wrapper of MPI. Floor 3.
+/* Several processes, one training run: the wrapper of MPI.
  *
  * Without MPI (not built in, or not started by mpirun) there is one process and every call is a trivial one. All calls
  * but abort are collective: every process makes them in the same order. A process that dies takes the others with it:

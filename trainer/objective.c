@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/kernels.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/kernels/kernels.h"
 
 /* Shares of --times mixture: the rest is independent. */
 #define SHARE_IMAGE_GIVEN_LABEL 0.30f

@@ -1,4 +1,4 @@
-/* The training objective: where on the two clocks an example is put, and what the network owes there. Floor 3.
+/* The training objective: where on the two clocks an example is put, and what the network owes there.
  *
  * z_t = (1 - t) z_0 + t e, e ~ N(0, I), one clock for each modality. Image: mean over pixels of (v - (e - z_0))^2.
  * Label: `label_weight` x cross-entropy of the endpoint (CatFlow, arXiv:2406.04843), or x the mean over classes of the
@@ -9,9 +9,9 @@
 
 #include <stdint.h>
 
-#include "core/error.h"
-#include "core/exec.h"
-#include "core/network.h"
+#include "core/base/error.h"
+#include "core/engine/exec.h"
+#include "core/engine/network.h"
 
 enum jf_times {
 	JF_TIMES_INDEPENDENT, /* t_img and t_lab drawn independently: the UniCon scheme */

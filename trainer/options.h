@@ -1,5 +1,5 @@
 /* The command line of jointflow-train: one table from which parsing, --help and the check of a resumed run come.
- * Floor 3. */
+ * */
 #ifndef JF_TRAINER_OPTIONS_H
 #define JF_TRAINER_OPTIONS_H
 
@@ -8,9 +8,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "core/error.h"
-#include "core/network.h"
-#include "core/safetensors.h"
+#include "core/base/error.h"
+#include "core/engine/network.h"
+#include "core/files/safetensors.h"
 #include "trainer/step.h"
 
 /* Strings are borrowed from argv (or from the program's constants). */

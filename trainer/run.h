@@ -1,10 +1,10 @@
-/* A training run from data to checkpoint. Floor 4. */
+/* A training run from data to checkpoint. */
 #ifndef JF_TRAINER_RUN_H
 #define JF_TRAINER_RUN_H
 
 #include <stdatomic.h>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "trainer/mpi.h"
 #include "trainer/options.h"
 

@@ -1,5 +1,5 @@
 /* What the parts of a run share (run.c: the loop; run_setup.c: its beginning; run_model.c: evaluation and checkpoint).
- * Floor 4. */
+ * */
 #ifndef JF_TRAINER_RUN_INTERNAL_H
 #define JF_TRAINER_RUN_INTERNAL_H
 
@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/dataset.h"
-#include "core/model.h"
+#include "core/engine/model.h"
+#include "core/files/dataset.h"
 #include "trainer/evaluate.h"
 #include "trainer/loader.h"
 #include "trainer/log.h"

@@ -1,4 +1,4 @@
-/* Evaluation during a run, and the checkpoint that comes out of it. Floor 4. */
+/* Evaluation during a run, and the checkpoint that comes out of it. */
 #include "config.h"
 
 #include <math.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/checkpoint.h"
-#include "core/json.h"
+#include "core/base/json.h"
+#include "core/files/checkpoint.h"
 #include "trainer/run_internal.h"
 
 /* Sticky setter of facts: the first failure stays. */

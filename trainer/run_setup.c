@@ -1,4 +1,4 @@
-/* The beginning of a run: data, network, state of an earlier session. Floor 4. */
+/* The beginning of a run: data, network, state of an earlier session. */
 #include <errno.h>
 #include <libgen.h>
 #include <math.h>
@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/checkpoint.h"
-#include "core/kernels.h"
+#include "core/files/checkpoint.h"
+#include "core/kernels/kernels.h"
 #include "trainer/run_internal.h"
 
 static enum jf_err load_data(struct run *run, struct jf_error *err) {

@@ -1,4 +1,4 @@
-/* The learning rate over a run: linear warm-up, then half a cosine down to zero. Floor 3. */
+/* The learning rate over a run: linear warm-up, then half a cosine down to zero. */
 #ifndef JF_TRAINER_SCHEDULE_H
 #define JF_TRAINER_SCHEDULE_H
 

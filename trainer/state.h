@@ -1,4 +1,4 @@
-/* The training state: everything a run needs to go on as if it had never stopped. Floor 3.
+/* The training state: everything a run needs to go on as if it had never stopped.
  *
  * One safetensors file: "params", "moment1", "moment2", "ema.0" ... (F32, flat, in the graph's order); metadata: format
  * = "jointflow-training-state", format_version, step, schedule.start, schedule.end, wall_time_s, the data's digest and
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "trainer/options.h"
 #include "trainer/step.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/exec.h"
+#include "core/engine/exec.h"
 
 #define MICRO_BATCH 4
 

@@ -1,4 +1,4 @@
-/* One optimiser step over a batch on several threads: gradients, deterministic reduction, AdamW, EMA. Floor 3.
+/* One optimiser step over a batch on several threads: gradients, deterministic reduction, AdamW, EMA.
  *
  * Each thread works a fixed share of the batch in micro-batches and sums into its own gradient; the sums are added in
  * thread order, so the same seed and thread count give the same bits.
@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#include "core/error.h"
-#include "core/model.h"
+#include "core/base/error.h"
+#include "core/engine/model.h"
 #include "trainer/objective.h"
 
 #define JF_MAX_EMA 4

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/checkpoint.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/files/checkpoint.h"
 
 int main(int argc, char **argv) {
 	struct jf_error error = {.code = JF_EINVAL, .message = "usage: make_model SEED FILE"};

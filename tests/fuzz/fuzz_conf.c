@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/conf.h"
+#include "daemon/service/conf.h"
 #include "tests/fuzz/fuzz.h"
 
 static char *print(const struct jf_conf *conf, size_t *size) {

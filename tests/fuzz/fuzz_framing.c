@@ -1,5 +1,5 @@
 /* Height, width, options, then pixels (repeated as needed): a framed picture in [-1, 1], or a refusal. */
-#include "core/framing.h"
+#include "core/pictures/framing.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

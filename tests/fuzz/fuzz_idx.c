@@ -1,7 +1,7 @@
 /* Any bytes are an IDX array whose values all lie in the file, or an error with a message. */
 #include <string.h>
 
-#include "core/idx.h"
+#include "core/files/idx.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,7 +1,7 @@
 /* Any text is a value of at most the depth asked for or an error; strings are UTF-8 without NUL. */
 #include <string.h>
 
-#include "core/json.h"
+#include "core/base/json.h"
 #include "tests/fuzz/fuzz.h"
 
 #define DEPTH 8

@@ -1,7 +1,7 @@
 /* Any bytes are a picture within the limits or an error with a message; what was read can be written and read again. */
 #include <string.h>
 
-#include "core/png.h"
+#include "core/pictures/png.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -4,11 +4,11 @@
 
 #include <string.h>
 
-#include "core/json.h"
-#include "daemon/guard.h"
-#include "daemon/multipart.h"
-#include "daemon/params.h"
-#include "daemon/text.h"
+#include "core/base/json.h"
+#include "daemon/http/guard.h"
+#include "daemon/http/multipart.h"
+#include "daemon/http/params.h"
+#include "daemon/http/text.h"
 #include "tests/fuzz/fuzz.h"
 
 static void form(const char *text, size_t size) {

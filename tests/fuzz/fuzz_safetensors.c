@@ -1,6 +1,6 @@
 /* Any bytes are a file whose tensors lie inside it, one after the other, or an error; then the same as a checkpoint. */
-#include "core/checkpoint.h"
-#include "core/safetensors.h"
+#include "core/files/checkpoint.h"
+#include "core/files/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

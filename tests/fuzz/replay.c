@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/file.h"
+#include "core/base/file.h"
 #include "tests/fuzz/fuzz.h"
 
 static void give(const uint8_t *data, size_t size) {

@@ -51,8 +51,8 @@ metrics_exist() {
 	local name status=0
 	for name in $(grep -ohE 'jointflow_[a-z0-9_]+' etc/examples/prometheus-rules.yml etc/examples/grafana-dashboard.json |
 		sed -E 's/_(bucket|sum|count)$//' | sort -u); do
-		if ! grep -q "\"$name\"" daemon/metrics.h; then
-			echo "$name is not in daemon/metrics.h"
+		if ! grep -q "\"$name\"" daemon/service/metrics.h; then
+			echo "$name is not in daemon/service/metrics.h"
 			status=1
 		fi
 	done

@@ -1,69 +1,75 @@
 #!/bin/bash
-# The floors of doc/architecture.md: a file includes what is on a lower floor, or beside it in its own folder on the
-# same floor, and never another program's folder. A header says its floor in its first comment ("Floor 2."); a .c file
-# stands where its own header stands, and without one where its first comment says, or on its folder's top floor.
-# Each third-party library is included by the files listed here and by no other.
+# The floors of doc/architecture.md: every folder of sources is on a floor. A file includes what is on a lower floor, or
+# beside it in its own folder, and never another program's folder. Each third-party library is included by the files
+# listed here and by no other. No two source files share a name within core/ or within daemon/.
 set -eu
 cd "$top_srcdir"
 shopt -s nullglob globstar
 
 awk '
-function own_folder(path) { sub(/\/.*/, "", path); return path }
+function folder_of(path) { sub(/\/[^\/]*$/, "", path); return path }
+function program_of(path) { sub(/\/.*/, "", path); return path }
 function complain(text) { print text; failed = 1 }
 
 BEGIN {
-	top["core"] = 2; top["trainer"] = 5; top["cli"] = 5; top["daemon"] = 5; top["bench"] = 6; top["tests"] = 6
+	floor["core/base"] = 0
+	floor["core/kernels"] = 1
+	floor["core/engine"] = floor["core/pictures"] = 2
+	floor["core/files"] = 3
+	floor["core/questions"] = 4
+	floor["daemon/service"] = 5
+	floor["daemon/work"] = 6
+	floor["daemon/http"] = 7
+	floor["daemon/api"] = 8
+	floor["daemon"] = floor["trainer"] = floor["cli"] = 9
 	# library header: the files that may include it
-	owner["cblas.h"] = "^core/blas\\."
-	owner["openblas_config.h"] = "^core/blas\\."
-	owner["png.h"] = "^core/png\\."
-	owner["zlib.h"] = "^(core/inflate|core/png|daemon/deflate)\\."
-	owner["microhttpd.h"] = "^daemon/http[a-z_]*\\."
-	owner["systemd/sd-daemon.h"] = "^daemon/systemd\\."
+	owner["cblas.h"] = "^core/kernels/blas\\."
+	owner["openblas_config.h"] = "^core/kernels/blas\\."
+	owner["png.h"] = "^core/pictures/png\\."
+	owner["zlib.h"] = "^(core/base/inflate|daemon/http/deflate)\\."
+	owner["jansson.h"] = "^core/base/json\\."
+	owner["nettle/sha2.h"] = "^core/base/digest\\."
+	owner["nettle/memops.h"] = "^core/base/digest\\."
+	owner["nettle/base64.h"] = "^core/base/digest\\."
+	owner["microhttpd.h"] = "^daemon/http/(server|exchange|request|internal)\\."
+	owner["systemd/sd-daemon.h"] = "^daemon/service/service\\."
 	owner["mpi.h"] = "^trainer/mpi\\."
-	owner["gnutls/gnutls.h"] = "^daemon/"
+	owner["gnutls/gnutls.h"] = "^daemon/http/"
 }
-FNR == 1 { n_files++; name[n_files] = FILENAME }
-FNR <= 12 && match($0, /Floor [0-6]/) && !(FILENAME in floor) { floor[FILENAME] = substr($0, RSTART + 6, 1) + 0 }
+function floor_of(path, folder) { folder = folder_of(path); return program_of(path) ~ /^(tests|bench)$/ ? 10 : floor[folder] }
+FNR == 1 {
+	n_files++
+	folder = folder_of(FILENAME)
+	if (program_of(FILENAME) !~ /^(tests|bench)$/) {
+		if (!(folder in floor))
+			complain(FILENAME ": " folder "/ has no floor in tests/static/floors.sh")
+		base = FILENAME; sub(/.*\//, "", base)
+		key = program_of(FILENAME) "/" base
+		if (key in seen)
+			complain(FILENAME ": " seen[key] " has the same name")
+		seen[key] = FILENAME
+		here[FILENAME] = 1
+	}
+}
 /^[ \t]*#[ \t]*include[ \t]*[<"]/ {
 	target = $0
 	sub(/^[^<"]*[<"]/, "", target); sub(/[>"].*/, "", target)
-	n_includes++; from[n_includes] = FILENAME; to[n_includes] = target; line[n_includes] = FNR
-	quoted[n_includes] = ($0 ~ /include[ \t]*"/)
+	place = FILENAME ":" FNR
+	program = program_of(FILENAME); other = program_of(target)
+	above = program ~ /^(tests|bench)$/
+	if ((target in owner) && program != "tests" && FILENAME !~ owner[target])
+		complain(place ": <" target "> belongs to " owner[target] " alone")
+	n_includes++
+	if ($0 !~ /include[ \t]*"/ || target == "config.h" || above)
+		next
+	if (!(folder_of(target) in floor))
+		complain(place ": \"" target "\" is not a path from the top folder")
+	else if (other != program && other != "core")
+		complain(place ": " program "/ may not include \"" target "\", another program")
+	else if (folder_of(target) != folder_of(FILENAME) && floor_of(target) >= floor_of(FILENAME))
+		complain(place ": " folder_of(FILENAME) "/ may not include \"" target "\", on the same floor or above")
 }
 END {
-	for (i = 1; i <= n_files; i++) {
-		file = name[i]; folder = own_folder(file)
-		if (file in floor)
-			continue
-		header = file; sub(/\.c$/, ".h", header)
-		if (file ~ /\.c$/ && header in floor)
-			floor[file] = floor[header]
-		else if (file ~ /\.h$/ && folder != "tests" && folder != "bench")
-			{ complain(file ": the first comment does not say \"Floor N.\""); floor[file] = top[folder] }
-		else
-			floor[file] = top[folder]
-	}
-	for (i = 1; i <= n_includes; i++) {
-		file = from[i]; folder = own_folder(file); place = file ":" line[i]
-		if ((to[i] in owner) && folder != "tests" && file !~ owner[to[i]])
-			complain(place ": <" to[i] "> belongs to " owner[to[i]] " alone")
-		if (!quoted[i] || to[i] == "config.h")
-			continue
-		other = own_folder(to[i])
-		if (!(other in top)) {
-			complain(place ": \"" to[i] "\" is not a path from the top folder")
-			continue
-		}
-		if (!(to[i] in floor))
-			continue # made during the build, or missing: the compiler says so
-		if (other != folder && other != "core" && folder != "tests" && folder != "bench")
-			complain(place ": " folder "/ may not include \"" to[i] "\", another program")
-		else if (floor[to[i]] > floor[file])
-			complain(place ": floor " floor[file] " includes \"" to[i] "\" on floor " floor[to[i]])
-		else if (floor[to[i]] == floor[file] && other != folder && folder != "tests" && folder != "bench")
-			complain(place ": \"" to[i] "\" is on the same floor in another folder")
-	}
 	print n_files " files, " n_includes " includes looked at"
 	exit failed
 }' {core,trainer,cli,daemon,bench,tests}/**/*.[ch]

@@ -1,5 +1,5 @@
-/* The AVX-512 instructions that core/simd.h uses, as pairs of AVX2 instructions, so that the AVX-512 kernels can be
- * tested on processors without them: core/kernels_avx512.c is compiled a second time with this file in front. Floor 6.
+/* The AVX-512 instructions that core/kernels/simd.h uses, as pairs of AVX2 instructions, so that the AVX-512 kernels
+ * can be tested on processors without them: core/kernels/avx512.c is compiled a second time with this file in front.
  *
  * It shows that the 16-lane code computes what it should and gives the same bytes; the real instructions are tested
  * where the processor has them. */

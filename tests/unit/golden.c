@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "core/exec.h"
+#include "core/engine/exec.h"
 
 static void check(enum jf_err status, const struct jf_error *err) {
 	if (status != JF_OK)

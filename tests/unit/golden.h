@@ -1,9 +1,9 @@
-/* Golden cases: what tests/golden/make_golden.py wrote, for the tests that compare with it. Floor 6. */
+/* Golden cases: what tests/golden/make_golden.py wrote, for the tests that compare with it. */
 #ifndef JF_TESTS_GOLDEN_H
 #define JF_TESTS_GOLDEN_H
 
-#include "core/network.h"
-#include "core/safetensors.h"
+#include "core/engine/network.h"
+#include "core/files/safetensors.h"
 
 struct golden {
 	struct jf_safetensors *file;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/kernels.h"
+#include "core/kernels/kernels.h"
 #include "tests/unit/isa.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

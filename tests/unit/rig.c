@@ -1,6 +1,6 @@
 #include "tests/unit/rig.h"
 
-#include "core/rng.h"
+#include "core/base/rng.h"
 
 struct jf_model *rig_model(const struct jf_network_config *config, unsigned seed) {
 	struct jf_error err;

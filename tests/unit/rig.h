@@ -2,7 +2,7 @@
 #ifndef JF_TESTS_RIG_H
 #define JF_TESTS_RIG_H
 
-#include "core/model.h"
+#include "core/engine/model.h"
 
 /* 12 x 8 grey, 5 classes, C = 8, T = 3. */
 static inline struct jf_network_config rig_config(void) {

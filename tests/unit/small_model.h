@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-#include "core/model.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/engine/model.h"
 
 static inline struct jf_model *small_model(uint64_t seed) {
 	struct jf_network_config config = jf_network_config_default();

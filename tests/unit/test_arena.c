@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "core/arena.h"
+#include "core/base/arena.h"
 
 static void test_take_and_reset(void **state) {
 	struct jf_arena *arena = jf_arena_create(1000);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/rng.h"
+#include "core/base/rng.h"
 #include "trainer/augment.h"
 
 enum { SIDE = 28, SIZE = SIDE * SIDE };

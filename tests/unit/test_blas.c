@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "core/blas.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/kernels/blas.h"
 
 static void check_product(bool ta, bool tb, int m, int n, int k, float alpha, float beta) {
 	enum { MAX = 40 * 40 };

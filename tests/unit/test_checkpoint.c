@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-#include "core/checkpoint.h"
-#include "core/digest.h"
-#include "core/file.h"
-#include "core/safetensors.h"
+#include "core/base/digest.h"
+#include "core/base/file.h"
+#include "core/files/checkpoint.h"
+#include "core/files/safetensors.h"
 
 /* The smallest network there is. */
 static const struct jf_network_config small = {.height = 8,

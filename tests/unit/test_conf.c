@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/conf.h"
-#include "daemon/conf_table.h"
+#include "daemon/service/conf.h"
+#include "daemon/service/conf_table.h"
 
 static char folder[] = "/tmp/jf_conf_XXXXXX";
 static char file_path[64];

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/metrics.h"
+#include "daemon/service/metrics.h"
 
 static char *render(struct jf_metrics *metrics) {
 	char *text = NULL;

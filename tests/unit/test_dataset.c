@@ -14,10 +14,10 @@
 
 #include <cmocka.h>
 
-#include "core/dataset.h"
-#include "core/idx.h"
-#include "core/image.h"
-#include "core/png.h"
+#include "core/files/dataset.h"
+#include "core/files/idx.h"
+#include "core/pictures/image.h"
+#include "core/pictures/png.h"
 
 static char folder[64];
 static char path_buffer[8][512];

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "core/digest.h"
+#include "core/base/digest.h"
 
 static const struct {
 	const char *text, *hex;

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "core/file.h"
+#include "core/base/file.h"
 
 static char folder[64];
 static char target[96];

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "core/framing.h"
-#include "core/idx.h"
-#include "core/resample.h"
+#include "core/files/idx.h"
+#include "core/pictures/framing.h"
+#include "core/pictures/resample.h"
 
 #define SIDE 28
 #define PIXELS (SIDE * SIDE)

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "core/exec.h"
-#include "core/kernels.h"
-#include "core/plan.h"
+#include "core/engine/exec.h"
+#include "core/engine/plan.h"
+#include "core/kernels/kernels.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/isa.h"
 

@@ -14,11 +14,11 @@
 
 #include <cmocka.h>
 
-#include "core/exec.h"
-#include "core/graph.h"
-#include "core/kernels.h"
-#include "core/plan.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/engine/exec.h"
+#include "core/engine/graph.h"
+#include "core/engine/plan.h"
+#include "core/kernels/kernels.h"
 #include "tests/unit/isa.h"
 
 #define BATCH 3

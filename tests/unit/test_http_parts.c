@@ -9,15 +9,15 @@
 
 #include <cmocka.h>
 
-#include "core/file.h"
-#include "core/json.h"
-#include "daemon/guard.h"
-#include "daemon/limit.h"
-#include "daemon/multipart.h"
-#include "daemon/params.h"
-#include "daemon/problem.h"
-#include "daemon/response.h"
-#include "daemon/text.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "daemon/http/guard.h"
+#include "daemon/http/limit.h"
+#include "daemon/http/multipart.h"
+#include "daemon/http/params.h"
+#include "daemon/http/problem.h"
+#include "daemon/http/response.h"
+#include "daemon/http/text.h"
 
 /* --- text
  * -------------------------------------------------------------------------------------------------------------- */

@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "core/file.h"
-#include "core/image.h"
-#include "core/npy.h"
-#include "core/sheet.h"
+#include "core/base/file.h"
+#include "core/files/npy.h"
+#include "core/pictures/image.h"
+#include "core/pictures/sheet.h"
 
 static void test_conversions(void **state) {
 	uint8_t bytes[256], back[256];

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/json.h"
+#include "core/base/json.h"
 
 static const struct {
 	const char *text;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/kernels.h"
+#include "core/kernels/kernels.h"
 #include "tests/unit/kernels_check.h"
 
 /* --- packing -------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "core/kernels.h"
-#include "core/winograd.h"
+#include "core/kernels/kernels.h"
+#include "core/kernels/winograd.h"
 #include "tests/unit/kernels_check.h"
 
 /* --- convolutions --------------------------------------------------------------------------------------------------

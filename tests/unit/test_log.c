@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "core/json.h"
-#include "daemon/log.h"
+#include "core/base/json.h"
+#include "daemon/service/log.h"
 
 static int saved_stderr = -1, pipes[2];
 static char text[65536];

@@ -12,15 +12,15 @@
 
 #include <cmocka.h>
 
-#include "core/checkpoint.h"
-#include "core/digest.h"
-#include "core/file.h"
-#include "core/framing.h"
-#include "core/json.h"
-#include "core/npy.h"
-#include "core/png.h"
-#include "core/safetensors.h"
-#include "core/sheet.h"
+#include "core/base/digest.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/files/checkpoint.h"
+#include "core/files/npy.h"
+#include "core/files/safetensors.h"
+#include "core/pictures/framing.h"
+#include "core/pictures/png.h"
+#include "core/pictures/sheet.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "core/metrics.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/questions/quality.h"
 
 static void test_by_hand(void **state) {
 	/* answers 0, 1, 1, 0 of labels 0, 1, 0, 0 */

@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "core/checkpoint.h"
-#include "daemon/model_holder.h"
+#include "core/files/checkpoint.h"
+#include "daemon/work/model_holder.h"
 #include "tests/unit/small_model.h"
 
 static char folder[] = "/tmp/jf_holder_XXXXXX";

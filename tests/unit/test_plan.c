@@ -8,10 +8,10 @@
 
 #include <cmocka.h>
 
-#include "core/exec.h"
-#include "core/plan.h"
-#include "core/rng.h"
-#include "core/sampler.h"
+#include "core/base/rng.h"
+#include "core/engine/exec.h"
+#include "core/engine/plan.h"
+#include "core/engine/sampler.h"
 #include "tests/unit/rig.h"
 
 static struct jf_plan *plan_of(const struct jf_graph *g, struct jf_plan_spec spec) {

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "core/file.h"
-#include "core/png.h"
+#include "core/base/file.h"
+#include "core/pictures/png.h"
 
 struct buffer {
 	uint8_t bytes[1 << 17];

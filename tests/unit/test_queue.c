@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/queue.h"
+#include "daemon/work/queue.h"
 #include "tests/unit/small_model.h"
 
 #define MS INT64_C(1000000)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/rng.h"
+#include "core/base/rng.h"
 
 static void test_known_answers(void **state) {
 	/* The three "philox4x32 10" lines of Random123's tests/kat_vectors. */

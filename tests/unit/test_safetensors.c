@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "core/digest.h"
-#include "core/file.h"
-#include "core/safetensors.h"
+#include "core/base/digest.h"
+#include "core/base/file.h"
+#include "core/files/safetensors.h"
 
 /* --- malformed files: a header, the bytes of data after it, what must be said --- */
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "core/rng.h"
-#include "core/tasks.h"
+#include "core/base/rng.h"
+#include "core/questions/tasks.h"
 #include "tests/unit/rig.h"
 
 #define PIXELS 96

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/scheduler.h"
+#include "daemon/work/scheduler.h"
 #include "tests/unit/small_model.h"
 
 #define WAIT_S 60 /* far more than anything takes, sanitizers included */

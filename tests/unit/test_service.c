@@ -20,8 +20,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/listen.h"
-#include "daemon/service.h"
+#include "daemon/service/listen.h"
+#include "daemon/service/service.h"
 
 static char folder[] = "/tmp/jf_service_XXXXXX";
 

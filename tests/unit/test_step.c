@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "core/blas.h"
-#include "core/rng.h"
+#include "core/base/rng.h"
+#include "core/kernels/blas.h"
 #include "tests/unit/rig.h"
 #include "trainer/step.h"
 

@@ -1,0 +1,105 @@
+#include "core/base/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <nettle/memops.h>
+#include <nettle/sha2.h>
+
+struct jf_digest {
+	struct sha256_ctx context;
+};
+
+static void to_hex(char out[JF_SHA256_HEX], const uint8_t digest[JF_SHA256_SIZE]) {
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < JF_SHA256_SIZE; i++) {
+		out[2 * i] = digits[digest[i] >> 4];
+		out[2 * i + 1] = digits[digest[i] & 15];
+	}
+	out[JF_SHA256_HEX - 1] = '\0';
+}
+
+void jf_sha256(uint8_t out[JF_SHA256_SIZE], const void *data, size_t size_bytes) {
+	struct sha256_ctx context;
+
+	sha256_init(&context);
+	sha256_update(&context, size_bytes, data);
+	sha256_digest(&context, JF_SHA256_SIZE, out);
+}
+
+void jf_sha256_hex(char out[JF_SHA256_HEX], const void *data, size_t size_bytes) {
+	uint8_t digest[JF_SHA256_SIZE];
+
+	jf_sha256(digest, data, size_bytes);
+	to_hex(out, digest);
+}
+
+enum jf_err jf_sha256_file(char out[JF_SHA256_HEX], const char *path, struct jf_error *err) {
+	enum { CHUNK = 1 << 16 };
+	enum jf_err status = JF_OK;
+	struct jf_digest digest;
+	uint8_t *chunk = NULL;
+	int fd = -1;
+
+	out[0] = '\0';
+	sha256_init(&digest.context);
+	chunk = malloc(CHUNK);
+	if (!chunk) {
+		status = jf_error_set(err, JF_ENOMEM, "%s: out of memory", path);
+		goto out;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		status = jf_error_set(err, JF_EIO, "%s: cannot open: %m", path);
+		goto out;
+	}
+	for (;;) {
+		ssize_t got = read(fd, chunk, CHUNK);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			status = jf_error_set(err, JF_EIO, "%s: cannot read: %m", path);
+			goto out;
+		}
+		if (got == 0)
+			break;
+		sha256_update(&digest.context, (size_t)got, chunk);
+	}
+	jf_digest_hex(&digest, out);
+out:
+	if (fd >= 0)
+		close(fd);
+	free(chunk);
+	return status;
+}
+
+struct jf_digest *jf_digest_create(void) {
+	struct jf_digest *digest = malloc(sizeof(*digest));
+
+	if (digest)
+		sha256_init(&digest->context);
+	return digest;
+}
+
+void jf_digest_update(struct jf_digest *digest, const void *data, size_t size_bytes) {
+	sha256_update(&digest->context, size_bytes, data);
+}
+
+void jf_digest_hex(struct jf_digest *digest, char out[JF_SHA256_HEX]) {
+	uint8_t bytes[JF_SHA256_SIZE];
+
+	sha256_digest(&digest->context, JF_SHA256_SIZE, bytes); /* also initialises the context again */
+	to_hex(out, bytes);
+}
+
+void jf_digest_destroy(struct jf_digest *digest) {
+	free(digest);
+}
+
+bool jf_equal_constant_time(const void *a, const void *b, size_t n) {
+	return n == 0 || memeql_sec(a, b, n) != 0;
+}

@@ -1,0 +1,137 @@
+#include "core/engine/exec.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/engine/ops.h"
+#include "core/engine/ops_internal.h"
+#include "core/kernels/kernels.h"
+#include "core/kernels/winograd.h"
+
+float *jf_alloc_floats(size_t count) {
+	size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+	float *memory;
+
+	if (count > SIZE_MAX / sizeof(float) - 64)
+		return NULL;
+	memory = aligned_alloc(64, bytes ? bytes : 64);
+	if (memory)
+		memset(memory, 0, bytes);
+	return memory;
+}
+
+struct jf_exec *jf_exec_create(const struct jf_plan *plan, const float *params, const float *packed,
+    const float *packed_transposed, float *grads, struct jf_error *err) {
+	struct jf_exec *exec = calloc(1, sizeof(*exec));
+
+	if (exec)
+		exec->arena = jf_alloc_floats(plan->arena_floats + plan->scratch_floats);
+	if (!exec || !exec->arena) {
+		jf_error_set(err, JF_ENOMEM, "out of memory for a batch of %d (%zu bytes)", plan->spec.batch,
+		    (plan->arena_floats + plan->scratch_floats) * sizeof(float));
+		jf_exec_destroy(exec);
+		return NULL;
+	}
+	exec->graph = plan->graph;
+	exec->plan = plan;
+	exec->kernels = jf_kernels();
+	exec->params = params;
+	exec->packed = packed;
+	exec->packed_transposed = packed_transposed;
+	exec->grads = grads;
+	exec->scratch = exec->arena + plan->arena_floats;
+	return exec;
+}
+
+void jf_exec_destroy(struct jf_exec *exec) {
+	if (!exec)
+		return;
+	free(exec->arena);
+	free(exec);
+}
+
+static int used(const struct jf_exec *exec, int node) {
+	return node != JF_NONE && exec->plan->nodes[node].when != JF_NEVER;
+}
+
+float *jf_exec_input(const struct jf_exec *exec, int input, int i) {
+	int node = exec->graph->inputs[input];
+	return used(exec, node) ? op_value(exec, node, i) : NULL;
+}
+
+const float *jf_exec_output(const struct jf_exec *exec, int output, int i) {
+	int node = exec->graph->outputs[output];
+	return used(exec, node) ? op_value(exec, node, i) : NULL;
+}
+
+float *jf_exec_output_grad(const struct jf_exec *exec, int output, int i) {
+	int node = exec->graph->outputs[output];
+	return used(exec, node) ? op_grad(exec, node, i) : NULL;
+}
+
+static void run_phase(struct jf_exec *exec, enum jf_when when, int n) {
+	const struct jf_plan *plan = exec->plan;
+	int micro = plan->spec.micro_batch;
+
+	/* What the whole batch shares depends on nothing else, so it can go first. */
+	for (int i = 0; i < exec->graph->n_nodes; i++)
+		if (plan->nodes[i].when == when && plan->nodes[i].shared)
+			jf_op_forward(exec, i, 0, 1);
+	for (int first = 0; first < n; first += micro)
+		for (int i = 0; i < exec->graph->n_nodes; i++)
+			if (plan->nodes[i].when == when && !plan->nodes[i].shared)
+				jf_op_forward(exec, i, first, n - first < micro ? n - first : micro);
+}
+
+void jf_exec_once(struct jf_exec *exec, int n) {
+	run_phase(exec, JF_ONCE, n);
+}
+
+void jf_exec_step(struct jf_exec *exec, int n) {
+	run_phase(exec, JF_STEP, n);
+}
+
+void jf_exec_backward(struct jf_exec *exec, int n) {
+	for (int i = exec->graph->n_nodes - 1; i >= 0; i--)
+		if (exec->plan->nodes[i].grad_offset != JF_NO_OFFSET)
+			jf_op_backward(exec, i, 0, n);
+}
+
+void jf_exec_move(struct jf_exec *exec, int to, int from) {
+	const struct jf_plan *plan = exec->plan;
+
+	if (to == from)
+		return;
+	for (int i = 0; i < exec->graph->n_nodes; i++) {
+		const struct jf_plan_node *p = &plan->nodes[i];
+		if (p->when != JF_NEVER && p->slots == plan->spec.batch && !p->shared)
+			memcpy(op_value(exec, i, to), op_value(exec, i, from), p->stride * sizeof(float));
+	}
+}
+
+void jf_exec_pack(const struct jf_graph *graph, float *packed, const float *params) {
+	for (int i = 0; i < graph->n_nodes; i++) {
+		const struct jf_node *n = &graph->nodes[i];
+		if (n->op == JF_OP_CONV3X3 && n->attr.winograd)
+			jf_winograd_pack(
+			    packed + n->packed, params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
+		else if (n->op == JF_OP_LINEAR || n->op == JF_OP_CONV3X3)
+			jf_pack(packed + n->packed, params + graph->params[n->param[0]].offset, n->attr.k, n->attr.n);
+	}
+}
+
+void jf_exec_pack_transposed(const struct jf_graph *graph, float *packed, const float *params) {
+	for (int i = 0; i < graph->n_nodes; i++) {
+		const struct jf_node *n = &graph->nodes[i];
+		if (n->op == JF_OP_CONV3X3 && n->attr.winograd_back)
+			jf_winograd_pack_transposed(packed + n->packed_transposed,
+			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
+		else if (n->op == JF_OP_CONV3X3)
+			jf_pack_conv_transposed(packed + n->packed_transposed,
+			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
+		if (n->op == JF_OP_LINEAR)
+			jf_pack_transposed(packed + n->packed_transposed, params + graph->params[n->param[0]].offset,
+			    n->attr.k, n->attr.n);
+	}
+}

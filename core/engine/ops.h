@@ -1,0 +1,21 @@
+/* Forward and backward of each op on a run of samples, and what the planner must know of each. */
+#ifndef JF_CORE_ENGINE_OPS_H
+#define JF_CORE_ENGINE_OPS_H
+
+#include "core/engine/exec.h"
+#include "core/engine/graph.h"
+
+/* Does the backward pass of `op` read the value of its input number `slot`? */
+bool jf_op_backward_reads(enum jf_op op, int slot);
+/* Floats of statistics a sample's forward pass leaves for the backward pass. */
+size_t jf_op_aux_floats(const struct jf_graph *graph, int node);
+/* Floats of temporary memory. */
+size_t jf_op_scratch_floats(const struct jf_graph *graph, int node, bool train);
+/* Multiply-adds of one sample's forward pass (products only; norms and the like count 0). */
+long long jf_op_multiply_adds(const struct jf_graph *graph, int node);
+
+/* Samples first .. first + count - 1 of the batch; all of them lie in one micro-batch. */
+void jf_op_forward(struct jf_exec *exec, int node, int first, int count);
+void jf_op_backward(struct jf_exec *exec, int node, int first, int count);
+
+#endif

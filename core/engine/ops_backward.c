@@ -1,0 +1,237 @@
+/* Backward passes: from the gradient of a node's value to those of its inputs and parameters. A gradient has the shape
+ * of the value without a border. `accumulate[s]`: the gradient of input s was written by a later node already. */
+#include <string.h>
+
+#include "core/engine/ops.h"
+#include "core/engine/ops_internal.h"
+#include "core/kernels/blas.h"
+
+static bool accumulates(const struct jf_exec *e, int node, int slot) {
+	return e->plan->nodes[node].accumulate[slot];
+}
+
+/* Hands dy on unchanged to input `slot`. */
+static void give_through(struct jf_exec *e, int node, int slot, int first, int count) {
+	int in = op_node(e, node)->in[slot];
+
+	if (in == JF_NONE || !op_grad(e, in, first))
+		return;
+	op_give(op_grad(e, in, first), op_grad(e, node, first), (size_t)count * jf_shape_count(op_node(e, node)->shape),
+	    accumulates(e, node, slot));
+}
+
+static void add_column_sums(float *sum, const float *rows, int n_rows, int columns) {
+	for (int r = 0; r < n_rows; r++, rows += columns)
+		for (int c = 0; c < columns; c++)
+			sum[c] += rows[c];
+}
+
+/* y = x W + b: dW = x^T dy, db = column sums of dy, dx = dy W^T */
+static void linear(struct jf_exec *e, int node, int first, int count) {
+	const struct jf_node *n = op_node(e, node);
+	int m = n->attr.m * count, k = n->attr.k, width = n->attr.n;
+	const float *dy = op_grad(e, node, first), *x = op_value(e, n->in[0], first);
+
+	jf_blas_gemm(op_param_grad(e, node, 0), x, dy, true, false, k, width, m, 1.0f, 1.0f, k, width, width);
+	add_column_sums(op_param_grad(e, node, 1), dy, m, width);
+	if (op_grad(e, n->in[0], first))
+		e->kernels->gemm(op_grad(e, n->in[0], first), dy, e->packed_transposed + n->packed_transposed, NULL,
+		    accumulates(e, node, 0) ? op_grad(e, n->in[0], first) : NULL, m, width, k);
+	give_through(e, node, 1, first, count);
+}
+
+/* Columns of the strided convolution: out[h w][9 ci], row (i, j) = the 3 x 3 x ci patch of x_padded at (2i, 2j). */
+static void patches(float *out, const float *x, int h, int w, int ci, int wide) {
+	for (int i = 0; i < h; i++)
+		for (int j = 0; j < w; j++)
+			for (int kh = 0; kh < 3; kh++, out += 3 * ci)
+				memcpy(out, x + ((size_t)(2 * i + kh) * (size_t)wide + (size_t)(2 * j)) * (size_t)ci,
+				    3 * (size_t)ci * sizeof(float));
+}
+
+/* Adds patch gradients to the image they were cut from (no border). */
+static void add_patches(float *dx, const float *p, int h, int w, int ci) {
+	for (int i = 0; i < h; i++)
+		for (int j = 0; j < w; j++)
+			for (int q = 0; q < 9; q++, p += ci) {
+				int y = 2 * i + q / 3 - 1, x = 2 * j + q % 3 - 1;
+				if (y >= 0 && x >= 0) /* stride 2 never reaches beyond the far border */
+					op_give(dx + ((size_t)y * (size_t)(2 * w) + (size_t)x) * (size_t)ci, p,
+					    (size_t)ci, true);
+			}
+}
+
+static void strided_conv3x3(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	int h = n->shape.rows, w = n->shape.columns, k = n->attr.k, co = n->attr.n, ci = k / 9;
+	const float *dy = op_grad(e, node, i);
+	float *dx = op_grad(e, n->in[0], i);
+
+	patches(e->scratch, op_value(e, n->in[0], i), h, w, ci, 2 * w + 2);
+	jf_blas_gemm(op_param_grad(e, node, 0), e->scratch, dy, true, false, k, co, h * w, 1.0f, 1.0f, k, co, co);
+	add_column_sums(op_param_grad(e, node, 1), dy, h * w, co);
+	if (!dx)
+		return;
+	jf_blas_gemm(e->scratch, dy, op_param(e, node, 0), false, true, h * w, k, co, 1.0f, 0.0f, co, co, k);
+	if (!accumulates(e, node, 0))
+		memset(dx, 0, jf_shape_count(op_node(e, n->in[0])->shape) * sizeof(float));
+	add_patches(dx, e->scratch, h, w, ci);
+}
+
+/* dx = the same convolution of dy with the rotated, transposed kernel. */
+static void unit_conv3x3(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	int h = n->shape.rows, w = n->shape.columns, co = n->attr.n, ci = n->attr.k / 9;
+	const float *dy = op_grad(e, node, i);
+	float *dx = op_grad(e, n->in[0], i);
+
+	e->kernels->conv3x3_grad_weight(
+	    op_param_grad(e, node, 0), op_param_grad(e, node, 1), op_value(e, n->in[0], i), dy, h, w, ci, co);
+	if (!dx)
+		return;
+	jf_op_pad_image(e->scratch, dy, h, w, co);
+	if (n->attr.winograd_back)
+		e->kernels->conv3x3_winograd(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
+		    accumulates(e, node, 0) ? dx : NULL, e->scratch + JF_PAD16((h + 2) * (w + 2) * co), h, w, co, ci);
+	else
+		e->kernels->conv3x3(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
+		    accumulates(e, node, 0) ? dx : NULL, h, w, co, ci, 1);
+}
+
+static void conv3x3(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+
+	if (n->in[1] != JF_NONE) {
+		float *dv = op_grad(e, n->in[1], i);
+		if (!accumulates(e, node, 1))
+			memset(dv, 0, (size_t)n->attr.n * sizeof(float));
+		add_column_sums(dv, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
+	}
+	if (n->attr.stride == 1)
+		unit_conv3x3(e, node, i);
+	else
+		strided_conv3x3(e, node, i);
+	give_through(e, node, 2, i, 1);
+}
+
+static void group_norm(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	e->kernels->group_norm_grad(op_grad(e, n->in[0], i), op_param_grad(e, node, 0), op_param_grad(e, node, 1),
+	    e->scratch, op_value(e, n->in[0], i), op_aux(e, node, i), op_param(e, node, 0), op_param(e, node, 1),
+	    op_grad(e, node, i), n->shape.rows, n->shape.columns, n->shape.channels, n->attr.groups, n->attr.silu,
+	    accumulates(e, node, 0));
+}
+
+static void layer_norm(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	e->kernels->layer_norm_grad(op_grad(e, n->in[0], i), op_param_grad(e, node, 0), op_param_grad(e, node, 1),
+	    op_value(e, n->in[0], i), op_aux(e, node, i), op_param(e, node, 0), op_grad(e, node, i),
+	    shape_pixels(n->shape), n->shape.channels, accumulates(e, node, 0));
+}
+
+static void add_rows(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const float *dy = op_grad(e, node, i);
+	float *dv = op_grad(e, n->in[1], i);
+	int c = n->shape.channels;
+
+	if (op_grad(e, n->in[0], i))
+		op_give(op_grad(e, n->in[0], i), dy, jf_shape_count(n->shape), accumulates(e, node, 0));
+	op_give(op_param_grad(e, node, 0), dy, jf_shape_count(n->shape), true);
+	if (!accumulates(e, node, 1))
+		memset(dv, 0, (size_t)c * sizeof(float));
+	add_column_sums(dv, dy, n->shape.rows, c);
+}
+
+static void attention(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	float *grad[3];
+
+	for (int s = 0; s < 3; s++) {
+		grad[s] = op_grad(e, n->in[s], i);
+		if (!accumulates(e, node, s))
+			memset(grad[s], 0, jf_shape_count(op_node(e, n->in[s])->shape) * sizeof(float));
+	}
+	e->kernels->attention_grad(grad[0], grad[1], grad[2], e->scratch, op_aux(e, node, i), op_value(e, n->in[0], i),
+	    op_value(e, n->in[1], i), op_value(e, n->in[2], i), op_grad(e, node, i), n->shape.rows,
+	    shape_pixels(op_node(e, n->in[1])->shape), shape_pixels(op_node(e, n->in[2])->shape), n->shape.channels,
+	    n->attr.heads);
+}
+
+static void concat(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const float *dy = op_grad(e, node, i);
+	size_t offset = 0, width = (size_t)n->shape.channels;
+
+	for (int s = 0; s < 2; s++) {
+		size_t c = (size_t)op_node(e, n->in[s])->shape.channels;
+		float *dx = op_grad(e, n->in[s], i);
+
+		for (int p = 0; dx && p < shape_pixels(n->shape); p++)
+			op_give(dx + (size_t)p * c, dy + (size_t)p * width + offset, c, accumulates(e, node, s));
+		offset += c;
+	}
+}
+
+static void depth_to_space(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	if (op_grad(e, n->in[0], i))
+		jf_op_space_to_depth_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows / 2,
+		    n->shape.columns / 2, n->shape.channels, accumulates(e, node, 0));
+}
+
+static void space_to_depth(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	if (op_grad(e, n->in[0], i))
+		jf_op_depth_to_space_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows,
+		    n->shape.columns, n->shape.channels / 4, accumulates(e, node, 0));
+}
+
+static void mean_rows(struct jf_exec *e, int node, int i) {
+	struct jf_shape in = op_node(e, op_node(e, node)->in[0])->shape;
+	const float *dy = op_grad(e, node, i);
+	float *dx = op_grad(e, op_node(e, node)->in[0], i);
+	int rows = shape_pixels(in), c = in.channels;
+
+	for (int r = 0; dx && r < rows; r++)
+		for (int j = 0; j < c; j++) {
+			float g = dy[j] / (float)rows;
+			dx[r * c + j] = accumulates(e, node, 0) ? dx[r * c + j] + g : g;
+		}
+}
+
+static void pointwise(struct jf_exec *e, int node, int first, int count) {
+	const struct jf_node *n = op_node(e, node);
+	size_t total = (size_t)count * jf_shape_count(n->shape);
+
+	if (n->op == JF_OP_SILU && op_grad(e, n->in[0], first))
+		e->kernels->silu_grad(op_grad(e, n->in[0], first), op_value(e, n->in[0], first),
+		    op_grad(e, node, first), total, accumulates(e, node, 0));
+	if (n->op == JF_OP_ADD || n->op == JF_OP_PAD)
+		give_through(e, node, 0, first, count);
+	if (n->op == JF_OP_ADD)
+		give_through(e, node, 1, first, count);
+}
+
+void jf_op_backward(struct jf_exec *e, int node, int first, int count) {
+	static void (*const per_sample[JF_N_OPS])(struct jf_exec *, int, int) = {
+	    [JF_OP_CONV3X3] = conv3x3,
+	    [JF_OP_GROUP_NORM] = group_norm,
+	    [JF_OP_LAYER_NORM] = layer_norm,
+	    [JF_OP_ADD_ROWS] = add_rows,
+	    [JF_OP_ATTENTION] = attention,
+	    [JF_OP_CONCAT] = concat,
+	    [JF_OP_DEPTH_TO_SPACE] = depth_to_space,
+	    [JF_OP_SPACE_TO_DEPTH] = space_to_depth,
+	    [JF_OP_MEAN_ROWS] = mean_rows,
+	};
+	const struct jf_node *n = op_node(e, node);
+
+	if (n->op == JF_OP_LINEAR)
+		linear(e, node, first, count);
+	else if (per_sample[n->op])
+		for (int i = first; i < first + count; i++)
+			per_sample[n->op](e, node, i);
+	else
+		pointwise(e, node, first, count);
+}

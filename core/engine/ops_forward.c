@@ -1,0 +1,205 @@
+/* Forward passes. Shapes are per sample; formulas stand at enum jf_op (core/engine/graph.h) and in
+ * core/kernels/kernels.h. */
+#include <math.h>
+#include <string.h>
+
+#include "core/engine/ops.h"
+#include "core/engine/ops_internal.h"
+
+/* Sinusoidal features of 1000 t, as in Vaswani et al., arXiv:1706.03762. */
+static void time_features(struct jf_exec *e, int node, int i) {
+	int half = op_node(e, node)->shape.channels / 2;
+	float t = 1000.0f * *op_value(e, op_node(e, node)->in[0], i);
+	float *y = op_value(e, node, i);
+
+	for (int f = 0; f < half; f++) {
+		float angle = t * expf(-logf(10000.0f) * (float)f / (float)half);
+		y[f] = cosf(angle);
+		y[half + f] = sinf(angle);
+	}
+}
+
+static void linear(struct jf_exec *e, int node, int first, int count) {
+	const struct jf_node *n = op_node(e, node);
+	const float *bias = op_param(e, node, 1), *w = e->packed + n->packed;
+	int x = n->in[0], residual = n->in[1];
+	bool together = op_follows(e, x) && (residual == JF_NONE || op_follows(e, residual));
+
+	/* The samples' rows as one product where they lie together; the same bytes either way. */
+	for (int i = first; i < first + count; i += together ? count : 1)
+		e->kernels->gemm(op_value(e, node, i), op_value(e, x, i), w, bias,
+		    residual == JF_NONE ? NULL : op_value(e, residual, i), n->attr.m * (together ? count : 1),
+		    n->attr.k, n->attr.n);
+}
+
+static void conv3x3(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const float *x = op_value(e, n->in[0], i), *bias = op_param(e, node, 1);
+	int h = n->shape.rows, w = n->shape.columns, co = n->attr.n, ci = n->attr.k / 9;
+
+	if (n->in[1] != JF_NONE) {
+		const float *vector = op_value(e, n->in[1], i);
+		for (int c = 0; c < co; c++)
+			e->scratch[c] = bias[c] + vector[c];
+		bias = e->scratch;
+	}
+	if (co <= JF_NARROW && n->attr.stride == 1 && n->in[1] == JF_NONE && n->in[2] == JF_NONE)
+		e->kernels->conv3x3_narrow(op_value(e, node, i), x, op_param(e, node, 0), bias, h, w, ci, co);
+	else if (n->attr.winograd)
+		e->kernels->conv3x3_winograd(op_value(e, node, i), x, e->packed + n->packed, bias,
+		    n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i), e->scratch + JF_PAD16(co), h, w, ci, co);
+	else
+		e->kernels->conv3x3(op_value(e, node, i), x, e->packed + n->packed, bias,
+		    n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i), h, w, ci, co, n->attr.stride);
+}
+
+void jf_op_pad_image(float *padded, const float *image, int rows, int columns, int channels) {
+	size_t row = (size_t)columns * (size_t)channels, wide = row + 2 * (size_t)channels;
+
+	memset(padded, 0, wide * sizeof(float));
+	for (int r = 0; r < rows; r++) {
+		float *to = padded + (size_t)(r + 1) * wide;
+
+		memset(to, 0, (size_t)channels * sizeof(float));
+		memcpy(to + channels, image + (size_t)r * row, row * sizeof(float));
+		memset(to + channels + row, 0, (size_t)channels * sizeof(float));
+	}
+	memset(padded + (size_t)(rows + 1) * wide, 0, wide * sizeof(float));
+}
+
+static void pad(struct jf_exec *e, int node, int i) {
+	struct jf_shape s = op_node(e, node)->shape;
+	jf_op_pad_image(op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows, s.columns, s.channels);
+}
+
+static void group_norm(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	e->kernels->group_norm(op_value(e, node, i), op_aux(e, node, i), op_value(e, n->in[0], i), op_param(e, node, 0),
+	    op_param(e, node, 1), n->shape.rows, n->shape.columns, n->shape.channels, n->attr.groups, n->attr.silu,
+	    n->shape.padded);
+}
+
+static void layer_norm(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	e->kernels->layer_norm(op_value(e, node, i), op_aux(e, node, i), op_value(e, n->in[0], i), op_param(e, node, 0),
+	    op_param(e, node, 1), shape_pixels(n->shape), n->shape.channels);
+}
+
+static void add(struct jf_exec *e, int node, int i) {
+	const float *a = op_value(e, op_node(e, node)->in[0], i), *b = op_value(e, op_node(e, node)->in[1], i);
+	float *y = op_value(e, node, i);
+	size_t n = jf_shape_count(op_node(e, node)->shape);
+
+	for (size_t j = 0; j < n; j++)
+		y[j] = a[j] + b[j];
+}
+
+static void add_rows(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const float *x = op_value(e, n->in[0], i), *vector = op_value(e, n->in[1], i), *pos = op_param(e, node, 0);
+	float *y = op_value(e, node, i);
+	int c = n->shape.channels;
+
+	for (int r = 0; r < n->shape.rows; r++)
+		for (int j = 0; j < c; j++)
+			y[r * c + j] = x[r * c + j] + pos[r * c + j] + vector[j];
+}
+
+static void attention(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	e->kernels->attention(op_value(e, node, i), op_aux(e, node, i), e->scratch, op_value(e, n->in[0], i),
+	    op_value(e, n->in[1], i), op_value(e, n->in[2], i), n->shape.rows,
+	    shape_pixels(op_node(e, n->in[1])->shape), shape_pixels(op_node(e, n->in[2])->shape), n->shape.channels,
+	    n->attr.heads);
+}
+
+static void concat(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const float *a = op_value(e, n->in[0], i), *b = op_value(e, n->in[1], i);
+	size_t ca = (size_t)op_node(e, n->in[0])->shape.channels, cb = (size_t)op_node(e, n->in[1])->shape.channels;
+	float *y = op_value(e, node, i);
+
+	for (int p = 0; p < shape_pixels(n->shape); p++, y += ca + cb, a += ca, b += cb) {
+		memcpy(y, a, ca * sizeof(float));
+		memcpy(y + ca, b, cb * sizeof(float));
+	}
+}
+
+/* depth[h][w][4c] -> space[2h][2w][c] */
+void jf_op_depth_to_space_image(float *space, const float *depth, int h, int w, int c, bool accumulate) {
+	for (int y = 0; y < h; y++)
+		for (int x = 0; x < w; x++)
+			for (int q = 0; q < 4; q++, depth += c)
+				op_give(space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
+						    (size_t)c,
+				    depth, (size_t)c, accumulate);
+}
+
+void jf_op_space_to_depth_image(float *depth, const float *space, int h, int w, int c, bool accumulate) {
+	for (int y = 0; y < h; y++)
+		for (int x = 0; x < w; x++)
+			for (int q = 0; q < 4; q++, depth += c)
+				op_give(depth,
+				    space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
+						(size_t)c,
+				    (size_t)c, accumulate);
+}
+
+static void depth_to_space(struct jf_exec *e, int node, int i) {
+	struct jf_shape s = op_node(e, node)->shape;
+	jf_op_depth_to_space_image(op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows / 2,
+	    s.columns / 2, s.channels, false);
+}
+
+static void space_to_depth(struct jf_exec *e, int node, int i) {
+	struct jf_shape s = op_node(e, node)->shape;
+	jf_op_space_to_depth_image(
+	    op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows, s.columns, s.channels / 4, false);
+}
+
+static void mean_rows(struct jf_exec *e, int node, int i) {
+	struct jf_shape in = op_node(e, op_node(e, node)->in[0])->shape;
+	const float *x = op_value(e, op_node(e, node)->in[0], i);
+	float *y = op_value(e, node, i);
+	int rows = shape_pixels(in), c = in.channels;
+
+	memset(y, 0, (size_t)c * sizeof(float));
+	for (int r = 0; r < rows; r++)
+		for (int j = 0; j < c; j++)
+			y[j] += x[r * c + j];
+	for (int j = 0; j < c; j++)
+		y[j] /= (float)rows;
+}
+
+void jf_op_forward(struct jf_exec *e, int node, int first, int count) {
+	static void (*const per_sample[JF_N_OPS])(struct jf_exec *, int, int) = {
+	    [JF_OP_TIME_FEATURES] = time_features,
+	    [JF_OP_CONV3X3] = conv3x3,
+	    [JF_OP_PAD] = pad,
+	    [JF_OP_GROUP_NORM] = group_norm,
+	    [JF_OP_LAYER_NORM] = layer_norm,
+	    [JF_OP_ADD] = add,
+	    [JF_OP_ADD_ROWS] = add_rows,
+	    [JF_OP_ATTENTION] = attention,
+	    [JF_OP_CONCAT] = concat,
+	    [JF_OP_DEPTH_TO_SPACE] = depth_to_space,
+	    [JF_OP_SPACE_TO_DEPTH] = space_to_depth,
+	    [JF_OP_MEAN_ROWS] = mean_rows,
+	};
+	const struct jf_node *n = op_node(e, node);
+
+	switch (n->op) {
+	case JF_OP_INPUT:
+		break; /* the caller wrote it */
+	case JF_OP_LINEAR:
+		linear(e, node, first, count);
+		break;
+	case JF_OP_SILU: /* never reads a shared value unless it is shared itself */
+		e->kernels->silu(
+		    op_value(e, node, first), op_value(e, n->in[0], first), (size_t)count * jf_shape_count(n->shape));
+		break;
+	default:
+		for (int i = first; i < first + count; i++)
+			per_sample[n->op](e, node, i);
+	}
+}

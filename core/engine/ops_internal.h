@@ -1,0 +1,59 @@
+/* Shared by the op implementations: where values, statistics and gradients lie. */
+#ifndef JF_CORE_ENGINE_OPS_INTERNAL_H
+#define JF_CORE_ENGINE_OPS_INTERNAL_H
+
+#include "core/engine/exec.h"
+#include "core/kernels/kernels.h"
+
+static inline const struct jf_node *op_node(const struct jf_exec *e, int node) {
+	return &e->graph->nodes[node];
+}
+
+static inline float *op_value(const struct jf_exec *e, int node, int i) {
+	const struct jf_plan_node *p = &e->plan->nodes[node];
+	return e->arena + p->offset + (size_t)(i % p->slots) * p->stride;
+}
+
+/* Do consecutive samples of a micro-batch lie one behind the other? Not when all read one shared value. */
+static inline bool op_follows(const struct jf_exec *e, int node) {
+	return !e->plan->nodes[node].shared;
+}
+
+static inline float *op_aux(const struct jf_exec *e, int node, int i) {
+	const struct jf_plan_node *p = &e->plan->nodes[node];
+	int slots = p->shared ? 1 : e->plan->spec.micro_batch;
+	return e->arena + p->aux_offset + (size_t)(i % slots) * p->aux_stride;
+}
+
+/* NULL when nothing upstream has parameters. */
+static inline float *op_grad(const struct jf_exec *e, int node, int i) {
+	const struct jf_plan_node *p = &e->plan->nodes[node];
+	return p->grad_offset == JF_NO_OFFSET ? NULL : e->arena + p->grad_offset + (size_t)i * p->grad_stride;
+}
+
+static inline const float *op_param(const struct jf_exec *e, int node, int which) {
+	return e->params + e->graph->params[op_node(e, node)->param[which]].offset;
+}
+
+static inline float *op_param_grad(const struct jf_exec *e, int node, int which) {
+	return e->grads + e->graph->params[op_node(e, node)->param[which]].offset;
+}
+
+static inline int shape_pixels(struct jf_shape s) {
+	return s.rows * s.columns;
+}
+
+/* to = from, or to += from */
+static inline void op_give(float *to, const float *from, size_t n, bool accumulate) {
+	for (size_t i = 0; i < n; i++)
+		to[i] = accumulate ? to[i] + from[i] : from[i];
+}
+
+/* An image into a zero-bordered one. */
+void jf_op_pad_image(float *padded, const float *image, int rows, int columns, int channels);
+
+/* depth[h][w][4c] <-> space[2h][2w][c] */
+void jf_op_depth_to_space_image(float *space, const float *depth, int h, int w, int c, bool accumulate);
+void jf_op_space_to_depth_image(float *depth, const float *space, int h, int w, int c, bool accumulate);
+
+#endif

@@ -1,0 +1,285 @@
+#include "core/engine/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/engine/ops.h"
+#include "core/kernels/kernels.h"
+
+/* One stretch of memory and the time it must keep its contents: [first, last], inclusive. */
+struct span {
+	size_t size;
+	int first, last;
+	size_t *offset; /* out */
+};
+
+/* Times: forward node i of the ONCE phase is i, of the STEP phase n + i; the loss is 2n; backward of i is 3n - i. */
+
+static int forward_time(const struct jf_plan *plan, int node) {
+	int n = plan->graph->n_nodes;
+	return plan->nodes[node].when == JF_ONCE ? node : n + node;
+}
+
+static int backward_time(const struct jf_plan *plan, int node) {
+	return 3 * plan->graph->n_nodes - node;
+}
+
+static int end_of_time(const struct jf_plan *plan) {
+	return 3 * plan->graph->n_nodes + 1;
+}
+
+static void mark_wanted(struct jf_plan *plan) {
+	const struct jf_graph *g = plan->graph;
+
+	for (int o = 0; o < JF_MAX_OUTPUTS; o++)
+		if ((plan->spec.outputs >> o & 1u) && g->outputs[o] != JF_NONE)
+			plan->nodes[g->outputs[o]].when = JF_STEP;
+	for (int i = g->n_nodes - 1; i >= 0; i--)
+		for (int s = 0; s < JF_MAX_IN && plan->nodes[i].when != JF_NEVER; s++)
+			if (g->nodes[i].in[s] != JF_NONE)
+				plan->nodes[g->nodes[i].in[s]].when = JF_STEP;
+}
+
+static void mark_fixed_and_shared(struct jf_plan *plan) {
+	const struct jf_graph *g = plan->graph;
+
+	for (int i = 0; i < g->n_nodes; i++) {
+		const struct jf_node *node = &g->nodes[i];
+		bool fixed = true, shared = true;
+
+		if (node->op == JF_OP_INPUT) {
+			fixed = plan->spec.fixed >> node->attr.input & 1u;
+			shared = plan->spec.shared >> node->attr.input & 1u;
+		}
+		for (int s = 0; s < JF_MAX_IN; s++) {
+			if (node->in[s] == JF_NONE)
+				continue;
+			fixed = fixed && plan->nodes[node->in[s]].when == JF_ONCE;
+			shared = shared && plan->nodes[node->in[s]].shared;
+		}
+		if (plan->nodes[i].when != JF_NEVER && fixed)
+			plan->nodes[i].when = JF_ONCE;
+		plan->nodes[i].shared = shared;
+	}
+}
+
+static bool is_output(const struct jf_plan *plan, int node) {
+	for (int o = 0; o < JF_MAX_OUTPUTS; o++)
+		if ((plan->spec.outputs >> o & 1u) && plan->graph->outputs[o] == node)
+			return true;
+	return false;
+}
+
+/* A value outlives its phase when the caller owns it (inputs, outputs) or a step reads what was hoisted. */
+static bool outlives_phase(const struct jf_plan *plan, int node) {
+	const struct jf_graph *g = plan->graph;
+
+	if (g->nodes[node].op == JF_OP_INPUT || is_output(plan, node) || plan->nodes[node].shared)
+		return true;
+	for (int j = node + 1; j < g->n_nodes; j++)
+		for (int s = 0; s < JF_MAX_IN; s++)
+			if (g->nodes[j].in[s] == node && plan->nodes[node].when == JF_ONCE &&
+			    plan->nodes[j].when == JF_STEP)
+				return true;
+	return false;
+}
+
+static int last_use(const struct jf_plan *plan, int node) {
+	const struct jf_graph *g = plan->graph;
+	int last = forward_time(plan, node);
+
+	if (outlives_phase(plan, node))
+		return end_of_time(plan);
+	for (int j = node + 1; j < g->n_nodes; j++)
+		for (int s = 0; s < JF_MAX_IN; s++) {
+			int use = forward_time(plan, j);
+			if (g->nodes[j].in[s] != node || plan->nodes[j].when == JF_NEVER)
+				continue;
+			if (plan->spec.train && jf_op_backward_reads(g->nodes[j].op, s))
+				use = backward_time(plan, j);
+			last = use > last ? use : last;
+		}
+	return last;
+}
+
+static void size_nodes(struct jf_plan *plan) {
+	const struct jf_graph *g = plan->graph;
+
+	for (int i = 0; i < g->n_nodes; i++) {
+		struct jf_plan_node *p = &plan->nodes[i];
+
+		p->offset = p->aux_offset = p->grad_offset = JF_NO_OFFSET;
+		if (p->when == JF_NEVER)
+			continue;
+		p->slots = p->shared ? 1 : outlives_phase(plan, i) ? plan->spec.batch : plan->spec.micro_batch;
+		/* Slots stay 64-byte aligned unless consecutive slots are read as the rows of one product. */
+		p->stride = jf_shape_floats(g->nodes[i].shape);
+		p->aux_stride = jf_op_aux_floats(g, i);
+		p->multiply_adds = jf_op_multiply_adds(g, i);
+	}
+}
+
+/* Marks which gradients exist and which of them are first written, which added to. */
+static void mark_gradients(struct jf_plan *plan, bool *wanted) {
+	const struct jf_graph *g = plan->graph;
+	bool *written = wanted + g->n_nodes;
+
+	for (int i = 0; i < g->n_nodes; i++) {
+		wanted[i] = g->nodes[i].param[0] != JF_NONE;
+		for (int s = 0; s < JF_MAX_IN; s++)
+			if (g->nodes[i].in[s] != JF_NONE && wanted[g->nodes[i].in[s]])
+				wanted[i] = true;
+		written[i] = is_output(plan, i);
+	}
+	for (int i = g->n_nodes - 1; i >= 0; i--)
+		for (int s = 0; s < JF_MAX_IN && plan->nodes[i].when != JF_NEVER; s++) {
+			int in = g->nodes[i].in[s];
+			if (in == JF_NONE || !wanted[in])
+				continue;
+			plan->nodes[i].accumulate[s] = written[in];
+			written[in] = true;
+		}
+}
+
+static int first_gradient_time(const struct jf_plan *plan, int node) {
+	const struct jf_graph *g = plan->graph;
+
+	if (is_output(plan, node))
+		return 2 * g->n_nodes;
+	for (int j = g->n_nodes - 1; j > node; j--)
+		for (int s = 0; s < JF_MAX_IN; s++)
+			if (plan->nodes[j].when != JF_NEVER && g->nodes[j].in[s] == node)
+				return backward_time(plan, j);
+	return backward_time(plan, node);
+}
+
+static int by_size(const void *a, const void *b) {
+	const struct span *x = a, *y = b;
+
+	if (x->size != y->size)
+		return x->size < y->size ? 1 : -1;
+	return x->first - y->first;
+}
+
+/* Greedy by size: each span takes the lowest place where nothing that lives at the same time lies. */
+static size_t place(struct span *spans, int n) {
+	size_t top = 0;
+
+	qsort(spans, (size_t)n, sizeof(*spans), by_size);
+	for (int i = 0; i < n; i++) {
+		size_t at = 0;
+		for (bool moved = true; moved;) {
+			moved = false;
+			for (int j = 0; j < i; j++) {
+				const struct span *other = &spans[j];
+				if (other->last < spans[i].first || spans[i].last < other->first)
+					continue;
+				if (at < *other->offset + other->size && *other->offset < at + spans[i].size) {
+					at = *other->offset + other->size;
+					moved = true;
+				}
+			}
+		}
+		*spans[i].offset = at;
+		top = at + spans[i].size > top ? at + spans[i].size : top;
+	}
+	return top;
+}
+
+static void add_span(
+    struct jf_plan *plan, struct span *spans, int *n, size_t floats, int first, int last, size_t *offset) {
+	floats = (floats + 15) / 16 * 16;
+	spans[(*n)++] = (struct span){floats, first, last, offset};
+	plan->unplanned_floats += floats;
+}
+
+static void add_node_spans(struct jf_plan *plan, const bool *wanted, int i, struct span *spans, int *n) {
+	struct jf_plan_node *p = &plan->nodes[i];
+	bool persistent = outlives_phase(plan, i);
+	int now = forward_time(plan, i);
+
+	if (p->when == JF_NEVER)
+		return;
+	add_span(plan, spans, n, p->stride * (size_t)p->slots, persistent ? 0 : now, last_use(plan, i), &p->offset);
+	if (p->aux_stride)
+		add_span(plan, spans, n, p->aux_stride * (size_t)(p->shared ? 1 : plan->spec.micro_batch), now,
+		    plan->spec.train ? backward_time(plan, i) : now, &p->aux_offset);
+	if (plan->spec.train && wanted[i]) {
+		p->grad_stride = jf_shape_count(plan->graph->nodes[i].shape);
+		add_span(plan, spans, n, p->grad_stride * (size_t)plan->spec.batch, first_gradient_time(plan, i),
+		    backward_time(plan, i), &p->grad_offset);
+	}
+}
+
+static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
+	int nodes = plan->graph->n_nodes;
+	struct span *spans = calloc(3 * (size_t)nodes, sizeof(*spans));
+	bool *wanted = calloc(2 * (size_t)nodes, sizeof(*wanted));
+	enum jf_err rc = JF_OK;
+	int n = 0;
+
+	if (!spans || !wanted) {
+		rc = jf_error_set(err, JF_ENOMEM, "out of memory for a plan of %d nodes", nodes);
+		goto out;
+	}
+	if (plan->spec.train)
+		mark_gradients(plan, wanted);
+	for (int i = 0; i < nodes; i++)
+		add_node_spans(plan, wanted, i, spans, &n);
+	plan->arena_floats = place(spans, n);
+	for (int i = 0; i < nodes; i++) {
+		size_t need =
+		    plan->nodes[i].when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, plan->spec.train);
+		plan->scratch_floats = need > plan->scratch_floats ? need : plan->scratch_floats;
+	}
+out:
+	free(spans);
+	free(wanted);
+	return rc;
+}
+
+struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_plan_spec *spec, struct jf_error *err) {
+	struct jf_plan *plan;
+
+	if (spec->batch < 1 || spec->micro_batch < 1 || spec->micro_batch > spec->batch ||
+	    (spec->train && (spec->fixed || spec->shared || spec->micro_batch != spec->batch))) {
+		jf_error_set(err, JF_EINVAL,
+		    "plan: batch %d in micro-batches of %d does not fit the rest of the request", spec->batch,
+		    spec->micro_batch);
+		return NULL;
+	}
+	plan = calloc(1, sizeof(*plan));
+	if (plan)
+		plan->nodes = calloc((size_t)graph->n_nodes, sizeof(*plan->nodes));
+	if (!plan || !plan->nodes) {
+		jf_error_set(err, JF_ENOMEM, "out of memory for a plan of %d nodes", graph->n_nodes);
+		jf_plan_destroy(plan);
+		return NULL;
+	}
+	plan->graph = graph;
+	plan->spec = *spec;
+	mark_wanted(plan);
+	mark_fixed_and_shared(plan);
+	size_nodes(plan);
+	if (plan_memory(plan, err) != JF_OK) {
+		jf_plan_destroy(plan);
+		return NULL;
+	}
+	return plan;
+}
+
+void jf_plan_destroy(struct jf_plan *plan) {
+	if (!plan)
+		return;
+	free(plan->nodes);
+	free(plan);
+}
+
+long long jf_plan_multiply_adds(const struct jf_plan *plan, enum jf_when when) {
+	long long sum = 0;
+
+	for (int i = 0; i < plan->graph->n_nodes; i++)
+		if (plan->nodes[i].when == when)
+			sum += plan->nodes[i].multiply_adds;
+	return sum;
+}

@@ -1,0 +1,102 @@
+/* The sampler: integrates a batch of trajectories of one task, one solver step at a time.
+ *
+ * A sampler belongs to one thread and one model; it owns its arena and never allocates after creation. Trajectories of
+ * a batch share task, solver, steps and guidance; nothing else. The result of a trajectory does not depend on what else
+ * is in its batch: same seed and index, same bytes.
+ * Sources: Lipman et al., arXiv:2210.02747, optimal-transport path, clock reversed: dz/dt = v, from t = 1 to 0; the
+ * ancestral solver runs the stochastic chain with the same marginals, Song et al., arXiv:2010.02502. */
+#ifndef JF_CORE_ENGINE_SAMPLER_H
+#define JF_CORE_ENGINE_SAMPLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "core/engine/model.h"
+#include "core/engine/plan.h"
+
+enum jf_task {
+	JF_TASK_CLASSIFY, /* image held at t = 0, label integrated */
+	JF_TASK_GENERATE, /* label held at t = 0, image integrated */
+	JF_TASK_SAMPLE,   /* both integrated, the label's clock behind the image's */
+	JF_N_TASKS
+};
+const char *jf_task_name(enum jf_task task); /* "classify", "generate", "sample" */
+
+enum jf_solver {
+	JF_SOLVER_EULER,     /* 1 network evaluation a step, order 1 */
+	JF_SOLVER_MIDPOINT,  /* 2 evaluations a step, order 2 */
+	JF_SOLVER_HEUN,      /* 2 evaluations a step (the last one: 1), order 2 */
+	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; fresh noise at every step, keyed by (seed, index, step) */
+	JF_N_SOLVERS
+};
+const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */
+/* What the programs use when nobody says otherwise: euler for labels, ancestral where an image is drawn. */
+enum jf_solver jf_solver_default(enum jf_task task);
+int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
+
+#define JF_MAX_STEPS 1000
+
+/* The label's clock in a joint sample: t_lab = t / (t + lag (1 - t)) where the image's is t. 1: one clock for both.
+ * Below 1 the label waits until the image has taken shape; every such path ends at the same joint distribution
+ * (UniCon, arXiv:2410.11439), and this one suits the network best (doc/architecture.md has the figures). */
+#define JF_LABEL_LAG 0.1f
+
+struct jf_sampler_args {
+	enum jf_solver solver;
+	int steps;      /* 1 to JF_MAX_STEPS */
+	float guidance; /* generate only; 1 = plain conditional; v = v_uncond + g (v_cond - v_uncond); 0 to 20 */
+};
+
+/* One sample to integrate. Pointers are borrowed during jf_sampler_begin only (contents are copied). */
+struct jf_trajectory {
+	uint64_t seed;      /* noise key */
+	uint64_t index;     /* which sample of that seed: noise of (seed, index) */
+	const float *image; /* classify: [H][W][C] in [-1, 1]; otherwise NULL */
+	const float *label; /* generate: [K], -1/+1 coded, any real value; otherwise NULL */
+};
+
+/* The plan of a task for batches of up to max_batch trajectories, as the sampler uses it; `jointflow info` shows it. */
+struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch);
+
+struct jf_sampler;
+
+/* max_batch: 1 to 256 trajectories. The model is referenced. NULL on failure, *err says why. */
+struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
+void jf_sampler_destroy(struct jf_sampler *sampler);        /* NULL allowed */
+size_t jf_sampler_memory(const struct jf_sampler *sampler); /* bytes it holds */
+
+/* Starts n trajectories (1 to max_batch) at t = 1; runs what is hoisted. Replaces whatever ran before.
+ * JF_EINVAL on bad arguments, JF_ENUMERIC when an image or label is not finite. */
+enum jf_err jf_sampler_begin(struct jf_sampler *sampler, const struct jf_sampler_args *args,
+    const struct jf_trajectory *trajectories, int n, struct jf_error *err);
+
+/* Starts the same images' labels again from other noise (classify only), keeping what was hoisted: trajectory i now
+ * uses noise (seed_i, index[i]). For the votes of several samples of one image. */
+enum jf_err jf_sampler_restart(struct jf_sampler *sampler, const uint64_t *index, struct jf_error *err);
+
+/* One solver step of every trajectory; JF_EINVAL when no step is left; JF_ENUMERIC when a state became not finite. */
+enum jf_err jf_sampler_step(struct jf_sampler *sampler, struct jf_error *err);
+int jf_sampler_steps_left(const struct jf_sampler *sampler);
+float jf_sampler_time(const struct jf_sampler *sampler); /* current t: 1 at the start, exactly 0 at the end */
+
+/* Drops trajectories: those with keep[i] false leave, the rest close up in order and go on unchanged.
+ * Returns how many are left. */
+int jf_sampler_keep(struct jf_sampler *sampler, const bool *keep);
+int jf_sampler_count(const struct jf_sampler *sampler);
+
+/* State of trajectory i, borrowed until the next call: z_img [H][W][C] (generate, sample), z_lab [K] (classify,
+ * sample); NULL where the task has none. */
+const float *jf_sampler_image(const struct jf_sampler *sampler, int i);
+const float *jf_sampler_label(const struct jf_sampler *sampler, int i);
+/* P(label) as the latest evaluation saw it: softmax of the logits (or clipped endpoint), [K]; classify, sample. */
+const float *jf_sampler_probabilities(const struct jf_sampler *sampler, int i);
+
+/* P(label | image): one evaluation at t_lab = 1 for each of `draws` fixed label noises, averaged.
+ * probabilities out [n][K]; images [n] pointers to [H][W][C]; n up to max_batch; a JF_TASK_CLASSIFY sampler.
+ * The answer does not depend on the batch. JF_ENUMERIC when an image is not finite. */
+enum jf_err jf_sampler_posterior(struct jf_sampler *sampler, float *probabilities, const float *const *images, int n,
+    int draws, struct jf_error *err);
+
+#endif

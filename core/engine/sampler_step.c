@@ -1,0 +1,222 @@
+/* Evaluations of the network and the solvers' steps. */
+#include <math.h>
+#include <string.h>
+
+#include "core/base/rng.h"
+#include "core/engine/sampler_internal.h"
+#include "core/kernels/kernels.h"
+
+enum jf_err jf_sampler_check_finite(const float *values, size_t n, const char *what, int i, struct jf_error *err) {
+	for (size_t j = 0; j < n; j++)
+		if (!isfinite(values[j]))
+			return jf_error_set(
+			    err, JF_ENUMERIC, "%s of sample %d: element %zu is not a finite number", what, i, j);
+	return JF_OK;
+}
+
+/* P(label) from the head's output at time t: softmax(logits / T), or the clipped endpoint of a velocity. */
+static void read_head(
+    const struct jf_sampler *s, float *p, const float *head, const float *y, float t, float temperature) {
+	int k = s->model->config.classes;
+	float sum = 0.0f;
+
+	if (s->model->config.head == JF_HEAD_ENDPOINT) {
+		for (int j = 0; j < k; j++)
+			p[j] = head[j] / temperature;
+		jf_kernels()->softmax(p, p, 1, k);
+		return;
+	}
+	for (int j = 0; j < k; j++) {
+		float weight = 0.5f * (y[j] - t * head[j] + 1.0f);
+		p[j] = weight < 0.0f ? 0.0f : weight;
+		sum += p[j];
+	}
+	for (int j = 0; j < k; j++)
+		p[j] = sum > 0.0f ? p[j] / sum : 1.0f / (float)k;
+}
+
+static void label_velocity(struct jf_sampler *s, int i, float t, float *v) {
+	const float *head = jf_exec_output(s->exec, JF_OUTPUT_LABEL, i), *y = sampler_label(s, i);
+	float *p = s->probabilities + (size_t)i * s->label_size;
+	size_t k = s->label_size;
+
+	if (s->model->config.head == JF_HEAD_VELOCITY) {
+		memcpy(v, head, k * sizeof(float));
+	} else {
+		read_head(s, p, head, y, t, 1.0f);
+		for (size_t j = 0; j < k; j++)
+			v[j] = (y[j] - (2.0f * p[j] - 1.0f)) / t;
+	}
+	read_head(s, p, head, y, t, s->model->temperature);
+}
+
+static void image_velocity(struct jf_sampler *s, int i, float *v) {
+	const float *with = jf_exec_output(s->exec, JF_OUTPUT_IMAGE, sampler_slot(s, i));
+	const float *without = s->guided ? jf_exec_output(s->exec, JF_OUTPUT_IMAGE, sampler_slot(s, i) + 1) : with;
+
+	for (size_t j = 0; j < s->image_size; j++)
+		v[j] = without[j] + (s->guided ? s->args.guidance * (with[j] - without[j]) : 0.0f);
+}
+
+/* Where the label's clock stands when the image's (or, of a classification, the only one) stands at t. */
+static float label_time(const struct jf_sampler *s, float t) {
+	return s->task == JF_TASK_SAMPLE ? t / (t + JF_LABEL_LAG * (1.0f - t)) : t;
+}
+
+/* How far both clocks run when the image's runs from t to next. */
+struct interval {
+	float image, label;
+};
+
+static struct interval between(const struct jf_sampler *s, float t, float next) {
+	return (struct interval){t - next, label_time(s, t) - label_time(s, next)};
+}
+
+void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
+	const float t_lab = label_time(s, t);
+
+	if (s->image_size)
+		sampler_set_input(s, JF_INPUT_TIME_IMG, 0, t);
+	if (s->label_size)
+		sampler_set_input(s, JF_INPUT_TIME_LAB, 0, t_lab);
+	for (int i = 0; i < s->n && s->guided; i++)
+		memcpy(sampler_image(s, i) + s->image_size, sampler_image(s, i), s->image_size * sizeof(float));
+	jf_exec_step(s->exec, s->guided ? 2 * s->n : s->n);
+	for (int i = 0; i < s->n; i++) {
+		float *v = velocity + (size_t)i * s->state_size;
+		if (s->image_size)
+			image_velocity(s, i, v);
+		if (s->label_size)
+			label_velocity(s, i, t_lab, v + s->image_size);
+	}
+}
+
+/* z = from - dt v for the whole state of trajectory i; from == NULL: z itself. */
+static void advance(struct jf_sampler *s, int i, const float *from, struct interval dt, const float *v) {
+	const float steps[2] = {dt.image, dt.label};
+	float *parts[2] = {s->image_size ? sampler_image(s, i) : NULL, s->label_size ? sampler_label(s, i) : NULL};
+	const size_t sizes[2] = {s->image_size, s->label_size};
+
+	for (int part = 0; part < 2; part++) {
+		for (size_t j = 0; j < sizes[part]; j++)
+			parts[part][j] = (from ? from[j] : parts[part][j]) - steps[part] * v[j];
+		from = from ? from + sizes[part] : NULL;
+		v += sizes[part];
+	}
+}
+
+static void save_start(struct jf_sampler *s) {
+	for (int i = 0; i < s->n; i++) {
+		float *to = s->start + (size_t)i * s->state_size;
+		if (s->image_size)
+			memcpy(to, sampler_image(s, i), s->image_size * sizeof(float));
+		if (s->label_size)
+			memcpy(to + s->image_size, sampler_label(s, i), s->label_size * sizeof(float));
+	}
+}
+
+static void advance_all(struct jf_sampler *s, bool from_start, struct interval dt) {
+	for (int i = 0; i < s->n; i++) {
+		size_t at = (size_t)i * s->state_size;
+		advance(s, i, from_start ? s->start + at : NULL, dt, s->velocity + at);
+	}
+}
+
+float jf_sampler_time_at(const struct jf_sampler *s, int step) {
+	return step >= s->args.steps ? 0.0f : 1.0f - (float)step / (float)s->args.steps;
+}
+
+static void midpoint_step(struct jf_sampler *s, float t, float next) {
+	const float middle = t - 0.5f * (t - next);
+
+	save_start(s);
+	jf_sampler_evaluate(s, t, s->velocity);
+	advance_all(s, true, between(s, t, middle));
+	jf_sampler_evaluate(s, middle, s->velocity);
+	advance_all(s, true, between(s, t, next));
+}
+
+/* Heun: the mean of the velocities at both ends; the last step has no second one, since the label's is 0 / 0 at t = 0.
+ * With z' = z - dt v1: z - dt (v1 + v2) / 2 = (z + z') / 2 - dt v2 / 2. */
+static void heun_step(struct jf_sampler *s, float t, float next) {
+	const struct interval dt = between(s, t, next);
+
+	save_start(s);
+	jf_sampler_evaluate(s, t, s->velocity);
+	advance_all(s, true, dt);
+	if (next <= 0.0f)
+		return;
+	for (int i = 0; i < s->n; i++) { /* start := (z + z') / 2 */
+		float *start = s->start + (size_t)i * s->state_size;
+		for (size_t j = 0; j < s->state_size; j++) {
+			const float *z =
+			    j < s->image_size ? sampler_image(s, i) + j : sampler_label(s, i) + (j - s->image_size);
+			start[j] = 0.5f * (start[j] + *z);
+		}
+	}
+	jf_sampler_evaluate(s, next, s->velocity);
+	advance_all(s, true, (struct interval){0.5f * dt.image, 0.5f * dt.label});
+}
+
+/* The step of DDPM's reverse chain in the clock of this flow, where z_t = (1 - t) z0 + t e. The endpoint that the
+ * network predicts, z0 = z - t v, is kept; the noise e = z + (1 - t) v only as far as z_t knows more of it than z_t'
+ * must: z_t' = (1 - t') z0 + t' (r e + sqrt(1 - r^2) n),  r = (1 - t) t' / ((1 - t') t),  n ~ N(0, I) fresh. So errors
+ * of earlier steps fade, while the ODE carries them to the end. Source: Song et al., arXiv:2010.02502, eq. 12 with the
+ * variance of eq. 16 for eta = 1. */
+static void ancestral_part(float *z, const float *v, const float *noise, size_t n, float t, float next) {
+	const float r = next > 0.0f ? (1.0f - t) * next / ((1.0f - next) * t) : 0.0f;
+	const float old = next * r, fresh = next * sqrtf(1.0f - r * r);
+
+	for (size_t j = 0; j < n; j++) {
+		const float z0 = z[j] - t * v[j], e = z[j] + (1.0f - t) * v[j];
+
+		z[j] = (1.0f - next) * z0 + old * e + fresh * noise[j];
+	}
+}
+
+static void ancestral_step(struct jf_sampler *s, float t, float next) {
+	const unsigned step = (unsigned)s->step;
+
+	jf_sampler_evaluate(s, t, s->velocity);
+	for (int i = 0; i < s->n; i++) {
+		const size_t at = (size_t)i * s->state_size;
+		float *noise = s->start + at;
+
+		if (s->image_size) {
+			jf_rng_normal_step(
+			    noise, s->image_size, s->seeds[i], JF_STREAM_IMAGE_STEP, s->indices[i], step);
+			ancestral_part(sampler_image(s, i), s->velocity + at, noise, s->image_size, t, next);
+		}
+		if (s->label_size) {
+			jf_rng_normal_step(
+			    noise, s->label_size, s->seeds[i], JF_STREAM_LABEL_STEP, s->indices[i], step);
+			ancestral_part(sampler_label(s, i), s->velocity + at + s->image_size, noise, s->label_size,
+			    label_time(s, t), label_time(s, next));
+		}
+	}
+}
+
+enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
+	float t = jf_sampler_time_at(s, s->step), next = jf_sampler_time_at(s, s->step + 1);
+
+	if (s->n < 1 || s->step >= s->args.steps)
+		return jf_error_set(err, JF_EINVAL, "no step is left");
+	if (s->args.solver == JF_SOLVER_MIDPOINT) {
+		midpoint_step(s, t, next);
+	} else if (s->args.solver == JF_SOLVER_HEUN) {
+		heun_step(s, t, next);
+	} else if (s->args.solver == JF_SOLVER_ANCESTRAL) {
+		ancestral_step(s, t, next);
+	} else {
+		jf_sampler_evaluate(s, t, s->velocity);
+		advance_all(s, false, between(s, t, next));
+	}
+	s->step++;
+	for (int i = 0; i < s->n; i++)
+		if ((s->image_size &&
+			jf_sampler_check_finite(sampler_image(s, i), s->image_size, "image", i, err) != JF_OK) ||
+		    (s->label_size &&
+			jf_sampler_check_finite(sampler_label(s, i), s->label_size, "label", i, err) != JF_OK))
+			return JF_ENUMERIC;
+	return JF_OK;
+}

@@ -1,0 +1,413 @@
+#include "core/files/checkpoint.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/files/safetensors.h"
+
+#define FORMAT "jointflow"
+#define MAX_NAME 256 /* bytes of a model's or class's name */
+
+/* The configuration's fields by their metadata keys; one table for reading, writing and comparing. */
+static const struct {
+	const char *key;
+	size_t offset; /* of an int in struct jf_network_config */
+} fields[] = {
+    {"height", offsetof(struct jf_network_config, height)},
+    {"width", offsetof(struct jf_network_config, width)},
+    {"image_channels", offsetof(struct jf_network_config, image_channels)},
+    {"classes", offsetof(struct jf_network_config, classes)},
+    {"channels", offsetof(struct jf_network_config, channels)},
+    {"blocks", offsetof(struct jf_network_config, blocks)},
+    {"layers", offsetof(struct jf_network_config, layers)},
+    {"heads", offsetof(struct jf_network_config, heads)},
+    {"label_tokens", offsetof(struct jf_network_config, label_tokens)},
+    {"augment", offsetof(struct jf_network_config, augment)},
+};
+#define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static int field_value(const struct jf_network_config *config, size_t field) {
+	return *(const int *)(const void *)((const char *)config + fields[field].offset);
+}
+
+static const char *const other_keys[] = {
+    "format", "format_version", "label_head", "class_names", "name", "temperature"};
+#define N_OTHER (sizeof(other_keys) / sizeof(other_keys[0]))
+
+static const char *const heads[] = {[JF_HEAD_ENDPOINT] = "endpoint", [JF_HEAD_VELOCITY] = "velocity"};
+
+static bool is_ours(const char *key) {
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (strcmp(key, fields[i].key) == 0)
+			return true;
+	for (size_t i = 0; i < N_OTHER; i++)
+		if (strcmp(key, other_keys[i]) == 0)
+			return true;
+	return false;
+}
+
+/* --- reading; messages here begin without the file's name, which load() puts in front of them --- */
+
+static enum jf_err get(const char **value, const struct jf_safetensors *file, const char *key, struct jf_error *err) {
+	*value = jf_safetensors_metadata(file, key);
+	if (!*value)
+		return jf_error_set(err, JF_EFORMAT, "metadata \"%s\" is missing", key);
+	return JF_OK;
+}
+
+/* 0 to 999999999, digits only. */
+static enum jf_err get_int(int *out, const struct jf_safetensors *file, const char *key, struct jf_error *err) {
+	const char *text;
+	enum jf_err status = get(&text, file, key, err);
+	size_t length;
+
+	if (status)
+		return status;
+	length = strlen(text);
+	if (length < 1 || length > 9 || strspn(text, "0123456789") != length)
+		return jf_error_set(err, JF_EFORMAT, "metadata \"%s\": \"%.32s\" is not a number", key, text);
+	*out = (int)strtol(text, NULL, 10);
+	return JF_OK;
+}
+
+static enum jf_err read_config(
+    struct jf_network_config *config, const struct jf_safetensors *file, struct jf_error *err) {
+	const char *text;
+	enum jf_err status;
+	int version;
+
+	*config = (struct jf_network_config){0};
+	status = get(&text, file, "format", err);
+	if (status || strcmp(text, FORMAT) != 0)
+		return jf_error_set(
+		    err, JF_EFORMAT, "not a jointflow checkpoint: metadata \"format\" is not \"" FORMAT "\"");
+	status = get_int(&version, file, "format_version", err);
+	if (status)
+		return status;
+	if (version != JF_CHECKPOINT_VERSION)
+		return jf_error_set(err, JF_EFORMAT, "checkpoint format_version %d; this program reads %d", version,
+		    JF_CHECKPOINT_VERSION);
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		status = get_int((int *)(void *)((char *)config + fields[i].offset), file, fields[i].key, err);
+		if (status)
+			return status;
+	}
+	status = get(&text, file, "label_head", err);
+	if (status)
+		return status;
+	if (strcmp(text, heads[JF_HEAD_ENDPOINT]) == 0)
+		config->head = JF_HEAD_ENDPOINT;
+	else if (strcmp(text, heads[JF_HEAD_VELOCITY]) == 0)
+		config->head = JF_HEAD_VELOCITY;
+	else
+		return jf_error_set(
+		    err, JF_EFORMAT, "metadata \"label_head\": \"%.32s\" is neither endpoint nor velocity", text);
+	if (jf_network_config_check(config, err)) {
+		jf_error_prefix(err, "metadata");
+		return err ? (err->code = JF_EFORMAT) : JF_EFORMAT;
+	}
+	return JF_OK;
+}
+
+/* "[3, 3, 1, 16]" */
+static void show_shape(char *out, size_t size, int rank, const uint64_t *shape) {
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < rank && used < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%ju", i ? ", " : "", (uintmax_t)shape[i]);
+}
+
+static enum jf_err check_tensor(const struct jf_safetensors *file, const struct jf_param *param, struct jf_error *err) {
+	const struct jf_tensor *tensor = jf_safetensors_find(file, param->name);
+	uint64_t shape[4] = {0};
+	char found[128], expected[128];
+	bool same;
+
+	if (!tensor)
+		return jf_error_set(err, JF_EFORMAT, "tensor %s is missing", param->name);
+	if (tensor->dtype != JF_DTYPE_F32)
+		return jf_error_set(
+		    err, JF_EFORMAT, "tensor %s: dtype %s, expected F32", param->name, jf_dtype_name(tensor->dtype));
+	for (int i = 0; i < param->rank; i++)
+		shape[i] = (uint64_t)param->shape[i];
+	same = tensor->rank == param->rank && memcmp(tensor->shape, shape, sizeof(shape[0]) * (size_t)param->rank) == 0;
+	if (same)
+		return JF_OK;
+	show_shape(found, sizeof(found), tensor->rank, tensor->shape);
+	show_shape(expected, sizeof(expected), param->rank, shape);
+	return jf_error_set(err, JF_EFORMAT, "tensor %s: shape [%s], expected [%s]", param->name, found, expected);
+}
+
+/* Exactly the network's tensors. Before any memory is taken for a model: afterwards its size is known to be the file's.
+ */
+static enum jf_err check_tensors(
+    const struct jf_safetensors *file, const struct jf_network_config *config, struct jf_error *err) {
+	struct jf_graph *graph = jf_network_build(config, err);
+	enum jf_err status = JF_OK;
+
+	if (!graph)
+		return err ? err->code : JF_EINTERNAL;
+	for (size_t i = 0; !status && i < jf_safetensors_count(file); i++) {
+		const char *name = jf_safetensors_at(file, i)->name;
+		int p = 0;
+
+		while (p < graph->n_params && strcmp(graph->params[p].name, name) != 0)
+			p++;
+		if (p == graph->n_params)
+			status = jf_error_set(err, JF_EFORMAT, "tensor %.64s is not part of this network", name);
+	}
+	for (int p = 0; !status && p < graph->n_params; p++)
+		status = check_tensor(file, &graph->params[p], err);
+	jf_graph_destroy(graph);
+	return status;
+}
+
+/* A name that people will see: not empty, not endless, no control characters. */
+static enum jf_err check_name(const char *what, const char *name, struct jf_error *err) {
+	size_t length = strlen(name);
+
+	if (length < 1 || length > MAX_NAME)
+		return jf_error_set(err, JF_EFORMAT, "%s has %zu bytes; must have 1 to %d", what, length, MAX_NAME);
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)name[i] < ' ' || name[i] == 127)
+			return jf_error_set(err, JF_EFORMAT, "%s has a control character", what);
+	return JF_OK;
+}
+
+static enum jf_err read_names(const char **names, int classes, const struct jf_json *list, struct jf_error *err) {
+	if (jf_json_type(list) != JF_JSON_ARRAY || jf_json_size(list) != (size_t)classes)
+		return jf_error_set(err, JF_EFORMAT, "must be an array of %d strings", classes);
+	for (int k = 0; k < classes; k++) {
+		char what[32];
+		enum jf_err status = jf_json_read_string(jf_json_at(list, (size_t)k), &names[k], NULL, err);
+
+		snprintf(what, sizeof(what), "[%d]", k);
+		if (status) {
+			jf_error_prefix(err, "%s", what);
+			return status;
+		}
+		status = check_name(what, names[k], err);
+		if (status)
+			return status;
+		for (int j = 0; j < k; j++)
+			if (strcmp(names[j], names[k]) == 0)
+				return jf_error_set(err, JF_EFORMAT, "[%d] and [%d] are both \"%s\"", j, k, names[k]);
+	}
+	return JF_OK;
+}
+
+static enum jf_err set_class_names(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
+	const char **names = NULL;
+	struct jf_json *list = NULL;
+	const char *text;
+	enum jf_err status = get(&text, file, "class_names", err);
+
+	if (status)
+		return status;
+	list = jf_json_parse(text, strlen(text), 1, err);
+	if (!list) {
+		status = JF_EFORMAT;
+		goto out;
+	}
+	names = calloc((size_t)model->config.classes, sizeof(*names));
+	if (!names) {
+		status = jf_error_set(err, JF_ENOMEM, "out of memory");
+		goto out;
+	}
+	status = read_names(names, model->config.classes, list, err);
+	if (!status && jf_model_set_class_names(model, names))
+		status = jf_error_set(err, JF_ENOMEM, "out of memory");
+out:
+	if (status)
+		jf_error_prefix(err, "metadata \"class_names\"");
+	free(names);
+	jf_json_free(list);
+	return status;
+}
+
+static enum jf_err set_temperature(struct jf_model *model, const char *text, struct jf_error *err) {
+	char *end;
+
+	if (!text)
+		return JF_OK; /* stays 1 */
+	model->temperature = strtof(text, &end);
+	if (*end || strspn(text, "0123456789.eE+-") != strlen(text) || !isfinite(model->temperature) ||
+	    model->temperature < 0.01f || model->temperature > 100.0f)
+		return jf_error_set(
+		    err, JF_EFORMAT, "metadata \"temperature\": \"%.32s\" is not a number from 0.01 to 100", text);
+	return JF_OK;
+}
+
+static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
+	const char *name;
+	enum jf_err status = get(&name, file, "name", err);
+
+	if (!status)
+		status = check_name("metadata \"name\"", name, err);
+	if (!status && jf_model_set_name(model, name))
+		status = jf_error_set(err, JF_ENOMEM, "out of memory");
+	if (!status)
+		status = set_class_names(model, file, err);
+	if (!status)
+		status = set_temperature(model, jf_safetensors_metadata(file, "temperature"), err);
+	for (size_t i = 0; !status && i < jf_safetensors_metadata_count(file); i++) {
+		const struct jf_metadata *entry = jf_safetensors_metadata_at(file, i);
+
+		if (!is_ours(entry->key) && jf_model_set_fact(model, entry->key, entry->value))
+			status = jf_error_set(err, JF_ENOMEM, "out of memory");
+	}
+	return status;
+}
+
+static struct jf_model *load(const struct jf_safetensors *file, struct jf_error *err) {
+	struct jf_network_config config;
+	struct jf_model *model = NULL;
+	enum jf_err status = read_config(&config, file, err);
+
+	if (!status)
+		status = check_tensors(file, &config, err);
+	if (!status) {
+		model = jf_model_create(&config, 0, err);
+		if (!model)
+			status = err ? err->code : JF_ENOMEM;
+	}
+	if (!status)
+		status = set_facts(model, file, err);
+	if (status) {
+		jf_error_prefix(err, "%s", jf_safetensors_origin(file));
+		goto fail;
+	}
+	for (int p = 0; p < model->graph->n_params; p++) {
+		const struct jf_param *param = &model->graph->params[p];
+
+		if (jf_safetensors_read_f32(file, param->name, model->params + param->offset, param->size, err))
+			goto fail;
+	}
+	if (jf_model_pack(model, err)) {
+		jf_error_prefix(err, "%s", jf_safetensors_origin(file));
+		goto fail;
+	}
+	memcpy(model->checksum, jf_safetensors_checksum(file), sizeof(model->checksum));
+	return model;
+fail:
+	jf_model_unref(model);
+	return NULL;
+}
+
+struct jf_model *jf_checkpoint_load(const char *path, struct jf_error *err) {
+	struct jf_safetensors *file = jf_safetensors_open(path, err);
+	struct jf_model *model = file ? load(file, err) : NULL;
+
+	jf_safetensors_close(file);
+	return model;
+}
+
+struct jf_model *jf_checkpoint_load_buffer(
+    const void *data, size_t size_bytes, const char *origin, struct jf_error *err) {
+	struct jf_safetensors *file = jf_safetensors_parse(data, size_bytes, origin, err);
+	struct jf_model *model = file ? load(file, err) : NULL;
+
+	jf_safetensors_close(file);
+	return model;
+}
+
+/* --- writing --- */
+
+#define MAX_FIXED (N_FIELDS + N_OTHER)
+
+struct metadata {
+	struct jf_metadata *entries; /* [MAX_FIXED + facts] */
+	size_t n;
+	char numbers[N_FIELDS][12];
+	char version[12], temperature[32];
+	struct jf_json_writer names;
+};
+
+static void add(struct metadata *metadata, const char *key, const char *value) {
+	metadata->entries[metadata->n++] = (struct jf_metadata){key, value};
+}
+
+static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_model *model, struct jf_error *err) {
+	metadata->entries = calloc(MAX_FIXED + model->n_facts, sizeof(*metadata->entries));
+	jf_json_begin_array(&metadata->names, NULL);
+	for (int k = 0; k < model->config.classes; k++)
+		jf_json_put_string(&metadata->names, NULL, model->class_names[k]);
+	jf_json_end_array(&metadata->names);
+	if (!metadata->entries || metadata->names.failed)
+		return jf_error_set(err, JF_ENOMEM, "out of memory");
+	snprintf(metadata->version, sizeof(metadata->version), "%d", JF_CHECKPOINT_VERSION);
+	snprintf(metadata->temperature, sizeof(metadata->temperature), "%.9g", (double)model->temperature);
+	add(metadata, "format", FORMAT);
+	add(metadata, "format_version", metadata->version);
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		snprintf(metadata->numbers[i], sizeof(metadata->numbers[i]), "%d", field_value(&model->config, i));
+		add(metadata, fields[i].key, metadata->numbers[i]);
+	}
+	add(metadata, "label_head", heads[model->config.head]);
+	add(metadata, "class_names", jf_json_writer_text(&metadata->names));
+	add(metadata, "name", model->name);
+	add(metadata, "temperature", metadata->temperature);
+	for (size_t i = 0; i < model->n_facts; i++) {
+		if (is_ours(model->facts[i].key))
+			return jf_error_set(err, JF_EINVAL, "a fact cannot be named \"%s\"", model->facts[i].key);
+		add(metadata, model->facts[i].key, model->facts[i].value);
+	}
+	return JF_OK;
+}
+
+static enum jf_err collect_tensors(struct jf_tensor *tensors, const struct jf_model *model, struct jf_error *err) {
+	for (int p = 0; p < model->graph->n_params; p++) {
+		const struct jf_param *param = &model->graph->params[p];
+		const float *values = model->params + param->offset;
+
+		tensors[p] =
+		    (struct jf_tensor){.name = param->name, .dtype = JF_DTYPE_F32, .rank = param->rank, .data = values};
+		for (int i = 0; i < param->rank; i++)
+			tensors[p].shape[i] = (uint64_t)param->shape[i];
+		for (size_t i = 0; i < param->size; i++)
+			if (!isfinite(values[i]))
+				return jf_error_set(
+				    err, JF_ENUMERIC, "tensor %s: element %zu is not finite", param->name, i);
+	}
+	return JF_OK;
+}
+
+const char *jf_checkpoint_difference(
+    const struct jf_network_config *a, const struct jf_network_config *b, int *of_a, int *of_b) {
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		*of_a = field_value(a, i);
+		*of_b = field_value(b, i);
+		if (*of_a != *of_b)
+			return fields[i].key;
+	}
+	*of_a = (int)a->head;
+	*of_b = (int)b->head;
+	return *of_a != *of_b ? "label_head" : NULL;
+}
+
+enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, struct jf_error *err) {
+	size_t n = (size_t)model->graph->n_params;
+	struct jf_tensor *tensors = calloc(n, sizeof(*tensors));
+	struct metadata metadata = {0};
+	enum jf_err status = JF_OK;
+
+	jf_json_writer_init(&metadata.names);
+	if (!tensors)
+		status = jf_error_set(err, JF_ENOMEM, "out of memory");
+	if (!status)
+		status = collect_metadata(&metadata, model, err);
+	if (!status)
+		status = collect_tensors(tensors, model, err);
+	if (status)
+		jf_error_prefix(err, "%s", path);
+	else
+		status = jf_safetensors_save(path, tensors, n, metadata.entries, metadata.n, err);
+	jf_json_writer_deinit(&metadata.names);
+	free(metadata.entries);
+	free(tensors);
+	return status;
+}

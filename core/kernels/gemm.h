@@ -1,0 +1,222 @@
+/* Matrix products: the register tile that gemm and the 3x3 convolutions share; part of body.h.
+ *
+ * A tile is a few rows (pixels) times a few vectors of output channels. Each row's inputs are `segments` runs of `run`
+ * consecutive floats, `segment_stride` apart (gemm: one run of k; 3x3: three image rows of 3 * cin); the packed weights
+ * lie in the same order. Each output element is one accumulator: bias, then k ascending, then the residual. So its
+ * bytes do not depend on the tile it fell into. */
+#ifndef JF_CORE_KERNELS_GEMM_H
+#define JF_CORE_KERNELS_GEMM_H
+
+#include "core/kernels/kernels.h"
+#include "core/kernels/simd.h"
+
+/* Rows and vectors of the largest tile, within the register file: 12 + 3 of 16, or 28 + 2 of 32. */
+#if VL == 16
+#define TILE_ROWS 14
+#define TILE_VECTORS 2
+#elif VL == 8
+#define TILE_ROWS 6
+#define TILE_VECTORS 2
+#else
+#define TILE_ROWS 1
+#define TILE_VECTORS 16
+#endif
+
+/* A product to compute: rows of inputs times packed weights. Row p of the m rows begins at
+ * x + (p / width) * line_stride + (p % width) * step: pixels of an image, or plain matrix rows (width = m). */
+struct product {
+	const float *x;
+	int m;
+	int width;
+	size_t line_stride;
+	size_t step;
+	int segments;
+	int run;
+	size_t segment_stride;
+	const float *w;
+	const float *bias;     /* [n] or NULL */
+	const float *residual; /* [m][n] or NULL */
+	float *y;              /* [m][n] */
+	int n;
+};
+
+/* One tile of a product. Copies what the inner loop needs, so that no store to y makes the compiler load it again. */
+struct tile {
+	const float *x[TILE_ROWS]; /* first input of each row */
+	int segments;
+	int run;
+	size_t segment_stride;
+	const float *w;        /* the first of the tile's blocks */
+	size_t block;          /* floats of a packed block */
+	float *y;              /* first output; rows are n apart */
+	const float *residual; /* beside y, or NULL */
+	int n;                 /* outputs of a row */
+	int lanes;             /* outputs from the tile's first on */
+	vf bias[TILE_VECTORS];
+};
+
+SIMD_INLINE void tile_store(const struct tile *t, vf acc[TILE_ROWS][TILE_VECTORS], const int rows, const int vectors) {
+	const size_t n = (size_t)t->n;
+	const float *residual = t->residual;
+	float *y = t->y;
+
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 16
+		for (int v = 0; v < vectors; v++) {
+			vf sum = acc[r][v];
+
+			if (residual != NULL)
+				sum = vf_add(sum, vf_load(residual + (size_t)r * n + (size_t)(v * VL)));
+			vf_store(y + (size_t)r * n + (size_t)(v * VL), sum);
+		}
+	}
+}
+
+/* The same where the row ends within the tile. */
+SIMD_INLINE void tile_store_part(
+    const struct tile *t, vf acc[TILE_ROWS][TILE_VECTORS], const int rows, const int vectors) {
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+		for (int v = 0; v < vectors; v++) {
+			const size_t at = (size_t)r * (size_t)t->n + (size_t)(v * VL);
+			const int lanes = v16_lanes(t->lanes, v);
+			vf sum = acc[r][v];
+
+			if (t->residual != NULL)
+				sum = vf_add(sum, vf_load_part(t->residual + at, lanes));
+			vf_store_part(t->y + at, sum, lanes);
+		}
+}
+
+SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vectors) {
+	const size_t block = t->block;
+	const float *w = t->w;
+	vf acc[TILE_ROWS][TILE_VECTORS];
+
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+		for (int v = 0; v < vectors; v++)
+			acc[r][v] = t->bias[v];
+	for (int s = 0; s < t->segments; s++) {
+		size_t at = (size_t)s * t->segment_stride;
+
+		for (int k = 0; k < t->run; k++, at++, w += JF_LANES) {
+			vf wv[TILE_VECTORS];
+#pragma GCC unroll 16
+			for (int v = 0; v < vectors; v++)
+				wv[v] = vf_load(w + (size_t)(v * VL / JF_LANES) * block + v * VL % JF_LANES);
+#pragma GCC unroll 16
+			for (int r = 0; r < rows; r++) {
+				vf x = vf_set1(t->x[r][at]);
+#pragma GCC unroll 16
+				for (int v = 0; v < vectors; v++)
+					acc[r][v] = vf_fma(x, wv[v], acc[r][v]);
+			}
+		}
+	}
+	if (t->lanes >= vectors * VL)
+		tile_store(t, acc, rows, vectors);
+	else
+		tile_store_part(t, acc, rows, vectors);
+}
+
+typedef void tile_fn(const struct tile *t);
+
+#if VL == 16
+#define TILE_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#define TILE_LIST(f) \
+	f##_1, f##_2, f##_3, f##_4, f##_5, f##_6, f##_7, f##_8, f##_9, f##_10, f##_11, f##_12, f##_13, f##_14
+#elif VL == 8
+#define TILE_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
+#define TILE_LIST(f) f##_1, f##_2, f##_3, f##_4, f##_5, f##_6
+#else
+#define TILE_EACH(M) M(1)
+#define TILE_LIST(f) f##_1
+#endif
+
+/* For each number of rows: all vectors, one vector. */
+#define TILE_FN(rows)                                       \
+	static void tile_all_##rows(const struct tile *t) { \
+		tile_run(t, rows, TILE_VECTORS);            \
+	}                                                   \
+	static void tile_one_##rows(const struct tile *t) { \
+		tile_run(t, rows, 1);                       \
+	}
+TILE_EACH(TILE_FN)
+static tile_fn *const tile_all[TILE_ROWS] = {TILE_LIST(tile_all)};
+static tile_fn *const tile_one[TILE_ROWS] = {TILE_LIST(tile_one)};
+
+/* The tiles of one group of columns. Rows are dealt out evenly, so that no tile is much smaller, hence slower,
+ * than the others. */
+static void product_columns(const struct product *p, struct tile *t) {
+	const int tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS;
+	const int small = p->m / tiles;
+	const int larger = p->m % tiles;
+	tile_fn *const *fns = t->lanes > VL ? tile_all : tile_one;
+	const float *line = p->x;
+	int at = 0;
+
+	for (int i = 0; i < tiles; i++) {
+		const int rows = small + (i < larger ? 1 : 0);
+
+		for (int r = 0; r < rows; r++) {
+			t->x[r] = line + (size_t)at * p->step;
+			if (++at == p->width) {
+				at = 0;
+				line += p->line_stride;
+			}
+		}
+		fns[rows - 1](t);
+		t->y += (size_t)rows * (size_t)p->n;
+		if (t->residual != NULL)
+			t->residual += (size_t)rows * (size_t)p->n;
+	}
+}
+
+static void product_run(const struct product *p) {
+	struct tile t = {
+	    .segments = p->segments,
+	    .run = p->run,
+	    .segment_stride = p->segment_stride,
+	    .block = (size_t)p->segments * (size_t)p->run * JF_LANES,
+	    .n = p->n,
+	};
+
+	for (int column = 0; column < p->n; column += TILE_VECTORS * VL) {
+		t.w = p->w + (size_t)(column / JF_LANES) * t.block;
+		t.y = p->y + column;
+		t.residual = p->residual != NULL ? p->residual + column : NULL;
+		t.lanes = p->n - column;
+		for (int v = 0; v < TILE_VECTORS; v++)
+			t.bias[v] = p->bias != NULL ? vf_load_part(p->bias + column + v * VL, v16_lanes(t.lanes, v))
+						    : vf_zero();
+		product_columns(p, &t);
+	}
+}
+
+static void gemm(
+    float *y, const float *x, const float *w_packed, const float *bias, const float *residual, int m, int k, int n) {
+	const struct product p = {
+	    .x = x,
+	    .m = m,
+	    .width = m,
+	    .step = (size_t)k,
+	    .segments = 1,
+	    .run = k,
+	    .w = w_packed,
+	    .bias = bias,
+	    .residual = residual,
+	    .y = y,
+	    .n = n,
+	};
+
+	if (m > 0)
+		product_run(&p);
+}
+
+#define JF_KERNELS_GEMM .gemm = gemm
+
+#endif

@@ -1,0 +1,95 @@
+#include "config.h"
+
+#include "core/kernels/isa.h"
+#include "core/kernels/kernels.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef JF_HAVE_X86_64
+/* __builtin_cpu_supports asks CPUID and whether the operating system saves the wide registers (XGETBV). */
+static bool runs_avx2(void) {
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool runs_avx512(void) {
+	return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+	       __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+static bool runs_base(void) {
+	return true;
+}
+
+/* Widest first. */
+static const struct {
+	const struct jf_kernels *table;
+	bool (*runs)(void);
+} isas[] = {
+#ifdef JF_HAVE_X86_64
+    {&jf_kernels_avx512, runs_avx512},
+    {&jf_kernels_avx2, runs_avx2},
+#endif
+    {&jf_kernels_base, runs_base},
+};
+
+#define ISAS (sizeof(isas) / sizeof(isas[0]))
+
+const struct jf_kernels *jf_kernels_by_name(const char *name) {
+	for (size_t i = 0; i < ISAS; i++)
+		if (strcmp(isas[i].table->name, name) == 0 && isas[i].runs())
+			return isas[i].table;
+	return NULL;
+}
+
+static const struct jf_kernels *chosen;
+
+static void choose(void) {
+	const char *wanted = getenv("JOINTFLOW_ISA");
+
+	if (wanted != NULL)
+		chosen = jf_kernels_by_name(wanted);
+	for (size_t i = 0; chosen == NULL && i < ISAS; i++)
+		if (isas[i].runs())
+			chosen = isas[i].table;
+}
+
+const struct jf_kernels *jf_kernels(void) {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, choose);
+	return chosen;
+}
+
+size_t jf_pack_size(int k, int n) {
+	return (size_t)k * (size_t)((n + JF_LANES - 1) / JF_LANES) * JF_LANES;
+}
+
+void jf_pack(float *packed, const float *weight, int k, int n) {
+	for (int block = 0; block < n; block += JF_LANES)
+		for (int row = 0; row < k; row++)
+			for (int lane = 0; lane < JF_LANES; lane++, packed++)
+				*packed =
+				    block + lane < n ? weight[(size_t)row * (size_t)n + (size_t)(block + lane)] : 0.0f;
+}
+
+void jf_pack_transposed(float *packed, const float *weight, int k, int n) {
+	for (int block = 0; block < k; block += JF_LANES)
+		for (int row = 0; row < n; row++)
+			for (int lane = 0; lane < JF_LANES; lane++, packed++)
+				*packed =
+				    block + lane < k ? weight[(size_t)(block + lane) * (size_t)n + (size_t)row] : 0.0f;
+}
+
+void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout) {
+	for (int block = 0; block < cin; block += JF_LANES)
+		for (int tap = 8; tap >= 0; tap--)
+			for (int o = 0; o < cout; o++)
+				for (int lane = 0; lane < JF_LANES; lane++, packed++) {
+					size_t i = (size_t)(tap * cin + block + lane);
+
+					*packed = block + lane < cin ? weight[i * (size_t)cout + (size_t)o] : 0.0f;
+				}
+}

@@ -1,0 +1,109 @@
+/* The numeric kernels behind one table of function pointers, chosen once for the CPU.
+ *
+ * One body (body.h and its parts) is compiled three times: portable C, AVX2 + FMA, AVX-512.
+ * Forward kernels sum each output element with ONE accumulator in ONE fixed order and use fused multiply-add
+ * everywhere; row reductions always use 16 logical lanes and one fixed tree. So the bytes of a result depend neither on
+ * the batch, nor on the tile an element fell into, nor on the instruction set. Gradient kernels promise the same bytes
+ * for the same call on the same instruction set only.
+ *
+ * Layout: channels last, float32. "padded" images carry a one-pixel zero border: [(h + 2)][(w + 2)][c].
+ * Pointers need no alignment beyond float's, except packed weights (64 bytes). No kernel allocates. */
+#ifndef JF_CORE_KERNELS_KERNELS_H
+#define JF_CORE_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define JF_LANES 16 /* packed weights come in blocks of 16 output channels, the last one filled up with zeros */
+
+/* Convolutions with at most this many output channels use weights as they are, [3][3][cin][cout], not packed. */
+#define JF_NARROW 4
+
+struct jf_kernels {
+	const char *name; /* "base", "avx2", "avx512" */
+
+	/* y[m][n] = bias[n] + sum_k x[m][k] w[k][n] (+ residual[m][n])
+	 * w packed [ceil(n / 16)][k][16]; bias, residual may be NULL; y may be residual; y must not be x. */
+	void (*gemm)(float *y, const float *x, const float *w_packed, const float *bias, const float *residual, int m,
+	    int k, int n);
+
+	/* 3x3 convolution, zero border, stride 1 or 2 (output (i, j) reads input rows stride*i - 1 .. stride*i + 1).
+	 * y[h][w][cout], x_padded[(stride*h + 2)][(stride*w + 2)][cin], w packed [ceil(cout / 16)][3][3][cin][16];
+	 * bias[cout] or NULL; residual[h][w][cout] or NULL, may be y. h, w: size of the OUTPUT. One image. */
+	void (*conv3x3)(float *y, const float *x_padded, const float *w_packed, const float *bias,
+	    const float *residual, int h, int w, int cin, int cout, int stride);
+
+	/* The same with stride 1 by Winograd's F(4x4, 3x3); cin and cout multiples of 16. u: weight packed by
+	 * jf_winograd_pack (core/kernels/winograd.h); scratch: jf_winograd_scratch floats. Other bytes than conv3x3's:
+	 * its rounding error is about twice as large. */
+	void (*conv3x3_winograd)(float *y, const float *x_padded, const float *u, const float *bias,
+	    const float *residual, float *scratch, int h, int w, int cin, int cout);
+
+	/* The same for cout <= JF_NARROW, stride 1, weights unpacked [3][3][cin][cout]. */
+	void (*conv3x3_narrow)(
+	    float *y, const float *x_padded, const float *weight, const float *bias, int h, int w, int cin, int cout);
+
+	/* dw[3][3][cin][cout] += sum over pixels of x_padded (shifted) times dy[h][w][cout]; stride 1; any cin, cout
+	 * >= 1. db[cout] += sum over pixels of dy (db may be NULL). One image. */
+	void (*conv3x3_grad_weight)(
+	    float *dw, float *db, const float *x_padded, const float *dy, int h, int w, int cin, int cout);
+
+	/* y = x * sigmoid(x), n elements. */
+	void (*silu)(float *y, const float *x, size_t n);
+	/* dx = dy * silu'(x) (accumulate: dx +=). */
+	void (*silu_grad)(float *dx, const float *x, const float *dy, size_t n, bool accumulate);
+
+	/* GroupNorm of one image x[h][w][c], then SiLU if `silu`: writes y[h][w][c] or, if `padded`,
+	 * y[(h + 2)][(w + 2)][c] with its zero border. stats: out [2][groups], mean and 1 / sqrt(var + 1e-5).
+	 * Source: Wu and He, arXiv:1803.08494. */
+	void (*group_norm)(float *y, float *stats, const float *x, const float *scale, const float *bias, int h, int w,
+	    int c, int groups, bool silu, bool padded);
+	/* dx[h][w][c] from dy[h][w][c] (NOT padded); dscale[c], dbias[c] are added to; accumulate: dx +=.
+	 * scratch: [h][w][c] + 8 * c floats. */
+	void (*group_norm_grad)(float *dx, float *dscale, float *dbias, float *scratch, const float *x,
+	    const float *stats, const float *scale, const float *bias, const float *dy, int h, int w, int c, int groups,
+	    bool silu, bool accumulate);
+
+	/* LayerNorm of each row of x[rows][c]; stats: out [rows][2] mean, 1 / sqrt(var + 1e-5). */
+	void (*layer_norm)(
+	    float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c);
+	void (*layer_norm_grad)(float *dx, float *dscale, float *dbias, const float *x, const float *stats,
+	    const float *scale, const float *dy, int rows, int c, bool accumulate);
+
+	/* Multi-head attention of one sample. Queries are the first third of q_rows[nq][3 * d]; keys and values are the
+	 * second and third thirds of a[na][3 * d] followed by b[nb][3 * d] (the union of both token sets). Head j owns
+	 * columns j * d / heads ... of each third. y[nq][d]. probs: out [heads][nq][nk_padded], nk_padded =
+	 * JF_PAD16(na + nb), kept for the backward pass. scratch: JF_PAD16(na + nb) * d floats.
+	 * Source: Vaswani et al., arXiv:1706.03762. */
+	void (*attention)(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b,
+	    int nq, int na, int nb, int d, int heads);
+	/* Adds to dq_rows[nq][3d] (first third), da[na][3d], db[nb][3d] (second and third thirds); dq_rows may be da or
+	 * db. scratch: JF_PAD16(na + nb) * (d + nq). */
+	void (*attention_grad)(float *dq_rows, float *da, float *db, float *scratch, const float *probs,
+	    const float *q_rows, const float *a, const float *b, const float *dy, int nq, int na, int nb, int d,
+	    int heads);
+
+	/* Row-wise softmax of x[rows][n] into y (y may be x). */
+	void (*softmax)(float *y, const float *x, int rows, int n);
+};
+
+#define JF_PAD16(n) (((n) + 15) / 16 * 16)
+
+/* The table for this CPU: the widest that it can run. The environment variable JOINTFLOW_ISA=base|avx2|avx512 asks for
+ * another (ignored when the CPU cannot run it). Chosen once, thread-safe. */
+const struct jf_kernels *jf_kernels(void);
+
+/* A table by name, or NULL when unknown, not built or not runnable on this CPU. For tests and benchmarks. */
+const struct jf_kernels *jf_kernels_by_name(const char *name);
+
+/* Floats a packed weight needs: k rows (9 * cin for a convolution), n outputs. */
+size_t jf_pack_size(int k, int n);
+/* weight[k][n] -> packed [ceil(n / 16)][k][16]. A conv weight [3][3][cin][cout] is k = 9 * cin, n = cout. */
+void jf_pack(float *packed, const float *weight, int k, int n);
+/* weight[k][n] -> the packed weight of the data gradient, that is of its transpose; size jf_pack_size(n, k). */
+void jf_pack_transposed(float *packed, const float *weight, int k, int n);
+/* conv weight [3][3][cin][cout] -> the packed weight of the data gradient: kernel rotated by 180 degrees, cin and cout
+ * exchanged; size jf_pack_size(9 * cout, cin). */
+void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout);
+
+#endif

@@ -1,0 +1,319 @@
+/* SiLU, norms and softmax; part of body.h. Lane-wise work gives the same bytes at every vector length;
+ * sums along a row go through 16 logical lanes and one tree. Defines JF_KERNELS_NORM, this file's initialisers. */
+#ifndef JF_CORE_KERNELS_NORM_H
+#define JF_CORE_KERNELS_NORM_H
+
+#include <math.h>
+
+/* Up to VL floats; missing lanes read as 0 and are not written. */
+SIMD_INLINE vf load_n(const float *p, int n) {
+	return n >= VL ? vf_load(p) : vf_load_part(p, n);
+}
+
+SIMD_INLINE void store_n(float *p, vf v, int n) {
+	if (n >= VL)
+		vf_store(p, v);
+	else
+		vf_store_part(p, v, n);
+}
+
+SIMD_INLINE vf sigmoid(vf x) {
+	return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+}
+
+SIMD_INLINE vf silu1(vf x) {
+	return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+}
+
+/* silu'(x) = s (1 + x (1 - s)), s = sigmoid(x) */
+SIMD_INLINE vf silu1_grad(vf x) {
+	vf s = sigmoid(x);
+	return vf_mul(s, vf_fma(x, vf_sub(vf_set1(1.0f), s), vf_set1(1.0f)));
+}
+
+static void silu(float *y, const float *x, size_t n) {
+	size_t i = 0;
+
+	for (; i + VL <= n; i += VL)
+		vf_store(y + i, silu1(vf_load(x + i)));
+	if (i < n)
+		store_n(y + i, silu1(load_n(x + i, (int)(n - i))), (int)(n - i));
+}
+
+static void silu_grad(float *dx, const float *x, const float *dy, size_t n, bool accumulate) {
+	for (size_t i = 0; i < n; i += VL) {
+		int lanes = n - i < VL ? (int)(n - i) : VL;
+		vf g = vf_mul(load_n(dy + i, lanes), silu1_grad(load_n(x + i, lanes)));
+
+		if (accumulate)
+			g = vf_add(g, load_n(dx + i, lanes));
+		store_n(dx + i, g, lanes);
+	}
+}
+
+/* Sum over a row of x - shift, or of its square. */
+static float row_sum(const float *x, int n, float shift, bool square) {
+	struct v16 acc = v16_zero();
+
+	for (int i = 0; i < n; i += 16) {
+		int lanes = n - i < 16 ? n - i : 16;
+		struct v16 d = lanes == 16 ? v16_load(x + i) : v16_load_part(x + i, lanes);
+
+		for (int v = 0; v < NVL; v++) {
+			vf e = vf_sub(d.v[v], vf_set1(shift));
+			e = square ? vf_mul(e, e) : e;
+			/* Lanes beyond the row must add 0, not -shift. */
+			if (lanes < 16) {
+				float t[VL];
+				vf_store(t, e);
+				e = vf_load_part(t, v16_lanes(lanes, v));
+			}
+			acc.v[v] = vf_add(acc.v[v], e);
+		}
+	}
+	return reduce16(acc);
+}
+
+static float row_max(const float *x, int n) {
+	struct v16 top = v16_set1(x[0]);
+	int i = 0;
+	float most;
+
+	for (; i + 16 <= n; i += 16)
+		top = v16_max(top, v16_load(x + i));
+	most = reduce16_max(top);
+	for (; i < n; i++)
+		most = x[i] > most ? x[i] : most;
+	return most;
+}
+
+#define NORM_EPSILON 1e-5f
+#define NORM_MAX_CHANNELS 2048
+
+/* Per-channel sums over pixels of x - shift[c] (squared if asked); four partial sums by pixel number modulo 4. */
+static void channel_sums(float *sum, const float *x, const float *shift, int pixels, int c, bool square) {
+	for (int c0 = 0; c0 < c; c0 += VL) {
+		int lanes = c - c0 < VL ? c - c0 : VL;
+		vf s = shift ? load_n(shift + c0, lanes) : vf_zero();
+		vf acc[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
+		int p = 0;
+
+		for (; p + 4 <= pixels; p += 4)
+			for (int q = 0; q < 4; q++) {
+				vf d = vf_sub(load_n(x + (size_t)(p + q) * (size_t)c + c0, lanes), s);
+				acc[q] = square ? vf_fma(d, d, acc[q]) : vf_add(acc[q], d);
+			}
+		for (int q = 0; p + q < pixels; q++) {
+			vf d = vf_sub(load_n(x + (size_t)(p + q) * (size_t)c + c0, lanes), s);
+			acc[q] = square ? vf_fma(d, d, acc[q]) : vf_add(acc[q], d);
+		}
+		store_n(sum + c0, vf_add(vf_add(acc[0], acc[1]), vf_add(acc[2], acc[3])), lanes);
+	}
+}
+
+static void group_statistics(float *stats, const float *x, int pixels, int c, int groups) {
+	float sum[NORM_MAX_CHANNELS], shift[NORM_MAX_CHANNELS];
+	int size = c / groups;
+	float count = (float)(pixels * size);
+
+	channel_sums(sum, x, NULL, pixels, c, false);
+	shift[0] = 0.0f; /* for compilers that cannot tell that there is a group */
+	for (int g = 0; g < groups; g++) {
+		float total = 0.0f;
+		for (int i = 0; i < size; i++)
+			total += sum[g * size + i];
+		stats[g] = total / count;
+		for (int i = 0; i < size; i++)
+			shift[g * size + i] = stats[g];
+	}
+	channel_sums(sum, x, shift, pixels, c, true);
+	for (int g = 0; g < groups; g++) {
+		float total = 0.0f;
+		for (int i = 0; i < size; i++)
+			total += sum[g * size + i];
+		stats[groups + g] = 1.0f / sqrtf(total / count + NORM_EPSILON);
+	}
+}
+
+/* y = a x + b per channel, then SiLU, over `pixels` consecutive pixels. */
+SIMD_INLINE void affine_run(float *y, const float *x, const float *a, const float *b, int pixels, int c, bool act) {
+	for (int c0 = 0; c0 < c; c0 += VL) {
+		int lanes = c - c0 < VL ? c - c0 : VL;
+		vf va = load_n(a + c0, lanes), vb = load_n(b + c0, lanes);
+
+		for (int p = 0; p < pixels; p++) {
+			vf u = vf_fma(load_n(x + (size_t)p * (size_t)c + c0, lanes), va, vb);
+			store_n(y + (size_t)p * (size_t)c + c0, act ? silu1(u) : u, lanes);
+		}
+	}
+}
+
+static void group_coefficients(
+    float *a, float *b, const float *stats, const float *scale, const float *bias, int c, int groups) {
+	for (int i = 0; i < c; i++) {
+		int g = i / (c / groups);
+		a[i] = scale[i] * stats[groups + g];
+		b[i] = __builtin_fmaf(-stats[g], a[i], bias[i]);
+	}
+}
+
+static void group_norm(float *y, float *stats, const float *x, const float *scale, const float *bias, int h, int w,
+    int c, int groups, bool act, bool padded) {
+	float a[NORM_MAX_CHANNELS], b[NORM_MAX_CHANNELS];
+	size_t row = (size_t)w * (size_t)c, wide = (size_t)(w + 2) * (size_t)c;
+
+	group_statistics(stats, x, h * w, c, groups);
+	group_coefficients(a, b, stats, scale, bias, c, groups);
+	if (!padded) {
+		affine_run(y, x, a, b, h * w, c, act);
+		return;
+	}
+	memset(y, 0, wide * sizeof(float));
+	for (int i = 0; i < h; i++) {
+		float *out = y + (size_t)(i + 1) * wide;
+
+		memset(out, 0, (size_t)c * sizeof(float));
+		affine_run(out + c, x + (size_t)i * row, a, b, w, c, act);
+		memset(out + c + row, 0, (size_t)c * sizeof(float));
+	}
+	memset(y + (size_t)(h + 1) * wide, 0, wide * sizeof(float));
+}
+
+/* First pass: du = dy silu'(a x + b) into `du`; s1 = sum du, s2 = sum du (x - mean), per channel. */
+static void group_grad_sums(float *du, float *s1, float *s2, const float *x, const float *dy, const float *a,
+    const float *b, const float *mean, int pixels, int c, bool act) {
+	for (int c0 = 0; c0 < c; c0 += VL) {
+		int lanes = c - c0 < VL ? c - c0 : VL;
+		vf va = load_n(a + c0, lanes), vb = load_n(b + c0, lanes), vm = load_n(mean + c0, lanes);
+		vf sum1 = vf_zero(), sum2 = vf_zero();
+
+		for (int p = 0; p < pixels; p++) {
+			size_t at = (size_t)p * (size_t)c + (size_t)c0;
+			vf vx = load_n(x + at, lanes), g = load_n(dy + at, lanes);
+
+			if (act)
+				g = vf_mul(g, silu1_grad(vf_fma(vx, va, vb)));
+			store_n(du + at, g, lanes);
+			sum1 = vf_add(sum1, g);
+			sum2 = vf_fma(g, vf_sub(vx, vm), sum2);
+		}
+		store_n(s1 + c0, sum1, lanes);
+		store_n(s2 + c0, sum2, lanes);
+	}
+}
+
+/* Second pass: dx (+)= ka du + kb x + kc per channel. */
+static void group_grad_apply(float *dx, const float *du, const float *x, const float *ka, const float *kb,
+    const float *kc, int pixels, int c, bool accumulate) {
+	for (int c0 = 0; c0 < c; c0 += VL) {
+		int lanes = c - c0 < VL ? c - c0 : VL;
+		vf va = load_n(ka + c0, lanes), vb = load_n(kb + c0, lanes), vc = load_n(kc + c0, lanes);
+
+		for (int p = 0; p < pixels; p++) {
+			size_t at = (size_t)p * (size_t)c + (size_t)c0;
+			vf g = vf_fma(load_n(du + at, lanes), va, vf_fma(load_n(x + at, lanes), vb, vc));
+
+			if (accumulate)
+				g = vf_add(g, load_n(dx + at, lanes));
+			store_n(dx + at, g, lanes);
+		}
+	}
+}
+
+/* With xhat = (x - mean) r, u = scale xhat + bias, du = dy silu'(u) and N values a group:
+ * dx = r (scale du - mean_N(scale du) - xhat mean_N(scale du xhat)), written as ka du + kb x + kc. */
+static void group_norm_grad(float *dx, float *dscale, float *dbias, float *scratch, const float *x, const float *stats,
+    const float *scale, const float *bias, const float *dy, int h, int w, int c, int groups, bool act,
+    bool accumulate) {
+	float *du = scratch, *a = du + (size_t)(h * w) * (size_t)c, *b = a + c, *mean = b + c, *s1 = mean + c;
+	float *s2 = s1 + c, *ka = s2 + c, *kb = ka + c, *kc = kb + c;
+	int size = c / groups;
+	float count = (float)(h * w * size);
+
+	group_coefficients(a, b, stats, scale, bias, c, groups);
+	for (int i = 0; i < c; i++)
+		mean[i] = stats[i / size];
+	group_grad_sums(du, s1, s2, x, dy, a, b, mean, h * w, c, act);
+	for (int g = 0; g < groups; g++) {
+		float r = stats[groups + g], g1 = 0.0f, g2 = 0.0f;
+
+		for (int i = g * size; i < (g + 1) * size; i++) {
+			dbias[i] += s1[i];
+			dscale[i] += s2[i] * r;
+			g1 += scale[i] * s1[i];
+			g2 += scale[i] * s2[i] * r;
+		}
+		for (int i = g * size; i < (g + 1) * size; i++) {
+			ka[i] = r * scale[i];
+			kb[i] = -r * r * (g2 / count);
+			kc[i] = -r * (g1 / count) - kb[i] * stats[g];
+		}
+	}
+	group_grad_apply(dx, du, x, ka, kb, kc, h * w, c, accumulate);
+}
+
+static void layer_norm(float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c) {
+	for (int r = 0; r < rows; r++, x += c, y += c, stats += 2) {
+		float mean = row_sum(x, c, 0.0f, false) / (float)c;
+		float rstd = 1.0f / sqrtf(row_sum(x, c, mean, true) / (float)c + NORM_EPSILON);
+
+		stats[0] = mean;
+		stats[1] = rstd;
+		for (int c0 = 0; c0 < c; c0 += VL) {
+			int lanes = c - c0 < VL ? c - c0 : VL;
+			vf hat = vf_mul(vf_sub(load_n(x + c0, lanes), vf_set1(mean)), vf_set1(rstd));
+
+			store_n(y + c0, vf_fma(hat, load_n(scale + c0, lanes), load_n(bias + c0, lanes)), lanes);
+		}
+	}
+}
+
+static void layer_norm_grad(float *dx, float *dscale, float *dbias, const float *x, const float *stats,
+    const float *scale, const float *dy, int rows, int c, bool accumulate) {
+	for (int r = 0; r < rows; r++, x += c, dx += c, dy += c, stats += 2) {
+		float mean = stats[0], rstd = stats[1], g1 = 0.0f, g2 = 0.0f;
+
+		for (int i = 0; i < c; i++) {
+			float hat = (x[i] - mean) * rstd, g = dy[i] * scale[i];
+
+			dbias[i] += dy[i];
+			dscale[i] += dy[i] * hat;
+			g1 += g;
+			g2 += g * hat;
+		}
+		g1 /= (float)c;
+		g2 /= (float)c;
+		for (int i = 0; i < c; i++) {
+			float hat = (x[i] - mean) * rstd;
+			float g = rstd * (dy[i] * scale[i] - g1 - hat * g2);
+
+			dx[i] = accumulate ? dx[i] + g : g;
+		}
+	}
+}
+
+/* p = exp(x - max x) over n values, padded lanes included in the loads only; returns the sum over 16 lanes. */
+SIMD_INLINE float exp_row(float *p, const float *x, int n) {
+	float top = row_max(x, n);
+
+	for (int i = 0; i < n; i += VL) {
+		int lanes = n - i < VL ? n - i : VL;
+		store_n(p + i, vf_exp(vf_sub(load_n(x + i, lanes), vf_set1(top))), lanes);
+	}
+	return row_sum(p, n, 0.0f, false);
+}
+
+static void softmax(float *y, const float *x, int rows, int n) {
+	for (int r = 0; r < rows; r++, x += n, y += n) {
+		float sum = exp_row(y, x, n);
+
+		for (int i = 0; i < n; i++)
+			y[i] /= sum;
+	}
+}
+
+#define JF_KERNELS_NORM                                                                                     \
+	.silu = silu, .silu_grad = silu_grad, .group_norm = group_norm, .group_norm_grad = group_norm_grad, \
+	.layer_norm = layer_norm, .layer_norm_grad = layer_norm_grad, .softmax = softmax
+
+#endif

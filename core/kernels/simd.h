@@ -1,0 +1,314 @@
+/* The vector layer under the kernels: one set of names, three instantiations.
+ *
+ * `vf` is VL float lanes: 16 with AVX-512, 8 with AVX2 + FMA, 1 in portable C. Every operation rounds each lane as IEEE
+ * 754 says and every multiply-add is fused, so a lane's bytes are the same in all three. `struct v16` is 16 logical
+ * lanes in NVL vectors, for sums along a row whose order must not depend on VL either. */
+#ifndef JF_CORE_KERNELS_SIMD_H
+#define JF_CORE_KERNELS_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#include <immintrin.h>
+#define VL 16
+typedef __m512 vf;
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define VL 8
+typedef __m256 vf;
+#else
+#define VL 1
+typedef float vf;
+#endif
+
+#define NVL (16 / VL)
+#define SIMD_INLINE static inline __attribute__((always_inline, unused))
+
+#if VL == 16
+
+SIMD_INLINE vf vf_load(const float *p) {
+	return _mm512_loadu_ps(p);
+}
+SIMD_INLINE void vf_store(float *p, vf v) {
+	_mm512_storeu_ps(p, v);
+}
+/* The first n lanes, 0 <= n <= VL; the others are 0 and their memory is not touched. */
+SIMD_INLINE vf vf_load_part(const float *p, int n) {
+	return _mm512_maskz_loadu_ps((__mmask16)((1U << n) - 1U), p);
+}
+SIMD_INLINE void vf_store_part(float *p, vf v, int n) {
+	_mm512_mask_storeu_ps(p, (__mmask16)((1U << n) - 1U), v);
+}
+SIMD_INLINE vf vf_set1(float x) {
+	return _mm512_set1_ps(x);
+}
+SIMD_INLINE vf vf_fma(vf a, vf b, vf c) {
+	return _mm512_fmadd_ps(a, b, c);
+}
+SIMD_INLINE vf vf_add(vf a, vf b) {
+	return _mm512_add_ps(a, b);
+}
+SIMD_INLINE vf vf_sub(vf a, vf b) {
+	return _mm512_sub_ps(a, b);
+}
+SIMD_INLINE vf vf_mul(vf a, vf b) {
+	return _mm512_mul_ps(a, b);
+}
+SIMD_INLINE vf vf_div(vf a, vf b) {
+	return _mm512_div_ps(a, b);
+}
+SIMD_INLINE vf vf_max(vf a, vf b) {
+	return _mm512_max_ps(a, b);
+}
+SIMD_INLINE vf vf_min(vf a, vf b) {
+	return _mm512_min_ps(a, b);
+}
+SIMD_INLINE vf vf_sqrt(vf a) {
+	return _mm512_sqrt_ps(a);
+}
+/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+SIMD_INLINE vf vf_scale_bits(vf t) {
+	__m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
+	return _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f800000)));
+}
+
+#elif VL == 8
+
+SIMD_INLINE vf vf_load(const float *p) {
+	return _mm256_loadu_ps(p);
+}
+SIMD_INLINE void vf_store(float *p, vf v) {
+	_mm256_storeu_ps(p, v);
+}
+SIMD_INLINE __m256i vf_mask(int n) {
+	static const int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+	return _mm256_loadu_si256((const __m256i *)(const void *)(mask + 8 - n));
+}
+/* The first n lanes, 0 <= n <= VL; the others are 0 and their memory is not touched. */
+SIMD_INLINE vf vf_load_part(const float *p, int n) {
+	return _mm256_maskload_ps(p, vf_mask(n));
+}
+SIMD_INLINE void vf_store_part(float *p, vf v, int n) {
+	_mm256_maskstore_ps(p, vf_mask(n), v);
+}
+SIMD_INLINE vf vf_set1(float x) {
+	return _mm256_set1_ps(x);
+}
+SIMD_INLINE vf vf_fma(vf a, vf b, vf c) {
+	return _mm256_fmadd_ps(a, b, c);
+}
+SIMD_INLINE vf vf_add(vf a, vf b) {
+	return _mm256_add_ps(a, b);
+}
+SIMD_INLINE vf vf_sub(vf a, vf b) {
+	return _mm256_sub_ps(a, b);
+}
+SIMD_INLINE vf vf_mul(vf a, vf b) {
+	return _mm256_mul_ps(a, b);
+}
+SIMD_INLINE vf vf_div(vf a, vf b) {
+	return _mm256_div_ps(a, b);
+}
+SIMD_INLINE vf vf_max(vf a, vf b) {
+	return _mm256_max_ps(a, b);
+}
+SIMD_INLINE vf vf_min(vf a, vf b) {
+	return _mm256_min_ps(a, b);
+}
+SIMD_INLINE vf vf_sqrt(vf a) {
+	return _mm256_sqrt_ps(a);
+}
+/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+SIMD_INLINE vf vf_scale_bits(vf t) {
+	__m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+	return _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)));
+}
+
+#else
+
+SIMD_INLINE vf vf_load(const float *p) {
+	return *p;
+}
+SIMD_INLINE void vf_store(float *p, vf v) {
+	*p = v;
+}
+/* The first n lanes, 0 <= n <= VL; the others are 0 and their memory is not touched. */
+SIMD_INLINE vf vf_load_part(const float *p, int n) {
+	return n > 0 ? *p : 0.0f;
+}
+SIMD_INLINE void vf_store_part(float *p, vf v, int n) {
+	if (n > 0)
+		*p = v;
+}
+SIMD_INLINE vf vf_set1(float x) {
+	return x;
+}
+SIMD_INLINE vf vf_fma(vf a, vf b, vf c) {
+	return __builtin_fmaf(a, b, c);
+}
+SIMD_INLINE vf vf_add(vf a, vf b) {
+	return a + b;
+}
+SIMD_INLINE vf vf_sub(vf a, vf b) {
+	return a - b;
+}
+SIMD_INLINE vf vf_mul(vf a, vf b) {
+	return a * b;
+}
+SIMD_INLINE vf vf_div(vf a, vf b) {
+	return a / b;
+}
+/* As the x86 instructions: the second operand when either is NaN or both are zeros. */
+SIMD_INLINE vf vf_max(vf a, vf b) {
+	return a > b ? a : b;
+}
+SIMD_INLINE vf vf_min(vf a, vf b) {
+	return a < b ? a : b;
+}
+SIMD_INLINE vf vf_sqrt(vf a) {
+	return __builtin_sqrtf(a);
+}
+/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+SIMD_INLINE vf vf_scale_bits(vf t) {
+	uint32_t bits;
+	float scale;
+
+	memcpy(&bits, &t, sizeof(bits));
+	bits = (bits << 23) + 0x3f800000U;
+	memcpy(&scale, &bits, sizeof(scale));
+	return scale;
+}
+
+#endif
+
+SIMD_INLINE vf vf_zero(void) {
+	return vf_set1(0.0f);
+}
+
+/* e^x within 1 ulp or so; x is clamped to [-87.33, 88.37], so the result is never 0, subnormal or infinite. NaN stays
+ * NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial of degree 6 (interpolated at Chebyshev nodes). */
+SIMD_INLINE vf vf_exp(vf x) {
+	const vf magic = vf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low mantissa bits */
+	vf t;
+	vf n;
+	vf r;
+	vf p;
+
+	/* The order of the operands lets NaN through. */
+	x = vf_min(vf_set1(88.37f), vf_max(vf_set1(-87.33f), x));
+	t = vf_fma(x, vf_set1(0x1.715476p+0f), magic);
+	n = vf_sub(t, magic);
+	r = vf_fma(n, vf_set1(-0x1.62e430p-1f), x);
+	r = vf_fma(n, vf_set1(0x1.05c610p-29f), r);
+	p = vf_fma(r, vf_set1(0x1.6d1292p-10f), vf_set1(0x1.120ba2p-7f));
+	p = vf_fma(r, p, vf_set1(0x1.555518p-5f));
+	p = vf_fma(r, p, vf_set1(0x1.5554dcp-3f));
+	p = vf_fma(r, p, vf_set1(0.5f));
+	p = vf_fma(r, p, vf_set1(1.0f));
+	p = vf_fma(r, p, vf_set1(1.0f));
+	return vf_mul(p, vf_scale_bits(t));
+}
+
+/* --- 16 logical lanes ----------------------------------------------------------------------------------------------
+ */
+
+struct v16 {
+	vf v[NVL];
+};
+
+SIMD_INLINE struct v16 v16_set1(float x) {
+	struct v16 r;
+
+	for (int i = 0; i < NVL; i++)
+		r.v[i] = vf_set1(x);
+	return r;
+}
+SIMD_INLINE struct v16 v16_zero(void) {
+	return v16_set1(0.0f);
+}
+SIMD_INLINE struct v16 v16_load(const float *p) {
+	struct v16 r;
+
+	for (int i = 0; i < NVL; i++)
+		r.v[i] = vf_load(p + i * VL);
+	return r;
+}
+/* The number of lanes of vector i that the first n of 16 logical lanes reach into. */
+SIMD_INLINE int v16_lanes(int n, int i) {
+	int left = n - i * VL;
+
+	return left < 0 ? 0 : left > VL ? VL : left;
+}
+/* The first n lanes, 0 <= n <= 16; the others are 0. */
+SIMD_INLINE struct v16 v16_load_part(const float *p, int n) {
+	struct v16 r;
+
+	for (int i = 0; i < NVL; i++)
+		r.v[i] = vf_load_part(p + i * VL, v16_lanes(n, i));
+	return r;
+}
+SIMD_INLINE void v16_store(float *p, struct v16 a) {
+	for (int i = 0; i < NVL; i++)
+		vf_store(p + i * VL, a.v[i]);
+}
+SIMD_INLINE void v16_store_part(float *p, struct v16 a, int n) {
+	for (int i = 0; i < NVL; i++)
+		vf_store_part(p + i * VL, a.v[i], v16_lanes(n, i));
+}
+SIMD_INLINE struct v16 v16_fma(struct v16 a, struct v16 b, struct v16 c) {
+	for (int i = 0; i < NVL; i++)
+		c.v[i] = vf_fma(a.v[i], b.v[i], c.v[i]);
+	return c;
+}
+SIMD_INLINE struct v16 v16_add(struct v16 a, struct v16 b) {
+	for (int i = 0; i < NVL; i++)
+		a.v[i] = vf_add(a.v[i], b.v[i]);
+	return a;
+}
+SIMD_INLINE struct v16 v16_sub(struct v16 a, struct v16 b) {
+	for (int i = 0; i < NVL; i++)
+		a.v[i] = vf_sub(a.v[i], b.v[i]);
+	return a;
+}
+SIMD_INLINE struct v16 v16_mul(struct v16 a, struct v16 b) {
+	for (int i = 0; i < NVL; i++)
+		a.v[i] = vf_mul(a.v[i], b.v[i]);
+	return a;
+}
+SIMD_INLINE struct v16 v16_max(struct v16 a, struct v16 b) {
+	for (int i = 0; i < NVL; i++)
+		a.v[i] = vf_max(a.v[i], b.v[i]);
+	return a;
+}
+
+/* Folds 16 lanes into one, always as the tree i + (i + 8), then 4, 2, 1 apart. `OP` names vf_OP and the 128-bit
+ * instruction. */
+#if VL == 1
+#define SIMD_REDUCE(name, OP)                                            \
+	SIMD_INLINE float name(struct v16 a) {                           \
+		for (int half = 8; half > 0; half /= 2)                  \
+			for (int i = 0; i < half; i++)                   \
+				a.v[i] = vf_##OP(a.v[i], a.v[i + half]); \
+		return a.v[0];                                           \
+	}
+#else
+#if VL == 16
+#define SIMD_FOLD_256(OP, a) _mm256_##OP##_ps(_mm512_castps512_ps256((a).v[0]), _mm512_extractf32x8_ps((a).v[0], 1))
+#else
+#define SIMD_FOLD_256(OP, a) _mm256_##OP##_ps((a).v[0], (a).v[1])
+#endif
+#define SIMD_REDUCE(name, OP)                                                                     \
+	SIMD_INLINE float name(struct v16 a) {                                                    \
+		__m256 h = SIMD_FOLD_256(OP, a);                                                  \
+		__m128 q = _mm_##OP##_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)); \
+		q = _mm_##OP##_ps(q, _mm_movehl_ps(q, q));                                        \
+		return _mm_cvtss_f32(_mm_##OP##_ss(q, _mm_movehdup_ps(q)));                       \
+	}
+#endif
+
+SIMD_REDUCE(reduce16, add)
+SIMD_REDUCE(reduce16_max, max)
+
+#endif

@@ -1,0 +1,31 @@
+/* Choice, weights and sizes for the Winograd convolution (core/kernels/conv_winograd.h). */
+#ifndef JF_CORE_KERNELS_WINOGRAD_H
+#define JF_CORE_KERNELS_WINOGRAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define JF_WINOGRAD_BLOCK 18 /* tiles that are worked on at a time */
+
+/* An odd number of cache lines from plane to plane: a power of two would map all planes to a few cache sets. */
+#define JF_WINOGRAD_PLANE(floats) ((floats) | 16U)
+
+/* Whether a 3x3 convolution, stride 1, of h x w pixels from cin to cout channels gains by Winograd. Depends on the
+ * shape alone, so that a layer's bytes depend neither on the batch nor on the machine. */
+bool jf_winograd_suits(int h, int w, int cin, int cout);
+
+/* Floats of a packed weight. */
+size_t jf_winograd_size(int cin, int cout);
+
+/* Floats of scratch that conv3x3_winograd needs. */
+size_t jf_winograd_scratch(int h, int w, int cin, int cout);
+
+/* weight[3][3][cin][cout] -> u[36][cout / 16][cin][16] = G g G^T, computed in double precision; cout a multiple of 16.
+ */
+void jf_winograd_pack(float *u, const float *weight, int cin, int cout);
+
+/* The same for the data gradient: kernel rotated by 180 degrees, cin and cout exchanged; cin a multiple of 16.
+ * Size jf_winograd_size(cout, cin); jf_winograd_suits and jf_winograd_scratch are to be asked with cout, cin, too. */
+void jf_winograd_pack_transposed(float *u, const float *weight, int cin, int cout);
+
+#endif

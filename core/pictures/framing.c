@@ -1,0 +1,317 @@
+#include "core/pictures/framing.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/pictures/ink.h"
+#include "core/pictures/resample.h"
+
+#define WORK_SIDE 512    /* ink is looked for on a picture of at most this many pixels a side */
+#define BOX_NUMERATOR 20 /* MNIST: the ink's box has 20 of the field's 28 pixels */
+#define BOX_DENOMINATOR 28
+#define THIN 0.9f      /* strokes that would come out thinner, in output pixels, */
+#define THICKENED 1.8f /* are made this thick: a pen's hairline is no MNIST stroke */
+
+static const char *const preprocess_names[JF_N_PREPROCESS] = {"mnist", "none"};
+static const char *const invert_names[JF_N_INVERT] = {"auto", "yes", "no"};
+
+const char *jf_preprocess_name(enum jf_preprocess preprocess) {
+	return (unsigned)preprocess < JF_N_PREPROCESS ? preprocess_names[preprocess] : "unknown";
+}
+
+const char *jf_invert_name(enum jf_invert invert) {
+	return (unsigned)invert < JF_N_INVERT ? invert_names[invert] : "unknown";
+}
+
+enum jf_err jf_preprocess_parse(enum jf_preprocess *out, const char *name, struct jf_error *err) {
+	for (int i = 0; i < JF_N_PREPROCESS; i++)
+		if (strcmp(name, preprocess_names[i]) == 0) {
+			*out = (enum jf_preprocess)i;
+			return JF_OK;
+		}
+	return jf_error_set(err, JF_EINVAL, "preprocess must be mnist or none, not \"%.32s\"", name);
+}
+
+enum jf_err jf_invert_parse(enum jf_invert *out, const char *name, struct jf_error *err) {
+	for (int i = 0; i < JF_N_INVERT; i++)
+		if (strcmp(name, invert_names[i]) == 0) {
+			*out = (enum jf_invert)i;
+			return JF_OK;
+		}
+	return jf_error_set(err, JF_EINVAL, "invert must be auto, yes or no, not \"%.32s\"", name);
+}
+
+/* A new float copy of the picture, levels 0 to 255, with `channels` channels: grey from colour by luma, colour from
+ * grey by repetition. NULL when memory is short. */
+static float *to_levels(const struct jf_image *image, int channels) {
+	size_t pixels = (size_t)image->height * (size_t)image->width;
+	float *levels = malloc(pixels * (size_t)channels * sizeof(*levels));
+
+	for (size_t i = 0; levels && i < pixels; i++) {
+		const uint8_t *p = image->pixels + i * (size_t)image->channels;
+
+		for (int c = 0; c < channels; c++) {
+			uint8_t level = p[0];
+
+			if (image->channels == 3)
+				level = channels == 3 ? p[c] : jf_luma(p[0], p[1], p[2]);
+			levels[i * (size_t)channels + (size_t)c] = level;
+		}
+	}
+	return levels;
+}
+
+/* --- none --- */
+
+static enum jf_err frame_none(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
+    int width, int channels, enum jf_invert invert, struct jf_error *err) {
+	size_t n = (size_t)height * (size_t)width * (size_t)channels;
+	float *levels = to_levels(image, channels);
+	enum jf_err status;
+
+	if (!levels)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	status = jf_resample(out, height, width, levels, image->height, image->width, channels, err);
+	free(levels);
+	if (status)
+		return status;
+	report->inverted = invert == JF_INVERT_YES;
+	report->resized = image->height != height || image->width != width;
+	report->ink_height = image->height;
+	report->ink_width = image->width;
+	report->scale_y = (float)height / (float)image->height;
+	report->scale_x = (float)width / (float)image->width;
+	report->paper = report->inverted ? 255 : 0;
+	report->ink = 255 - report->paper;
+	for (size_t i = 0; i < n; i++) {
+		float level = fminf(out[i], 255); /* an average of whites may round to a little more */
+
+		out[i] = (report->inverted ? 255 - level : level) / 127.5f - 1.0f;
+	}
+	return JF_OK;
+}
+
+/* --- mnist --- */
+
+/* The picture in grey, made smaller when it is large: fewer pixels, less noise. *factor out: work pixels a source
+ * pixel. */
+static float *to_work(int *height, int *width, float *factor, const struct jf_image *image) {
+	int longer = image->height > image->width ? image->height : image->width;
+	float *levels = to_levels(image, 1), *work;
+
+	*height = image->height;
+	*width = image->width;
+	*factor = 1;
+	if (!levels || longer <= WORK_SIDE)
+		return levels;
+	*factor = (float)WORK_SIDE / (float)longer;
+	*height = (int)fmaxf(1, roundf((float)image->height * *factor));
+	*width = (int)fmaxf(1, roundf((float)image->width * *factor));
+	work = malloc((size_t)*height * (size_t)*width * sizeof(*work));
+	if (work && jf_resample(work, *height, *width, levels, image->height, image->width, 1, NULL)) {
+		free(work);
+		work = NULL;
+	}
+	free(levels);
+	return work;
+}
+
+/* The scale at which the ink's box just fits. */
+static float fit(const struct jf_ink *ink, int height, int width) {
+	float box_height = (float)(height * BOX_NUMERATOR) / BOX_DENOMINATOR;
+	float box_width = (float)(width * BOX_NUMERATOR) / BOX_DENOMINATOR;
+
+	return fminf(box_height / (float)ink->box_height, box_width / (float)ink->box_width);
+}
+
+/* Where to put a piece of `size` positions whose mass is `mass[size]` so that the centre of mass falls into the middle
+ * pixel (MNIST: floor(centre) = 14 in all 70,000 pictures), but not beyond the field's border. */
+static int place(const double *mass, int size, int field) {
+	double sum = 0, moment = 0;
+	int at;
+
+	for (int i = 0; i < size; i++) {
+		sum += mass[i];
+		moment += mass[i] * (i + 0.5);
+	}
+	at = field / 2 - (int)floor(moment / sum);
+	if (at > field - size)
+		at = field - size;
+	return at < 0 ? 0 : at;
+}
+
+/* piece [box_height][box_width] -> out [height][width], centred; returns the place through top and left. */
+static enum jf_err centre(float *out, int *top, int *left, int height, int width, const float *piece, int box_height,
+    int box_width, struct jf_error *err) {
+	double *rows = calloc((size_t)(box_height + box_width), sizeof(*rows)), *columns = rows + box_height;
+
+	if (!rows)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	for (int y = 0; y < box_height; y++)
+		for (int x = 0; x < box_width; x++) {
+			rows[y] += (double)piece[y * box_width + x];
+			columns[x] += (double)piece[y * box_width + x];
+		}
+	*top = place(rows, box_height, height);
+	*left = place(columns, box_width, width);
+	free(rows);
+	for (int i = 0; i < height * width; i++)
+		out[i] = 0;
+	for (int y = 0; y < box_height; y++)
+		memcpy(out + (size_t)(*top + y) * (size_t)width + (size_t)*left, piece + (size_t)y * (size_t)box_width,
+		    (size_t)box_width * sizeof(*out));
+	return JF_OK;
+}
+
+/* The strongest pixel becomes full ink: a thin stroke is grey after averaging, but it was ink. */
+static void strengthen(float *piece, int n) {
+	float top = 0;
+
+	for (int i = 0; i < n; i++)
+		top = fmaxf(top, piece[i]);
+	for (int i = 0; i < n && top > 0 && top < 0.98f; i++)
+		piece[i] /= top;
+}
+
+/* The ink's box, scaled to fit: *piece (new, caller frees) [box_height][box_width]; returns the scale through *scale.
+ */
+static enum jf_err scale_box(float **piece, int *box_height, int *box_width, float *scale, const struct jf_ink *ink,
+    int height, int width, struct jf_error *err) {
+	float *box = malloc((size_t)ink->box_height * (size_t)ink->box_width * sizeof(*box));
+	enum jf_err status;
+
+	*scale = fit(ink, height, width);
+	*box_height = (int)fmaxf(1, roundf(*scale * (float)ink->box_height));
+	*box_width = (int)fmaxf(1, roundf(*scale * (float)ink->box_width));
+	*piece = malloc((size_t)*box_height * (size_t)*box_width * sizeof(**piece));
+	if (!box || !*piece) {
+		free(box);
+		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	}
+	for (int y = 0; y < ink->box_height; y++)
+		memcpy(box + (size_t)y * (size_t)ink->box_width,
+		    ink->amount + (size_t)(ink->top + y) * (size_t)ink->width + (size_t)ink->left,
+		    (size_t)ink->box_width * sizeof(*box));
+	status = jf_resample(*piece, *box_height, *box_width, box, ink->box_height, ink->box_width, 1, err);
+	free(box);
+	return status;
+}
+
+/* How much ink the strongest tenth of the inked pixels has: below 1, strokes are about that many pixels wide. */
+static float stroke_width(const float *piece, int n) {
+	int count[101] = {0}, inked = 0, seen = 0;
+
+	for (int i = 0; i < n; i++)
+		if (piece[i] > 0.05f) {
+			count[(int)(fminf(piece[i], 1) * 100)]++;
+			inked++;
+		}
+	for (int level = 100; level > 0; level--) {
+		seen += count[level];
+		if (10 * seen >= inked)
+			return (float)level / 100;
+	}
+	return 0;
+}
+
+/* ink -> out [height][width], amounts 0 to 1; fills the report's scale (of the work picture) and shift. */
+static enum jf_err lay_out(
+    float *out, struct jf_framing_report *report, struct jf_ink *ink, int height, int width, struct jf_error *err) {
+	int box_height, box_width, top = 0, left = 0;
+	float *piece, scale, stroke;
+	enum jf_err status = scale_box(&piece, &box_height, &box_width, &scale, ink, height, width, err);
+
+	if (status)
+		goto out;
+	stroke = stroke_width(piece, box_height * box_width);
+	if (scale < 0.75f && stroke < THIN) {
+		report->thickened = true;
+		status = jf_ink_thicken(ink, (int)fmaxf(1, roundf((THICKENED - stroke) / 2 / scale)), err);
+		if (status)
+			goto out;
+		free(piece);
+		status = scale_box(&piece, &box_height, &box_width, &scale, ink, height, width, err);
+		if (status)
+			goto out;
+	}
+	strengthen(piece, box_height * box_width);
+	status = centre(out, &top, &left, height, width, piece, box_height, box_width, err);
+	report->scale_y = report->scale_x = scale;
+	report->shift_y = (float)top;
+	report->shift_x = (float)left;
+out:
+	free(piece);
+	return status;
+}
+
+/* Coordinates of the work picture, `grown` pixels larger on each side than what was made of the source, to the
+ * source's. */
+static void report_ink(struct jf_framing_report *report, const struct jf_ink *ink, float factor) {
+	report->inverted = ink->dark;
+	report->paper = ink->paper;
+	report->ink = ink->full;
+	report->ink_y = (int)fmaxf(0, floorf((float)ink->top / factor));
+	report->ink_x = (int)fmaxf(0, floorf((float)ink->left / factor));
+	report->ink_height =
+	    (int)fminf((float)(report->source_height - report->ink_y), ceilf((float)ink->box_height / factor));
+	report->ink_width =
+	    (int)fminf((float)(report->source_width - report->ink_x), ceilf((float)ink->box_width / factor));
+}
+
+static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
+    int width, int channels, enum jf_invert invert, struct jf_error *err) {
+	static const enum jf_ink_side sides[JF_N_INVERT] = {JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT};
+	int pixels = height * width, work_height, work_width;
+	float factor;
+	float *work = to_work(&work_height, &work_width, &factor, image);
+	struct jf_ink ink = {0};
+	enum jf_err status;
+
+	if (!work)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	status = jf_ink_find(&ink, work, work_height, work_width, sides[invert], err);
+	free(work);
+	if (status)
+		return status;
+	report_ink(report, &ink, factor);
+	status = lay_out(out, report, &ink, height, width, err);
+	jf_ink_deinit(&ink);
+	if (status)
+		return status;
+	report->scale_y *= factor;
+	report->scale_x *= factor;
+	report->resized = fabsf(report->scale_y - 1) > 1e-6f;
+	/* From the last pixel on, so that out can hold grey first and every channel afterwards. */
+	for (int i = pixels - 1; i >= 0; i--) {
+		uint8_t level = (uint8_t)(out[i] * 255 + 0.5f);
+
+		for (int c = 0; c < channels; c++)
+			jf_bytes_to_floats(&out[i * channels + c], &level, 1);
+	}
+	return JF_OK;
+}
+
+enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct jf_image *image, int height, int width,
+    int channels, const struct jf_framing_options *options, struct jf_error *err) {
+	struct jf_framing_report unwanted;
+
+	if (!report)
+		report = &unwanted;
+	*report = (struct jf_framing_report){.preprocess = options->preprocess,
+	    .source_height = image->height,
+	    .source_width = image->width,
+	    .source_channels = image->channels};
+	if (!image->pixels || image->height < 1 || image->width < 1 || (image->channels != 1 && image->channels != 3))
+		return jf_error_set(
+		    err, JF_EINVAL, "a picture of %d x %d x %d", image->height, image->width, image->channels);
+	if (height < 1 || width < 1 || height > 4096 || width > 4096 || (channels != 1 && channels != 3))
+		return jf_error_set(
+		    err, JF_EINVAL, "cannot frame a picture into %d x %d x %d", height, width, channels);
+	if ((unsigned)options->preprocess >= JF_N_PREPROCESS || (unsigned)options->invert >= JF_N_INVERT)
+		return jf_error_set(err, JF_EINVAL, "unknown preprocess or invert");
+	if (options->preprocess == JF_PREPROCESS_NONE)
+		return frame_none(out, report, image, height, width, channels, options->invert, err);
+	return frame_mnist(out, report, image, height, width, channels, options->invert, err);
+}

@@ -1,0 +1,284 @@
+/* The API's front: what every request must pass before a route sees it, and what is told about it afterwards.
+ */
+#include "config.h"
+
+#include "daemon/api/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "core/base/file.h"
+#include "core/base/rng.h"
+#include "daemon/api/call.h"
+#include "daemon/api/gate.h"
+#include "daemon/http/watch.h"
+#include "daemon/service/log.h"
+
+#define MAX_PEM ((size_t)1 << 20)
+#define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
+
+/* --- what the server calls
+ * --------------------------------------------------------------------------------------------- */
+
+static bool on_connected(void *context, const struct jf_peer *peer) {
+	struct jf_http *http = context;
+
+	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
+	return peer->is_unix || jf_conf_list_has(http->parts.conf->trusted_proxies, peer->text) ||
+	       jf_limit_connect(http->limit, peer->address, jf_watch_now_ms());
+}
+
+static void on_disconnected(void *context, const struct jf_peer *peer) {
+	struct jf_http *http = context;
+
+	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, -1, NULL);
+	if (!peer->is_unix && !jf_conf_list_has(http->parts.conf->trusted_proxies, peer->text))
+		jf_limit_disconnect(http->limit, peer->address);
+}
+
+/* The client's own id when it is harmless in logs and headers, otherwise one of ours. */
+static void name_call(struct jf_call *call) {
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:";
+	const char *given = jf_request_header(call->request, "X-Request-Id");
+	struct jf_http *http = call->http;
+	size_t length = given ? strlen(given) : 0;
+
+	if (length >= 1 && length < 40 && strspn(given, allowed) == length)
+		memcpy(call->id, given, length + 1);
+	else
+		snprintf(call->id, sizeof(call->id), "%016llx",
+		    (unsigned long long)jf_rng_bits(
+			http->id_key, JF_STREAM_ORDER, atomic_fetch_add(&http->next_id, 1)));
+}
+
+static void on_begin(void *context, struct jf_request *request, enum jf_framing_fault fault) {
+	struct jf_http *http = context;
+	struct jf_call *call = calloc(1, sizeof(*call));
+	struct jf_response bare;
+
+	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_IN_FLIGHT, 1, NULL);
+	if (!call) {
+		jf_response_init(&bare, 503);
+		jf_request_reply(request, &bare);
+		return;
+	}
+	call->http = http;
+	call->request = request;
+	jf_params_init(&call->params, &call->problem);
+	jf_json_writer_init(&call->trace);
+	jf_request_set_user(request, call);
+	name_call(call);
+	jf_gate_client(call);
+	jf_gate_pass(call, fault);
+}
+
+static void on_handle(void *context, struct jf_request *request) {
+	struct jf_call *call = jf_request_user(request);
+	struct jf_http *http = context;
+	size_t size;
+
+	if (!call)
+		return;
+	jf_request_body(request, &size);
+	if (size)
+		jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_RECEIVED, (double)size, NULL);
+	call->handled_ns = jf_job_now_ns();
+	if (jf_request_too_large(request))
+		jf_call_fail_with(
+		    call, JF_PROBLEM_TOO_LARGE, "The body is longer than %d bytes.", http->parts.conf->max_body_bytes);
+	else if (jf_request_crowded(request))
+		jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many bodies are being received.");
+	else
+		call->route->handle(call);
+}
+
+static void on_trouble(void *context, struct jf_request *request, enum jf_request_trouble trouble) {
+	struct jf_call *call = jf_request_user(request);
+	struct jf_http *http = context;
+	struct jf_problem problem = {0};
+	struct jf_response response;
+
+	if (call->job)
+		jf_scheduler_cancel(http->parts.scheduler, call->job);
+	if (trouble != JF_TROUBLE_DEADLINE)
+		return;
+	/* the job ends by itself at its deadline; this is for one that is stuck */
+	jf_problem_set(&problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+	problem.retry_after_s = 1;
+	jf_problem_respond(&response, &problem, jf_request_path(request), call->id);
+	jf_call_reply(call, &response);
+}
+
+static void on_finished(void *context, struct jf_request *request) {
+	struct jf_call *call = jf_request_user(request);
+	struct jf_http *http = context;
+	const char *label = call && call->route ? call->route->label : "unmatched";
+	const char *method = jf_request_method(request);
+	struct jf_log_access access = {
+	    .request_id = call ? call->id : NULL,
+	    .client = call ? call->client : jf_request_peer(request)->text,
+	    .method = method,
+	    .path = jf_request_path(request),
+	    .status = jf_request_status(request),
+	    .response_bytes = jf_request_sent_bytes(request),
+	    .duration_ms = jf_request_age_ms(request),
+	};
+	char code[16];
+
+	snprintf(code, sizeof(code), "%d", access.status);
+	if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0 && strcmp(method, "HEAD") != 0 &&
+	    strcmp(method, "OPTIONS") != 0)
+		method = "other"; /* a client must not be able to make series */
+	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_REQUESTS, 1, JF_LABELS(label, method, code));
+	jf_metric_observe(
+	    http->parts.metrics, JF_METRIC_HTTP_SECONDS, access.duration_ms * 1e-3, JF_LABELS(label, method));
+	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_SENT, (double)access.response_bytes, NULL);
+	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_IN_FLIGHT, -1, NULL);
+	jf_log_request(&access);
+}
+
+static void on_release(void *context, void *user) {
+	struct jf_call *call = user;
+
+	(void)context;
+	jf_params_deinit(&call->params);
+	jf_job_unref(call->job);
+	jf_json_writer_deinit(&call->trace);
+	free(call->ask.owned_image);
+	free(call);
+}
+
+static void on_late(void *context, struct jf_request *request, struct jf_response *response) {
+	struct jf_call *call = request ? jf_request_user(request) : NULL;
+	struct jf_http *http = context;
+	struct jf_problem problem = {0};
+	char id[24];
+
+	snprintf(id, sizeof(id), "%016llx",
+	    (unsigned long long)jf_rng_bits(http->id_key, JF_STREAM_ORDER, atomic_fetch_add(&http->next_id, 1)));
+	jf_problem_set(&problem, JF_PROBLEM_TIMEOUT, "The request was not complete after %d ms.",
+	    http->parts.conf->upload_timeout_ms);
+	jf_problem_respond(response, &problem, request ? jf_request_path(request) : "", call ? call->id : id);
+}
+
+static void on_log(void *context, const char *message) {
+	(void)context;
+	jf_log(JF_LOG_DEBUG, NULL, "libmicrohttpd: %s", message);
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static enum jf_err read_pem(char **out, const char *path, struct jf_error *err) {
+	uint8_t *data;
+	size_t size;
+	enum jf_err code;
+
+	*out = NULL;
+	if (!*path)
+		return JF_OK;
+	code = jf_file_read(&data, &size, path, MAX_PEM, err);
+	*out = (char *)data;
+	return code;
+}
+
+static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
+	const struct jf_conf *conf = http->parts.conf;
+	enum jf_err code;
+
+	pthread_rwlock_init(&http->keys_lock, NULL);
+	http->started_s = (int64_t)time(NULL);
+	if (getrandom(&http->id_key, sizeof(http->id_key), 0) != (ssize_t)sizeof(http->id_key))
+		http->id_key = (uint64_t)jf_job_now_ns();
+	http->keys = jf_keys_load(conf->key_file, err);
+	if (!http->keys)
+		return JF_EIO;
+	http->assets = jf_assets_load(conf->web_root, err);
+	if (!http->assets)
+		return JF_EIO;
+	http->limit =
+	    jf_limit_create(conf->max_rate_per_client, conf->max_burst_per_client, conf->max_connections_per_client);
+	if (!http->limit)
+		return jf_error_set(err, JF_ENOMEM, "no memory for the table of clients");
+	code = read_pem(&http->certificate, conf->tls_cert, err);
+	if (code == JF_OK)
+		code = read_pem(&http->key, conf->tls_key, err);
+	return code;
+}
+
+struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error *err) {
+	struct jf_http *http = calloc(1, sizeof(*http));
+	struct jf_server_handlers handlers = {http, on_connected, on_disconnected, on_begin, on_handle, on_trouble,
+	    on_finished, on_release, on_late, on_log};
+	struct jf_server_options options;
+
+	if (!http) {
+		jf_error_set(err, JF_ENOMEM, "no memory for the HTTP server");
+		return NULL;
+	}
+	http->parts = *parts;
+	if (prepare(http, err) != JF_OK)
+		goto fail;
+	options = (struct jf_server_options){
+	    .threads = parts->conf->http_threads,
+	    .max_connections = parts->conf->max_connections,
+	    .idle_timeout_ms = parts->conf->idle_timeout_ms,
+	    .upload_timeout_ms = parts->conf->upload_timeout_ms,
+	    .max_body_bytes = (size_t)parts->conf->max_body_bytes,
+	    .all_bodies_bytes = BODIES_AT_A_TIME * (size_t)parts->conf->max_body_bytes,
+	    .certificate = http->certificate,
+	    .key = http->key,
+	    .listeners = parts->listeners,
+	};
+	http->server = jf_server_start(&options, &handlers, err);
+	if (!http->server)
+		goto fail;
+	return http;
+fail:
+	jf_http_stop(http);
+	return NULL;
+}
+
+void jf_http_set_ready(struct jf_http *http, bool ready) {
+	atomic_store(&http->ready, ready);
+}
+
+enum jf_err jf_http_reload_keys(struct jf_http *http, const char *key_file, struct jf_error *err) {
+	struct jf_keys *fresh = jf_keys_load(key_file, err), *old;
+
+	if (!fresh)
+		return err ? err->code : JF_EIO;
+	pthread_rwlock_wrlock(&http->keys_lock);
+	old = http->keys;
+	http->keys = fresh;
+	pthread_rwlock_unlock(&http->keys_lock);
+	jf_keys_destroy(old);
+	return JF_OK;
+}
+
+void jf_http_drain(struct jf_http *http) {
+	atomic_store(&http->draining, true);
+	jf_server_drain(http->server);
+}
+
+int jf_http_in_flight(struct jf_http *http) {
+	return jf_server_in_flight(http->server);
+}
+
+void jf_http_stop(struct jf_http *http) {
+	if (!http)
+		return;
+	jf_server_stop(http->server);
+	jf_assets_destroy(http->assets);
+	jf_limit_destroy(http->limit);
+	jf_keys_destroy(http->keys);
+	pthread_rwlock_destroy(&http->keys_lock);
+	if (http->key)
+		explicit_bzero(http->key, strlen(http->key));
+	free(http->key);
+	free(http->certificate);
+	free(http);
+}

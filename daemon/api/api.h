@@ -1,0 +1,37 @@
+/* The HTTP server as main sees it. One wrapper around libmicrohttpd. */
+#ifndef JF_DAEMON_API_API_H
+#define JF_DAEMON_API_API_H
+
+#include "daemon/service/conf.h"
+#include "daemon/service/listen.h"
+#include "daemon/service/metrics.h"
+#include "daemon/work/model_holder.h"
+#include "daemon/work/scheduler.h"
+
+struct jf_http;
+
+/* What the server works with; all borrowed, all outlive it. */
+struct jf_http_parts {
+	const struct jf_conf *conf;
+	struct jf_scheduler *scheduler;
+	struct jf_model_holder *holder;
+	struct jf_metrics *metrics;
+	const struct jf_listeners *listeners;
+};
+
+/* Starts answering on all listeners, before a model is there: /livez is up, everything that needs the model answers 503
+ * "loading", /readyz 503, until jf_http_set_ready(true). Reads the key file. NULL on failure, *err says why. */
+struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error *err);
+void jf_http_set_ready(struct jf_http *http, bool ready);
+
+/* Re-reads the keys from `key_file` ("" = none); on failure the old keys stay. */
+enum jf_err jf_http_reload_keys(struct jf_http *http, const char *key_file, struct jf_error *err);
+
+/* SIGTERM: accepts no new connection, /readyz 503, responses say Connection: close, new work 503 "draining". */
+void jf_http_drain(struct jf_http *http);
+/* Requests being answered. */
+int jf_http_in_flight(struct jf_http *http);
+/* Stops the threads and closes what is left; the scheduler has been stopped, so no job is outstanding. NULL allowed. */
+void jf_http_stop(struct jf_http *http);
+
+#endif

@@ -1,0 +1,94 @@
+/* What the two halves of the libmicrohttpd wrapper share. */
+#ifndef JF_DAEMON_HTTP_INTERNAL_H
+#define JF_DAEMON_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "daemon/http/server.h"
+#include "daemon/http/watch.h"
+
+#define JF_DISCARD_LIMIT 65536 /* a refused body up to this size is read and forgotten, so that keep-alive goes on */
+#define JF_STREAM_LAG ((size_t)1 << 20)
+
+enum jf_phase {
+	JF_PHASE_IDLE,    /* between requests */
+	JF_PHASE_HEAD,    /* request line seen, head incomplete or `begin` running */
+	JF_PHASE_BODY,    /* head done, body arriving */
+	JF_PHASE_WORK,    /* body done, no answer yet; perhaps suspended */
+	JF_PHASE_SENDING, /* answer queued */
+};
+
+struct jf_connection {
+	struct jf_server *server;
+	int slot, fd;
+	uint64_t ticket;
+	struct jf_peer peer;
+	bool welcome;
+	/* guarded by server->lock */
+	enum jf_phase phase;
+	struct jf_request *request; /* the current one, borrowed from libmicrohttpd's side; NULL when idle */
+};
+
+struct jf_request {
+	atomic_int references;
+	struct jf_server *server;
+	struct MHD_Connection *mhd; /* valid while connection is */
+	struct jf_peer peer;
+	bool tls, unwelcome, is_head;
+	int64_t started_ns;
+	char *target; /* as it came; path and query point into it */
+	const char *path, *query, *authority;
+	char method[16];
+	void *user;
+
+	/* the network thread's own */
+	bool begun, deferred;
+	bool discard; /* answered in `begin`: the body is read and forgotten */
+	int64_t declared;
+	char *body;
+	size_t size, capacity;
+	bool too_large, crowded;
+
+	/* guarded by server->lock */
+	struct jf_connection *connection; /* NULL when libmicrohttpd is done with the request */
+	bool handled, replied, suspended, queued, aborted, hung_up;
+	struct jf_response response;
+	char *stream;
+	size_t stream_start, stream_size, stream_capacity, sent;
+	bool stream_ended;
+};
+
+struct jf_server {
+	struct jf_server_options options;
+	struct jf_server_handlers handlers;
+	struct jf_watch *watch;
+	struct MHD_Daemon *daemons[JF_MAX_LISTEN];
+	int n_daemons;
+
+	/* Guards the state of connections and requests. Held while libmicrohttpd's suspend and resume and the watch's
+	 * calls run; never while handlers run, but for `late`. */
+	pthread_mutex_t lock;
+	struct jf_connection **connections; /* [n_slots] by slot */
+	int n_slots, n_connections, in_flight;
+	bool draining, stopping, quiesced;
+
+	atomic_size_t body_bytes; /* held by all requests together */
+};
+
+/* exchange.c: one request from its first line to its last byte */
+void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+    const char *version, const char *upload, size_t *upload_size, void **state);
+void jf_exchange_completed(
+    void *context, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code);
+/* request.c. Splits an origin-form or absolute-form target; false when it is neither. */
+bool jf_exchange_split_target(struct jf_request *request);
+/* Sets `declared` and tells what is wrong with the framing. */
+enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *version);
+
+/* With the lock held: lets the network thread go on with a suspended request. */
+void jf_exchange_resume(struct jf_request *request);
+
+#endif

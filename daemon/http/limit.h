@@ -1,0 +1,25 @@
+/* How much one client may ask: requests a second (token bucket) and connections at a time.
+ *
+ * A client is an IPv4 address or an IPv6 /64. The table is fixed in size: when it is full of active clients, the one
+ * that was seen longest ago is forgotten, so it never grows, and a flood of addresses only makes limits laxer. */
+#ifndef JF_DAEMON_HTTP_LIMIT_H
+#define JF_DAEMON_HTTP_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct jf_limit;
+
+/* rate: requests a second, 0 = no limit; burst: how many may come at once; connections: at a time, 0 = no limit.
+ * NULL when memory is short. */
+struct jf_limit *jf_limit_create(double rate, int burst, int connections);
+void jf_limit_destroy(struct jf_limit *limit); /* NULL allowed */
+
+/* One request now (milliseconds of a monotonic clock). 0: granted; otherwise the seconds to wait, at least 1. */
+int jf_limit_request(struct jf_limit *limit, const uint8_t address[16], int64_t now_ms);
+
+/* One more connection; false: over the limit (it is counted all the same, so disconnect must follow). */
+bool jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int64_t now_ms);
+void jf_limit_disconnect(struct jf_limit *limit, const uint8_t address[16]);
+
+#endif

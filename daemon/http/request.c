@@ -1,0 +1,177 @@
+/* What a request's head says. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "daemon/http/internal.h"
+#include "daemon/work/job.h"
+
+/* --- the head ------------------------------------------------------------------------------------------------------
+ */
+
+bool jf_exchange_split_target(struct jf_request *request) {
+	char *start = request->target, *mark;
+
+	request->query = "";
+	request->path = "/";
+	if (*start != '/') {
+		if (strncasecmp(start, "http://", 7) != 0 && strncasecmp(start, "https://", 8) != 0)
+			return false;
+		start = strchr(start, ':') + 3;
+		request->authority = start;
+		start += strcspn(start, "/?");
+		if (*start != '/')
+			return false;
+		/* make room for the NUL that ends the authority */
+		memmove(request->target, request->authority, (size_t)(start - request->authority));
+		request->target[start - request->authority] = '\0';
+		request->authority = request->target;
+	}
+	mark = strchr(start, '?');
+	if (mark) {
+		*mark = '\0';
+		request->query = mark + 1;
+	}
+	request->path = start;
+	return true;
+}
+
+struct head {
+	int lengths, encodings, hosts, types, authorizations;
+	bool bad_name, chunked;
+};
+
+static bool is_token(const char *name) {
+	if (!*name)
+		return false;
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && !strchr("!#$%&'*+-.^_`|~", *name))
+			return false;
+	return true;
+}
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+	struct head *head = context;
+
+	(void)kind;
+	if (!is_token(name))
+		head->bad_name = true;
+	if (strcasecmp(name, "Content-Length") == 0)
+		head->lengths++;
+	else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+		head->encodings++;
+		head->chunked = value && strcasecmp(value, "chunked") == 0;
+	} else if (strncasecmp(name, "Content-Length", 14) == 0 || strncasecmp(name, "Transfer-Encoding", 17) == 0)
+		head->bad_name = true; /* the library glues the text of a folded line to the field's name */
+	else if (strcasecmp(name, "Host") == 0)
+		head->hosts++;
+	else if (strcasecmp(name, "Content-Type") == 0)
+		head->types++;
+	else if (strcasecmp(name, "Authorization") == 0 || strcasecmp(name, "X-API-Key") == 0)
+		head->authorizations++;
+	return MHD_YES;
+}
+
+enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *version) {
+	struct head head = {0};
+	const char *length;
+
+	MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, count_header, &head);
+	length = jf_request_header(request, "Content-Length");
+	if (head.encodings)
+		request->declared = -1;
+	else
+		request->declared = length ? strtoll(length, NULL, 10) : 0; /* the library has checked its digits */
+	if (head.lengths > 1 || (head.lengths && head.encodings) || head.encodings > 1)
+		return JF_FRAMING_LENGTHS;
+	if (head.encodings && !head.chunked)
+		return JF_FRAMING_ENCODING;
+	if (head.bad_name || head.types > 1 || head.authorizations > 1)
+		return JF_FRAMING_HEADER;
+	if (head.hosts > 1 || (head.hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
+		return JF_FRAMING_HOST;
+	return JF_FRAMING_FINE;
+}
+
+/* --- accessors -----------------------------------------------------------------------------------------------------
+ */
+
+const char *jf_request_method(const struct jf_request *request) {
+	return request->method;
+}
+
+const char *jf_request_path(const struct jf_request *request) {
+	return request->path;
+}
+
+const char *jf_request_query(const struct jf_request *request) {
+	return request->query;
+}
+
+const char *jf_request_header(const struct jf_request *request, const char *name) {
+	if (request->authority && strcasecmp(name, "Host") == 0)
+		return request->authority; /* RFC 9112, 3.2.2: an absolute target outranks the field */
+	return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
+}
+
+const struct jf_peer *jf_request_peer(const struct jf_request *request) {
+	return &request->peer;
+}
+
+bool jf_request_is_tls(const struct jf_request *request) {
+	return request->tls;
+}
+
+bool jf_request_unwelcome(const struct jf_request *request) {
+	return request->unwelcome;
+}
+
+int64_t jf_request_declared(const struct jf_request *request) {
+	return request->declared;
+}
+
+const char *jf_request_body(const struct jf_request *request, size_t *size) {
+	*size = request->size;
+	return request->body ? request->body : "";
+}
+
+bool jf_request_too_large(const struct jf_request *request) {
+	return request->too_large;
+}
+
+bool jf_request_crowded(const struct jf_request *request) {
+	return request->crowded;
+}
+
+void jf_request_set_user(struct jf_request *request, void *user) {
+	request->user = user;
+}
+
+void *jf_request_user(const struct jf_request *request) {
+	return request->user;
+}
+
+int jf_request_status(const struct jf_request *request) {
+	return request->response.status;
+}
+
+size_t jf_request_sent_bytes(const struct jf_request *request) {
+	return request->sent;
+}
+
+double jf_request_age_ms(const struct jf_request *request) {
+	return (double)(jf_job_now_ns() - request->started_ns) * 1e-6;
+}
+
+void jf_request_defer(struct jf_request *request) {
+	request->deferred = true;
+	jf_request_ref(request);
+}
+
+void jf_request_deadline(struct jf_request *request, int in_ms) {
+	pthread_mutex_lock(&request->server->lock);
+	if (request->connection && !request->replied)
+		jf_watch_deadline(request->server->watch, request->connection->slot, in_ms);
+	pthread_mutex_unlock(&request->server->lock);
+}

@@ -1,0 +1,331 @@
+/* Listeners, connections and their deadlines. */
+#include "daemon/http/server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "daemon/http/internal.h"
+
+#define CONNECTION_MEMORY 65536
+#define STOP_GRACE_MS 1000
+
+/* --- connections -----------------------------------------------------------------------------------------------------
+ */
+
+static void read_peer(struct jf_peer *peer, const struct sockaddr *address) {
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	const void *bytes = address;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	memset(peer, 0, sizeof(*peer));
+	if (address && address->sa_family == AF_INET) {
+		memcpy(&v4, bytes, sizeof(v4));
+		memcpy(peer->address, mapped, sizeof(mapped));
+		memcpy(peer->address + 12, &v4.sin_addr, 4);
+	} else if (address && address->sa_family == AF_INET6) {
+		memcpy(&v6, bytes, sizeof(v6));
+		memcpy(peer->address, &v6.sin6_addr, 16);
+	} else {
+		peer->is_unix = true;
+		strcpy(peer->text, "unix");
+		return;
+	}
+	if (memcmp(peer->address, mapped, sizeof(mapped)) == 0)
+		inet_ntop(AF_INET, peer->address + 12, peer->text, sizeof(peer->text));
+	else
+		inet_ntop(AF_INET6, peer->address, peer->text, sizeof(peer->text));
+}
+
+static void *open_connection(struct jf_server *server, struct MHD_Connection *mhd) {
+	const union MHD_ConnectionInfo *info;
+	struct jf_connection *connection = calloc(1, sizeof(*connection));
+	bool crowded;
+
+	if (!connection)
+		return NULL;
+	connection->server = server;
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	connection->fd = info ? info->connect_fd : -1;
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	read_peer(&connection->peer, info ? info->client_addr : NULL);
+	connection->slot = jf_watch_open(server->watch, connection->fd, &connection->ticket);
+	if (connection->slot < 0) {
+		free(connection);
+		return NULL;
+	}
+	jf_watch_deadline(server->watch, connection->slot, server->options.upload_timeout_ms);
+	pthread_mutex_lock(&server->lock);
+	server->connections[connection->slot] = connection;
+	crowded = ++server->n_connections > server->options.max_connections;
+	pthread_mutex_unlock(&server->lock);
+	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer) && !crowded;
+	return connection;
+}
+
+static void close_connection(struct jf_server *server, struct jf_connection *connection) {
+	pthread_mutex_lock(&server->lock);
+	server->connections[connection->slot] = NULL;
+	server->n_connections--;
+	jf_watch_close(server->watch, connection->slot);
+	pthread_mutex_unlock(&server->lock);
+	server->handlers.disconnected(server->handlers.context, &connection->peer);
+	free(connection);
+}
+
+static void on_connection(
+    void *context, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code) {
+	struct jf_server *server = context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*state = open_connection(server, mhd);
+	else if (*state)
+		close_connection(server, *state);
+}
+
+/* --- what the watch tells --------------------------------------------------------------------------------------------
+ */
+
+/* With the lock held: the connection that the watch means, if it is still that one. */
+static struct jf_connection *find(struct jf_server *server, int slot, uint64_t ticket) {
+	struct jf_connection *connection = server->connections[slot];
+
+	return connection && connection->ticket == ticket ? connection : NULL;
+}
+
+static void on_hung_up(void *context, int slot, uint64_t ticket) {
+	struct jf_server *server = context;
+	struct jf_connection *connection;
+	struct jf_request *request = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	connection = find(server, slot, ticket);
+	if (connection && connection->request && connection->request->suspended) {
+		request = jf_request_ref(connection->request);
+		request->hung_up = true;
+		if (request->queued)
+			jf_exchange_resume(request); /* a stream: its reader sees hung_up and ends it */
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (request) {
+		server->handlers.trouble(server->handlers.context, request, JF_TROUBLE_HUNG_UP);
+		jf_request_unref(request);
+	}
+}
+
+/* With the lock held: answers for the library, which is still reading and would only close. TLS has no way in. */
+static void send_late(struct jf_connection *connection) {
+	struct jf_request *request = connection->request;
+	struct jf_server *server = connection->server;
+	struct jf_response *response = &request->response;
+	char head[1024];
+	struct iovec part[2];
+	struct msghdr message = {.msg_iov = part, .msg_iovlen = 2};
+	union {
+		const char *constant;
+		void *memory;
+	} body;
+	int n;
+
+	jf_response_deinit(response);
+	jf_response_init(response, 408);
+	server->handlers.late(server->handlers.context, connection->phase == JF_PHASE_BODY ? request : NULL, response);
+	n = snprintf(head, sizeof(head),
+	    "HTTP/1.1 408 Request Timeout\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+	    jf_response_get(response, "Content-Type") ? jf_response_get(response, "Content-Type") : "text/plain",
+	    response->size);
+	body.constant = response->body;
+	part[0] = (struct iovec){.iov_base = head, .iov_len = (size_t)n};
+	part[1] = (struct iovec){.iov_base = body.memory, .iov_len = response->size};
+	if (sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		request->sent = response->size;
+	jf_watch_linger(server->watch, connection->fd, 2000);
+}
+
+static void on_expired(void *context, int slot, uint64_t ticket) {
+	struct jf_server *server = context;
+	struct jf_connection *connection;
+	struct jf_request *request = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	connection = find(server, slot, ticket);
+	if (!connection) {
+		/* closed in the meantime */
+	} else if (connection->phase == JF_PHASE_WORK) {
+		if (!connection->request->replied && connection->request->suspended)
+			request = jf_request_ref(connection->request);
+		else if (!connection->request->replied)
+			jf_watch_deadline(server->watch, slot, 100); /* its handler is still running */
+	} else if (connection->phase != JF_PHASE_SENDING) {
+		if (connection->request && !connection->request->replied) {
+			connection->request->aborted = true;
+			if (!connection->request->tls)
+				send_late(connection);
+		}
+		shutdown(connection->fd, SHUT_RDWR); /* the library reads the end of the stream and closes */
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (request) {
+		server->handlers.trouble(server->handlers.context, request, JF_TROUBLE_DEADLINE);
+		jf_request_unref(request);
+	}
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------
+ */
+
+__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format, va_list args) {
+	struct jf_server *server = context;
+	char text[512];
+	size_t length;
+
+	vsnprintf(text, sizeof(text), format, args);
+	length = strlen(text);
+	if (length && text[length - 1] == '\n')
+		text[length - 1] = '\0';
+	server->handlers.log(server->handlers.context, text);
+}
+
+static enum jf_err start_daemon(struct jf_server *server, const struct jf_listener *listener, struct jf_error *err) {
+	const struct jf_server_options *options = &server->options;
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	int limit = options->max_connections < options->threads ? options->threads : options->max_connections;
+	struct MHD_OptionItem extra[4];
+	int n = 0;
+	union {
+		const char *constant;
+		void *memory;
+	} pem;
+
+	if (options->threads > 1)
+		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, options->threads, NULL};
+	if (options->certificate && !listener->is_unix) {
+		flags |= MHD_USE_TLS;
+		pem.constant = options->certificate;
+		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, pem.memory};
+		pem.constant = options->key;
+		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, pem.memory};
+	}
+	extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+	/* the logger comes first: options after it can already complain */
+	server->daemons[server->n_daemons] =
+	    MHD_start_daemon(flags, 0, NULL, NULL, jf_exchange_handler, server, MHD_OPTION_EXTERNAL_LOGGER, on_log,
+		server, MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)limit,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)((options->idle_timeout_ms + 999) / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+		server, MHD_OPTION_NOTIFY_COMPLETED, jf_exchange_completed, server, MHD_OPTION_URI_LOG_CALLBACK,
+		jf_exchange_uri, server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
+	if (!server->daemons[server->n_daemons])
+		return jf_error_set(err, JF_EIO, "cannot serve %s%s", listener->name,
+		    flags & MHD_USE_TLS ? " (check tls_cert and tls_key)" : "");
+	server->n_daemons++;
+	return JF_OK;
+}
+
+struct jf_server *jf_server_start(
+    const struct jf_server_options *options, const struct jf_server_handlers *handlers, struct jf_error *err) {
+	struct jf_server *server = calloc(1, sizeof(*server));
+	struct jf_watch_events events = {on_hung_up, on_expired, server};
+	enum jf_err code = JF_OK;
+	sigset_t all, before;
+	int i;
+
+	if (!server) {
+		jf_error_set(err, JF_ENOMEM, "no memory for the HTTP server");
+		return NULL;
+	}
+	server->options = *options;
+	server->handlers = *handlers;
+	pthread_mutex_init(&server->lock, NULL);
+	server->n_slots = (options->max_connections + options->threads) * options->listeners->n + 1;
+	server->connections = calloc((size_t)server->n_slots, sizeof(struct jf_connection *));
+	if (!server->connections) {
+		jf_error_set(err, JF_ENOMEM, "no memory for %d connections", server->n_slots);
+		goto fail;
+	}
+	server->watch = jf_watch_create(server->n_slots, &events, err);
+	if (!server->watch)
+		goto fail;
+	/* signals belong to main's thread */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (i = 0; i < options->listeners->n && code == JF_OK; i++)
+		code = start_daemon(server, &options->listeners->item[i], err);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (code != JF_OK)
+		goto fail;
+	return server;
+fail:
+	jf_server_stop(server);
+	return NULL;
+}
+
+void jf_server_drain(struct jf_server *server) {
+	bool first;
+	int i;
+
+	pthread_mutex_lock(&server->lock);
+	first = !server->quiesced;
+	server->draining = server->quiesced = true;
+	pthread_mutex_unlock(&server->lock);
+	/* The listeners stay open: they are the caller's. */
+	for (i = 0; i < server->n_daemons && first; i++)
+		MHD_quiesce_daemon(server->daemons[i]);
+}
+
+void jf_server_stop(struct jf_server *server) {
+	struct jf_request *request;
+	int i;
+
+	if (!server)
+		return;
+	jf_server_drain(server);
+	/* The library must not be stopped while a connection is suspended; from here on none is again. */
+	pthread_mutex_lock(&server->lock);
+	server->stopping = true;
+	for (i = 0; i < server->n_slots && server->connections; i++) {
+		request = server->connections[i] ? server->connections[i]->request : NULL;
+		if (!request || !request->suspended)
+			continue;
+		if (!request->replied) {
+			jf_response_init(&request->response, 503);
+			request->replied = true;
+		}
+		jf_exchange_resume(request);
+	}
+	pthread_mutex_unlock(&server->lock);
+	/* what was answered a moment ago gets its chance to leave */
+	for (i = 0; i < STOP_GRACE_MS && server->n_daemons && jf_server_in_flight(server) > 0; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	for (i = 0; i < server->n_daemons; i++)
+		MHD_stop_daemon(server->daemons[i]);
+	jf_watch_destroy(server->watch);
+	pthread_mutex_destroy(&server->lock);
+	free(server->connections);
+	free(server);
+}
+
+int jf_server_in_flight(struct jf_server *server) {
+	int n;
+
+	pthread_mutex_lock(&server->lock);
+	n = server->in_flight;
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+int jf_server_connections(struct jf_server *server) {
+	int n;
+
+	pthread_mutex_lock(&server->lock);
+	n = server->n_connections;
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}

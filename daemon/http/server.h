@@ -1,0 +1,126 @@
+/* HTTP/1.1: connections, requests, responses. The one wrapper of libmicrohttpd (0.9.75 and later).
+ *
+ * A request is taken in on a network thread: `begin` when its head is complete, `handle` when its body is. A request
+ * that neither answers is suspended and answered later from any thread. This wrapper adds what the library lacks:
+ * deadlines for suspended connections, hang-ups noticed while one waits, an upload deadline, refusal of ambiguous
+ * framing (duplicate Content-Length, Content-Length beside Transfer-Encoding), and answers that survive an unread body.
+ */
+#ifndef JF_DAEMON_HTTP_SERVER_H
+#define JF_DAEMON_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+#include "daemon/http/response.h"
+#include "daemon/service/listen.h"
+
+struct jf_server;
+struct jf_request;
+
+/* Who is at the other end of a connection. */
+struct jf_peer {
+	uint8_t address[16]; /* IPv6, or IPv4 mapped into it; zero for a Unix socket */
+	bool is_unix;
+	char text[64]; /* "127.0.0.1", "unix" */
+};
+
+enum jf_request_trouble {
+	JF_TROUBLE_HUNG_UP,  /* the client is gone; an answer would reach nobody */
+	JF_TROUBLE_DEADLINE, /* jf_request_deadline has passed */
+};
+
+/* What was wrong with a request's framing; `begin` gets it and should answer 400, 413 or 501. */
+enum jf_framing_fault {
+	JF_FRAMING_FINE,
+	JF_FRAMING_LENGTHS,  /* several Content-Length fields, or Content-Length beside Transfer-Encoding */
+	JF_FRAMING_ENCODING, /* a Transfer-Encoding other than chunked */
+	JF_FRAMING_HEADER,   /* a field name that is not a token, or a field that must be single and is not */
+	JF_FRAMING_HOST,     /* HTTP/1.1 without Host */
+	JF_FRAMING_TARGET,   /* the target is neither origin-form nor absolute-form */
+};
+
+struct jf_server_handlers {
+	void *context;
+	/* A connection was accepted; false: its requests are marked jf_request_unwelcome. disconnected follows for
+	 * each. */
+	bool (*connected)(void *context, const struct jf_peer *peer);
+	void (*disconnected)(void *context, const struct jf_peer *peer);
+	/* The head is there. May answer; then the body is not kept. Must not keep the request. */
+	void (*begin)(void *context, struct jf_request *request, enum jf_framing_fault fault);
+	/* The body is there. Answers, or calls jf_request_defer and answers later. */
+	void (*handle)(void *context, struct jf_request *request);
+	/* Called for a deferred request, at most once for each kind of trouble, from any thread, while it is unanswered
+	 * or streaming. */
+	void (*trouble)(void *context, struct jf_request *request, enum jf_request_trouble trouble);
+	/* The response is sent or the connection broke: for the log and the metrics. The last call on a network thread.
+	 */
+	void (*finished)(void *context, struct jf_request *request);
+	/* Frees what jf_request_set_user put there; after the last reference is gone. */
+	void (*release)(void *context, void *user);
+	/* Fills the answer to a request that did not arrive in time; request is NULL when its head did not. Formats
+	 * only: a lock is held. */
+	void (*late)(void *context, struct jf_request *request, struct jf_response *response);
+	void (*log)(void *context, const char *message); /* the library's own messages, for debugging */
+};
+
+struct jf_server_options {
+	int threads;         /* network threads of each listener */
+	int max_connections; /* of all listeners together */
+	int idle_timeout_ms, upload_timeout_ms;
+	size_t all_bodies_bytes;       /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
+	size_t max_body_bytes;         /* a larger body is cut off and jf_request_too_large says so */
+	const char *certificate, *key; /* PEM text for TLS, borrowed until stop; NULL: none */
+	const struct jf_listeners *listeners; /* borrowed; stay open */
+};
+
+struct jf_server *jf_server_start(
+    const struct jf_server_options *options, const struct jf_server_handlers *handlers, struct jf_error *err);
+void jf_server_drain(struct jf_server *server); /* accepts no more; every response says Connection: close */
+/* Ends every connection; unanswered requests get a bare 503. All worker threads must be done. NULL allowed. */
+void jf_server_stop(struct jf_server *server);
+int jf_server_in_flight(struct jf_server *server); /* requests begun and not finished */
+int jf_server_connections(struct jf_server *server);
+
+/* --- a request; strings are borrowed and live as long as it does, header fields only until `handle` returns --------
+ */
+const char *jf_request_method(const struct jf_request *request);
+const char *jf_request_path(const struct jf_request *request);  /* raw, percent-encoded, starts with '/' */
+const char *jf_request_query(const struct jf_request *request); /* raw, without '?'; "" when absent */
+const char *jf_request_header(const struct jf_request *request, const char *name); /* the first; NULL when absent */
+const struct jf_peer *jf_request_peer(const struct jf_request *request);
+bool jf_request_is_tls(const struct jf_request *request);
+bool jf_request_unwelcome(const struct jf_request *request);
+/* Declared length of the body; -1 when it is chunked. */
+int64_t jf_request_declared(const struct jf_request *request);
+const char *jf_request_body(const struct jf_request *request, size_t *size); /* NUL follows it; "" when empty */
+bool jf_request_crowded(const struct jf_request *request);                   /* too many bodies were on their way */
+bool jf_request_too_large(const struct jf_request *request); /* the body was longer than max_body_bytes */
+
+void jf_request_set_user(struct jf_request *request, void *user);
+void *jf_request_user(const struct jf_request *request);
+
+struct jf_request *jf_request_ref(struct jf_request *request);
+void jf_request_unref(struct jf_request *request);
+
+/* Within `handle`: the answer comes later. Takes a reference for the answerer, who drops it after answering. */
+void jf_request_defer(struct jf_request *request);
+/* `trouble` is due this many milliseconds from now; negative: never. */
+void jf_request_deadline(struct jf_request *request, int in_ms);
+
+/* The answer: the first one counts, later ones are thrown away. Takes over an owned body. Any thread. False when it was
+ * not the first or the connection is gone. */
+bool jf_request_reply(struct jf_request *request, struct jf_response *response);
+
+/* Body of a `stream` response, any thread. A droppable piece is left out when the client lags more than 1 MiB behind.
+ * False when it was left out or the connection is gone. */
+bool jf_request_write(struct jf_request *request, const void *data, size_t size, bool droppable);
+void jf_request_end(struct jf_request *request);
+
+/* For `finished`. */
+int jf_request_status(const struct jf_request *request);        /* 0: none was sent; 499: the client left first */
+size_t jf_request_sent_bytes(const struct jf_request *request); /* of the body; 0 for HEAD */
+double jf_request_age_ms(const struct jf_request *request);     /* since its first line arrived */
+
+#endif

@@ -1,0 +1,290 @@
+#include "daemon/service/conf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/base/file.h"
+#include "daemon/service/conf_table.h"
+
+#define MAX_FILE_BYTES (1 << 20)
+#define MAX_KEYS 128
+
+/* Values of val in struct option: keys count from OPTION_KEY on. */
+enum { OPTION_CONFIG = 1, OPTION_PRINT, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_KEY = 256 };
+
+enum jf_err jf_conf_init(struct jf_conf *conf, struct jf_error *err) {
+	memset(conf, 0, sizeof *conf);
+	for (int i = 0; i < jf_conf_n_keys; i++) {
+		enum jf_err rc = jf_conf_assign(conf, &jf_conf_keys[i], jf_conf_keys[i].fallback, err);
+		if (rc != JF_OK) {
+			jf_conf_deinit(conf);
+			return rc;
+		}
+	}
+	return JF_OK;
+}
+
+void jf_conf_deinit(struct jf_conf *conf) {
+	for (int i = 0; i < jf_conf_n_keys; i++)
+		if (jf_conf_is_string(&jf_conf_keys[i]))
+			free(*(char **)jf_conf_at(conf, &jf_conf_keys[i]));
+	memset(conf, 0, sizeof *conf);
+}
+
+enum jf_err jf_conf_set(struct jf_conf *conf, const char *name, const char *value, struct jf_error *err) {
+	const struct jf_conf_key *key = jf_conf_find(name);
+	if (!key)
+		return jf_error_set(err, JF_EFORMAT, "unknown key '%.60s'", name);
+	return jf_conf_assign(conf, key, value, err);
+}
+
+/* --- file ----------------------------------------------------------------------------------------------------------
+ */
+
+static char *trim(char *text) {
+	while (*text == ' ' || *text == '\t')
+		text++;
+	size_t length = strlen(text);
+	while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t' || text[length - 1] == '\r'))
+		text[--length] = '\0';
+	return text;
+}
+
+/* One line, NUL-terminated, changed in place; seen[k]: the line that set key k. */
+static enum jf_err parse_line(struct jf_conf *conf, char *line, int number, int *seen, struct jf_error *err) {
+	char *text = trim(line);
+	if (*text == '\0' || *text == '#')
+		return JF_OK;
+	char *equals = strchr(text, '=');
+	if (!equals)
+		return jf_error_set(err, JF_EFORMAT, "'key = value' expected, got '%.80s'", text);
+	*equals = '\0';
+	const char *name = trim(text), *value = trim(equals + 1);
+	/* In the file a key has one spelling, so that searching finds it. */
+	const struct jf_conf_key *key = strchr(name, '-') ? NULL : jf_conf_find(name);
+	if (!key)
+		return jf_error_set(err, JF_EFORMAT, "unknown key '%.60s'", name);
+	int *before = &seen[key - jf_conf_keys];
+	if (*before)
+		return jf_error_set(err, JF_EFORMAT, "%s: set already on line %d", key->name, *before);
+	*before = number;
+	return jf_conf_assign(conf, key, value, err);
+}
+
+enum jf_err jf_conf_parse(struct jf_conf *conf, const char *name, const char *text, size_t size, struct jf_error *err) {
+	enum jf_err rc = JF_OK;
+	int seen[MAX_KEYS] = {0};
+	if (memchr(text, '\0', size))
+		return jf_error_set(err, JF_EFORMAT, "%s: a NUL byte: not a text file", name);
+	char *copy = malloc(size + 1);
+	if (!copy)
+		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", name);
+	memcpy(copy, text, size);
+	copy[size] = '\0';
+	int number = 1;
+	for (char *line = copy; line; number++) {
+		char *end = strchr(line, '\n');
+		if (end)
+			*end = '\0';
+		rc = parse_line(conf, line, number, seen, err);
+		if (rc != JF_OK) {
+			jf_error_prefix(err, "%s:%d", name, number);
+			break;
+		}
+		line = end ? end + 1 : NULL;
+	}
+	free(copy);
+	return rc;
+}
+
+static enum jf_err load_file(struct jf_conf *conf, const char *path, bool must_exist, struct jf_error *err) {
+	unsigned char *bytes = NULL;
+	size_t size = 0;
+	if (!must_exist) {
+		FILE *probe = fopen(path, "re");
+		if (!probe && errno == ENOENT)
+			return JF_OK;
+		if (probe)
+			fclose(probe);
+	}
+	enum jf_err rc = jf_file_read(&bytes, &size, path, MAX_FILE_BYTES, err);
+	if (rc == JF_OK)
+		rc = jf_conf_parse(conf, path, (const char *)bytes, size, err);
+	free(bytes);
+	return rc;
+}
+
+/* --- environment -----------------------------------------------------------------------------------------------------
+ */
+
+/* Only names of the table are looked up: an orchestrator puts variables of its own under our prefix
+ * (JOINTFLOWD_SERVICE_HOST), so an unknown one cannot be an error. */
+static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) {
+	for (int i = 0; i < jf_conf_n_keys; i++) {
+		char name[80] = "JOINTFLOWD_";
+		size_t at = strlen(name);
+		for (const char *c = jf_conf_keys[i].name; *c && at + 1 < sizeof name; c++)
+			name[at++] = (char)toupper((unsigned char)*c);
+		name[at] = '\0';
+		const char *value = getenv(name);
+		if (!value)
+			continue;
+		enum jf_err rc = jf_conf_assign(conf, &jf_conf_keys[i], value, err);
+		if (rc != JF_OK) {
+			jf_error_prefix(err, "environment variable %s", name);
+			return rc;
+		}
+	}
+	return JF_OK;
+}
+
+/* --- command line --- */
+
+static const struct option actions[] = {
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"print-config", optional_argument, NULL, OPTION_PRINT},
+    {"check-config", no_argument, NULL, OPTION_CHECK},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+};
+#define N_ACTIONS ((int)(sizeof actions / sizeof actions[0]))
+
+struct option_list {
+	struct option options[N_ACTIONS + 2 * MAX_KEYS + 1];
+	char names[MAX_KEYS][40]; /* keys as options are usually written: with dashes */
+};
+
+static void list_options(struct option_list *list) {
+	int n = 0;
+	for (; n < N_ACTIONS; n++)
+		list->options[n] = actions[n];
+	for (int i = 0; i < jf_conf_n_keys && i < MAX_KEYS; i++) {
+		snprintf(list->names[i], sizeof list->names[i], "%s", jf_conf_keys[i].name);
+		for (char *c = list->names[i]; *c; c++)
+			if (*c == '_')
+				*c = '-';
+		list->options[n++] = (struct option){list->names[i], required_argument, NULL, OPTION_KEY + i};
+		if (strcmp(list->names[i], jf_conf_keys[i].name) != 0) /* as in the file */
+			list->options[n++] =
+			    (struct option){jf_conf_keys[i].name, required_argument, NULL, OPTION_KEY + i};
+	}
+	list->options[n] = (struct option){NULL, 0, NULL, 0};
+}
+
+static enum jf_err take_action(struct jf_conf_request *request, int option, const char *value, struct jf_error *err) {
+	switch (option) {
+	case OPTION_CONFIG:
+		request->path = value;
+		return JF_OK;
+	case OPTION_CHECK:
+		request->action = JF_CONF_CHECK;
+		return JF_OK;
+	case OPTION_HELP:
+		request->action = JF_CONF_HELP;
+		return JF_OK;
+	case OPTION_VERSION:
+		request->action = JF_CONF_VERSION;
+		return JF_OK;
+	default:
+		break;
+	}
+	if (!value)
+		request->action = JF_CONF_PRINT;
+	else if (strcmp(value, "file") == 0)
+		request->action = JF_CONF_PRINT_FILE;
+	else if (strcmp(value, "man") == 0)
+		request->action = JF_CONF_PRINT_MAN;
+	else
+		return jf_error_set(err, JF_EINVAL, "--print-config: file or man expected, got '%.40s'", value);
+	return JF_OK;
+}
+
+/* Walks the command line; either argument may be NULL: actions go to request, values to conf. */
+static enum jf_err walk_argv(
+    struct jf_conf_request *request, struct jf_conf *conf, int argc, char *const *argv, struct jf_error *err) {
+	struct option_list list;
+	list_options(&list);
+	opterr = 0;
+	optind = 0; /* glibc: start anew, this runs at every reload */
+	for (;;) {
+		int at = optind ? optind : 1;
+		int option = getopt_long(argc, argv, "+:", list.options, NULL);
+		if (option == -1)
+			break;
+		if (option == '?')
+			return jf_error_set(err, JF_EINVAL,
+			    "option '%.60s': unknown, ambiguous or without a value of its own", argv[at]);
+		if (option == ':')
+			return jf_error_set(err, JF_EINVAL, "option '%.60s' needs a value", argv[at]);
+		enum jf_err rc = JF_OK;
+		if (option >= OPTION_KEY && conf) {
+			rc = jf_conf_assign(conf, &jf_conf_keys[option - OPTION_KEY], optarg, err);
+			if (rc != JF_OK)
+				jf_error_prefix(err, "option --%s", list.names[option - OPTION_KEY]);
+		} else if (option < OPTION_KEY && request) {
+			rc = take_action(request, option, optarg, err);
+		}
+		if (rc != JF_OK)
+			return rc;
+	}
+	if (optind < argc)
+		return jf_error_set(err, JF_EINVAL, "unexpected argument '%.60s'", argv[optind]);
+	return JF_OK;
+}
+
+enum jf_err jf_conf_parse_argv(struct jf_conf_request *request, int argc, char *const *argv, struct jf_error *err) {
+	*request = (struct jf_conf_request){.action = JF_CONF_RUN, .argc = argc, .argv = argv};
+	return walk_argv(request, NULL, argc, argv, err);
+}
+
+/* --- all together --- */
+
+enum jf_err jf_conf_load(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err) {
+	enum jf_err rc = jf_conf_init(conf, err);
+	if (rc != JF_OK)
+		return rc;
+	rc = load_file(
+	    conf, request->path ? request->path : JF_SYSCONFDIR "/jointflowd.conf", request->path != NULL, err);
+	if (rc == JF_OK)
+		rc = load_environment(conf, err);
+	if (rc == JF_OK && request->argc > 0)
+		rc = walk_argv(NULL, conf, request->argc, request->argv, err);
+	if (rc == JF_OK)
+		rc = jf_conf_check(conf, err);
+	if (rc != JF_OK)
+		jf_conf_deinit(conf);
+	return rc;
+}
+
+enum jf_err jf_conf_apply(
+    struct jf_conf *conf, const struct jf_conf *fresh, char *ignored, size_t ignored_size, struct jf_error *err) {
+	size_t used = 0;
+	ignored[0] = '\0';
+	for (int i = 0; i < jf_conf_n_keys; i++) {
+		const struct jf_conf_key *key = &jf_conf_keys[i];
+		char number[2][32];
+		const char *before = number[0], *after = number[1];
+		if (jf_conf_is_string(key)) {
+			before = jf_conf_string(conf, key);
+			after = jf_conf_string(fresh, key);
+		} else {
+			jf_conf_format(conf, key, number[0], sizeof number[0]);
+			jf_conf_format(fresh, key, number[1], sizeof number[1]);
+		}
+		if (strcmp(before, after) == 0)
+			continue;
+		if (key->reload) {
+			enum jf_err rc = jf_conf_assign(conf, key, after, err);
+			if (rc != JF_OK)
+				return rc;
+		} else if (used < ignored_size) {
+			used +=
+			    (size_t)snprintf(ignored + used, ignored_size - used, "%s%s", used ? ", " : "", key->name);
+		}
+	}
+	return JF_OK;
+}

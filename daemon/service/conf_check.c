@@ -1,0 +1,141 @@
+/* Values that are fine each by itself and contradict each other. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "daemon/service/conf.h"
+
+bool jf_conf_list_has(const char *list, const char *item) {
+	size_t length = strlen(item);
+	while (*list) {
+		size_t size = strcspn(list, ",");
+		if (size == length && strncasecmp(list, item, size) == 0)
+			return true;
+		list += size + (list[size] == ',');
+	}
+	return false;
+}
+
+bool jf_conf_is_loopback(const char *address) {
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (inet_pton(AF_INET, address, &v4) == 1)
+		return (ntohl(v4.s_addr) >> 24) == 127;
+	if (inet_pton(AF_INET6, address, &v6) != 1)
+		return false;
+	if (IN6_IS_ADDR_V4MAPPED(&v6))
+		return v6.s6_addr[12] == 127;
+	return IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static bool is_address(const char *text) {
+	unsigned char bytes[sizeof(struct in6_addr)];
+	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+/* Calls ok() for each item; copies the first that fails to `bad` and returns false. */
+static bool all_items(const char *list, bool (*ok)(const char *item), char *bad, size_t bad_size) {
+	while (*list) {
+		char item[256];
+		size_t size = strcspn(list, ",");
+		if (size >= sizeof item)
+			size = sizeof item - 1;
+		memcpy(item, list, size);
+		item[size] = '\0';
+		if (!ok(item)) {
+			snprintf(bad, bad_size, "%s", item);
+			return false;
+		}
+		list += strcspn(list, ",");
+		list += *list == ',';
+	}
+	return true;
+}
+
+static bool is_host(const char *item) {
+	if (strcmp(item, "*") == 0)
+		return true;
+	if (*item == '[') { /* as it stands in a Host header */
+		char inner[64];
+		size_t length = strlen(item);
+		if (length < 3 || length > sizeof inner || item[length - 1] != ']')
+			return false;
+		memcpy(inner, item + 1, length - 2);
+		inner[length - 2] = '\0';
+		return is_address(inner);
+	}
+	if (is_address(item))
+		return true;
+	for (const char *c = item; *c; c++)
+		if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.' && *c != '_')
+			return false;
+	return true;
+}
+
+static bool is_origin(const char *item) {
+	if (strcmp(item, "*") == 0)
+		return true;
+	const char *host = strncmp(item, "https://", 8) == 0  ? item + 8
+			   : strncmp(item, "http://", 7) == 0 ? item + 7
+							      : NULL;
+	return host && *host && strpbrk(host, "/?#@ ") == NULL;
+}
+
+static enum jf_err check_listening(const struct jf_conf *conf, struct jf_error *err) {
+	if (*conf->listen_address && !is_address(conf->listen_address))
+		return jf_error_set(err, JF_EINVAL,
+		    "listen_address: '%.60s' is not a numeric IPv4 or IPv6 address; write 127.0.0.1 rather than "
+		    "localhost",
+		    conf->listen_address);
+	if (*conf->listen_address && !jf_conf_is_loopback(conf->listen_address) && !*conf->key_file &&
+	    !conf->allow_unauthenticated)
+		return jf_error_set(err, JF_EINVAL,
+		    "listen_address: other machines can reach %.60s and no key_file is set; set one, or say "
+		    "allow_unauthenticated = yes if something in front checks access",
+		    conf->listen_address);
+	if (strlen(conf->listen_path) > 107) /* sockaddr_un.sun_path */
+		return jf_error_set(err, JF_EINVAL, "listen_path: longer than the 107 bytes a Unix socket may have");
+	return JF_OK;
+}
+
+static enum jf_err check_access(const struct jf_conf *conf, struct jf_error *err) {
+	char bad[256];
+	if (*conf->tls_cert && !*conf->tls_key)
+		return jf_error_set(err, JF_EINVAL, "tls_cert is set and tls_key is not: TLS needs both");
+	if (*conf->tls_key && !*conf->tls_cert)
+		return jf_error_set(err, JF_EINVAL, "tls_key is set and tls_cert is not: TLS needs both");
+	if (!all_items(conf->allowed_hosts, is_host, bad, sizeof bad))
+		return jf_error_set(
+		    err, JF_EINVAL, "allowed_hosts: '%.80s' is not a host name or address; leave out the port", bad);
+	if (!all_items(conf->cors_origins, is_origin, bad, sizeof bad))
+		return jf_error_set(err, JF_EINVAL,
+		    "cors_origins: '%.80s' is not an origin such as https://example.org, without a path", bad);
+	if (!all_items(conf->trusted_proxies, is_address, bad, sizeof bad))
+		return jf_error_set(err, JF_EINVAL, "trusted_proxies: '%.80s' is not a numeric address", bad);
+	if (jf_conf_list_has(conf->cors_origins, "*") && !*conf->key_file)
+		return jf_error_set(err, JF_EINVAL,
+		    "cors_origins = * without key_file lets every web page use this daemon; name the origins or set "
+		    "key_file");
+	return JF_OK;
+}
+
+enum jf_err jf_conf_check(const struct jf_conf *conf, struct jf_error *err) {
+	enum jf_err rc = check_listening(conf, err);
+	if (rc == JF_OK)
+		rc = check_access(conf, err);
+	if (rc != JF_OK)
+		return rc;
+	if (!*conf->model)
+		return jf_error_set(err, JF_EINVAL, "model: a checkpoint is needed");
+	if (conf->default_steps > conf->max_steps)
+		return jf_error_set(
+		    err, JF_EINVAL, "default_steps (%d) is above max_steps (%d)", conf->default_steps, conf->max_steps);
+	if (conf->max_connections_per_client > conf->max_connections)
+		return jf_error_set(err, JF_EINVAL, "max_connections_per_client (%d) is above max_connections (%d)",
+		    conf->max_connections_per_client, conf->max_connections);
+	if ((long)conf->max_queue_delay_us > conf->request_timeout_ms * 1000L)
+		return jf_error_set(
+		    err, JF_EINVAL, "max_queue_delay_us is longer than request_timeout_ms: nothing would finish");
+	return JF_OK;
+}

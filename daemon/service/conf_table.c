@@ -1,0 +1,282 @@
+#include "daemon/service/conf_table.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
+static const char *const log_formats[] = {"auto", "text", "journal", "json", NULL};
+
+/* clang-format off: one line a fact, so that a key reads as a paragraph */
+#define AT(member) .name = #member, .offset = offsetof(struct jf_conf, member)
+#define INT(low, high, value, of) .type = JF_CONF_INT, .min = low, .max = high, .fallback = value, .unit = of
+#define BYTES(low, high, value) .type = JF_CONF_BYTES, .min = low, .max = high, .fallback = value, .unit = "bytes"
+#define STRING(value) .type = JF_CONF_STRING, .fallback = value, .unit = ""
+#define LIST(value) .type = JF_CONF_LIST, .fallback = value, .unit = ""
+#define BOOL(value) .type = JF_CONF_BOOL, .fallback = value, .unit = ""
+#define CHOICE(list, value) .type = JF_CONF_CHOICE, .choices = list, .fallback = value, .unit = ""
+#define RELOAD .reload = true
+
+#define LISTENING .section = "Listening"
+#define WORKERS .section = "Model and workers"
+#define REQUESTS .section = "Limits of one request"
+#define CLIENTS .section = "Limits of clients"
+#define ACCESS .section = "Access"
+#define SERVICE .section = "Service"
+
+const struct jf_conf_key jf_conf_keys[] = {
+    {LISTENING, AT(listen_address), STRING("127.0.0.1"),
+	.help = "Numeric IPv4 or IPv6 address to listen on; empty for none. An address that other machines reach needs "
+		"key_file, "
+		"or allow_unauthenticated = yes. Ignored when the service manager passes sockets."},
+    {LISTENING, AT(listen_port), INT(0, 65535, "6767", ""),
+	.help = "TCP port. 0 takes any free one and the log says which."},
+    {LISTENING, AT(listen_path), STRING(""),
+	.help = "Path of a Unix socket to listen on as well; empty for none. The folder must exist."},
+    {LISTENING, AT(listen_backlog), INT(1, 65535, "512", "connections"),
+	.help = "Connections the kernel holds before they are accepted."},
+    {LISTENING, AT(web_root), STRING(""),
+	.help = "Folder to serve the page from, for working on it; empty for the page inside the program."},
+    {LISTENING, AT(http_threads), INT(1, 64, "2", "threads"),
+	.help = "Threads that read requests and write responses. The computing is done by workers."},
+
+    {WORKERS, AT(model), STRING("mnist.safetensors"), RELOAD,
+	.help = "The checkpoint. A name without a slash is looked up among the models that came with the program. A "
+		"reload loads the "
+		"file anew, "
+		"checks it, and keeps the old model if anything is wrong with it."},
+    {WORKERS, AT(workers), INT(0, 256, "0", "threads"),
+	.help = "Threads that compute. 0 takes one for each CPU this process may use."},
+    {WORKERS, AT(max_batch), INT(1, 256, "16", "images"),
+	.help = "Images of compatible requests that one worker computes together."},
+    {WORKERS, AT(max_queue_delay_us), INT(0, 1000000, "0", "microseconds"),
+	.help = "How long a free worker waits for a batch to fill before it starts. 0 starts at once; batches then "
+		"form from what "
+		"arrives while all workers are busy."},
+    {WORKERS, AT(queue_capacity), INT(1, 100000000, "20000", "network evaluations"),
+	.help = "Work that is admitted and unfinished at a time, counted as images x network evaluations. More is "
+		"refused at once "
+		"with 503 and Retry-After."},
+    {WORKERS, AT(ageing_ms), INT(0, 3600000, "2000", "milliseconds"),
+	.help = "Classifications go before generations. A generation that has waited for this long goes before "
+		"classifications "
+		"that arrive now."},
+
+    {REQUESTS, AT(request_timeout_ms), INT(1, 86400000, "30000", "milliseconds"),
+	.help = "Time for an answer, from the complete request on. The request header Request-Timeout-Ms can only "
+		"lower it."},
+    {REQUESTS, AT(upload_timeout_ms), INT(1, 86400000, "10000", "milliseconds"),
+	.help = "Time in which a request must have arrived completely."},
+    {REQUESTS, AT(idle_timeout_ms), INT(1000, 86400000, "30000", "milliseconds"),
+	.help = "How long a connection without a request is kept. Rounded up to whole seconds."},
+    {REQUESTS, AT(max_body_bytes), BYTES(1024, 1073741824, "8M"), .help = "Largest request body."},
+    {REQUESTS, AT(max_image_side), INT(8, 2048, "2048", "pixels"),
+	.help = "Largest width and height of an uploaded picture."},
+    {REQUESTS, AT(max_count), INT(1, 4096, "128", "images"),
+	.help = "Images that one request may ask for, a sheet's rows x columns included."},
+    {REQUESTS, AT(max_steps), INT(1, 1000, "200", "steps"), .help = "Solver steps that one request may ask for."},
+    {REQUESTS, AT(max_samples), INT(1, 4096, "64", "draws"),
+	.help = "Label draws that one classification may ask for."},
+    {REQUESTS, AT(default_steps), INT(1, 1000, "20", "steps"), .help = "Solver steps when the request does not say."},
+
+    {CLIENTS, AT(max_connections), INT(1, 1000000, "1024", "connections"),
+	.help = "Connections at a time, all clients together."},
+    {CLIENTS, AT(max_connections_per_client), INT(1, 1000000, "256", "connections"),
+	.help = "Connections at a time from one address."},
+    {CLIENTS, AT(max_rate_per_client), INT(0, 1000000, "0", "requests a second"),
+	.help = "Requests a second from one address; more get 429. 0 for no limit."},
+    {CLIENTS, AT(max_burst_per_client), INT(1, 1000000, "64", "requests"),
+	.help = "Requests that one address may send at once before max_rate_per_client holds them back."},
+
+    {ACCESS, AT(allowed_hosts), LIST(""),
+	.help =
+	    "Names that the Host header may carry, comma-separated, without port. Empty for localhost, the loopback "
+	    "addresses and the addresses listened on; this keeps foreign web pages from reaching the daemon by DNS "
+	    "rebinding. * for any, behind something that checks access."},
+    {ACCESS, AT(cors_origins), LIST(""),
+	.help = "Web origins that may read answers, comma-separated, such as https://example.org; * for any; empty for "
+		"none."},
+    {ACCESS, AT(key_file), STRING(""), RELOAD,
+	.help = "File with one access key a line; lines that start with # are comments. Requests then need "
+		"Authorization: Bearer "
+		"KEY. A name without a slash is looked up among the service's credentials. Empty for no keys."},
+    {ACCESS, AT(allow_unauthenticated), BOOL("no"),
+	.help =
+	    "Permit an address that other machines reach without key_file. Only behind something that checks access."},
+    {ACCESS, AT(metrics_public), BOOL("no"), .help = "Answer /metrics without a key even when keys are in force."},
+    {ACCESS, AT(trusted_proxies), LIST(""),
+	.help = "Addresses of reverse proxies, comma-separated, whose X-Forwarded-For names the client."},
+    {ACCESS, AT(tls_cert), STRING(""),
+	.help =
+	    "PEM file with the certificate chain; empty for plain HTTP. A name without a slash is looked up among the "
+	    "service's credentials."},
+    {ACCESS, AT(tls_key), STRING(""),
+	.help = "PEM file with the private key of tls_cert. A name without a slash is looked up among the service's "
+		"credentials."},
+
+    {SERVICE, AT(log_level), CHOICE(log_levels, "info"), RELOAD,
+	.help = "Messages of this weight and above are logged."},
+    {SERVICE, AT(log_format), CHOICE(log_formats, "auto"),
+	.help = "How lines look on standard error: text with a time, journal with a priority prefix, json one object a "
+		"line; auto "
+		"is journal under the journal and text elsewhere."},
+    {SERVICE, AT(access_log), BOOL("yes"), RELOAD, .help = "Log each request, at level info."},
+    {SERVICE, AT(watchdog_stall_ms), INT(100, 3600000, "10000", "milliseconds"),
+	.help = "A worker that finishes no step for this long stops the watchdog messages, so that the service manager "
+		"restarts "
+		"the daemon."},
+    {SERVICE, AT(drain_timeout_ms), INT(0, 3600000, "25000", "milliseconds"),
+	.help = "After SIGTERM, how long requests that were admitted may take to finish. Should be below the unit's "
+		"TimeoutStopSec."},
+};
+/* clang-format on */
+const int jf_conf_n_keys = (int)(sizeof jf_conf_keys / sizeof jf_conf_keys[0]);
+
+static bool same_name(const char *a, const char *b) {
+	for (; *a && *b; a++, b++)
+		if (*a != *b && !((*a == '-' || *a == '_') && (*b == '-' || *b == '_')))
+			return false;
+	return *a == *b;
+}
+
+const struct jf_conf_key *jf_conf_find(const char *name) {
+	for (int i = 0; i < jf_conf_n_keys; i++)
+		if (same_name(jf_conf_keys[i].name, name))
+			return &jf_conf_keys[i];
+	return NULL;
+}
+
+void jf_conf_range(const struct jf_conf_key *key, char *out, size_t size) {
+	size_t used = 0;
+	out[0] = '\0';
+	switch (key->type) {
+	case JF_CONF_INT:
+	case JF_CONF_BYTES:
+		snprintf(out, size, "%ld to %ld", key->min, key->max);
+		break;
+	case JF_CONF_BOOL:
+		snprintf(out, size, "yes or no");
+		break;
+	case JF_CONF_STRING:
+		snprintf(out, size, "text");
+		break;
+	case JF_CONF_LIST:
+		snprintf(out, size, "a comma-separated list");
+		break;
+	case JF_CONF_CHOICE:
+		for (int i = 0; key->choices[i] && used < size; i++) {
+			const char *between = i == 0 ? "" : key->choices[i + 1] ? ", " : " or ";
+			used += (size_t)snprintf(out + used, size - used, "%s%s", between, key->choices[i]);
+		}
+		break;
+	}
+}
+
+void jf_conf_format(const struct jf_conf *conf, const struct jf_conf_key *key, char *out, size_t size) {
+	if (jf_conf_is_string(key))
+		snprintf(out, size, "%s", jf_conf_string(conf, key));
+	else if (key->type == JF_CONF_BOOL)
+		snprintf(out, size, "%s", jf_conf_bool(conf, key) ? "yes" : "no");
+	else if (key->type == JF_CONF_CHOICE)
+		snprintf(out, size, "%s", key->choices[jf_conf_int(conf, key)]);
+	else
+		snprintf(out, size, "%d", jf_conf_int(conf, key));
+}
+
+static enum jf_err bad_value(const struct jf_conf_key *key, const char *value, struct jf_error *err) {
+	char range[160];
+	jf_conf_range(key, range, sizeof range);
+	return jf_error_set(err, JF_EFORMAT, "%s: %s expected, got '%.80s'", key->name, range, value);
+}
+
+static enum jf_err assign_number(
+    struct jf_conf *conf, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
+	char *end = NULL;
+	errno = 0;
+	long number = strtol(value, &end, 10);
+	long unit = 1;
+	if (end == value || errno != 0 || isspace((unsigned char)value[0]) || value[0] == '+')
+		return bad_value(key, value, err);
+	if (key->type == JF_CONF_BYTES && *end) {
+		unit = *end == 'K' ? 1L << 10 : *end == 'M' ? 1L << 20 : *end == 'G' ? 1L << 30 : 0;
+		end++;
+	}
+	if (*end || unit == 0 || number < 0 || number > key->max / unit || number * unit < key->min)
+		return bad_value(key, value, err);
+	*(int *)jf_conf_at(conf, key) = (int)(number * unit);
+	return JF_OK;
+}
+
+/* "a, b" -> "a,b"; an empty item is an error. */
+static enum jf_err tidy_list(char *list, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
+	char *to = list;
+	const char *from = value;
+	while (*from) {
+		size_t length = strcspn(from, ",");
+		const char *next = from + length + (from[length] == ',');
+		bool last = from[length] == '\0';
+		while (length > 0 && isspace((unsigned char)*from))
+			from++, length--;
+		while (length > 0 && isspace((unsigned char)from[length - 1]))
+			length--;
+		if (length == 0 || (!last && *next == '\0'))
+			return jf_error_set(err, JF_EFORMAT, "%s: an empty item in the list '%.80s'", key->name, value);
+		memcpy(to, from, length);
+		to += length;
+		if (!last)
+			*to++ = ',';
+		from = next;
+	}
+	*to = '\0';
+	return JF_OK;
+}
+
+static enum jf_err assign_string(
+    struct jf_conf *conf, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
+	for (const char *c = value; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return jf_error_set(err, JF_EFORMAT, "%s: a control character in the value", key->name);
+	char *copy = malloc(strlen(value) + 1);
+	if (!copy)
+		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", key->name);
+	strcpy(copy, value);
+	if (key->type == JF_CONF_LIST) {
+		enum jf_err rc = tidy_list(copy, key, value, err);
+		if (rc != JF_OK) {
+			free(copy);
+			return rc;
+		}
+	}
+	char **member = jf_conf_at(conf, key);
+	free(*member);
+	*member = copy;
+	return JF_OK;
+}
+
+enum jf_err jf_conf_assign(
+    struct jf_conf *conf, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
+	switch (key->type) {
+	case JF_CONF_INT:
+	case JF_CONF_BYTES:
+		return assign_number(conf, key, value, err);
+	case JF_CONF_BOOL:
+		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return bad_value(key, value, err);
+		*(bool *)jf_conf_at(conf, key) = value[0] == 'y';
+		return JF_OK;
+	case JF_CONF_STRING:
+	case JF_CONF_LIST:
+		return assign_string(conf, key, value, err);
+	case JF_CONF_CHOICE:
+		for (int i = 0; key->choices[i]; i++)
+			if (strcmp(value, key->choices[i]) == 0) {
+				*(int *)jf_conf_at(conf, key) = i;
+				return JF_OK;
+			}
+		return bad_value(key, value, err);
+	}
+	return jf_error_set(err, JF_EINTERNAL, "%s: unknown type", key->name);
+}

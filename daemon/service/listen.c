@@ -1,0 +1,168 @@
+#include "daemon/service/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/service/service.h"
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un local;
+};
+
+/* Fills name, port, is_unix, open from the bound socket. */
+static enum jf_err describe(struct jf_listener *listener, struct jf_error *err) {
+	union address address;
+	socklen_t size = sizeof address;
+	char text[INET6_ADDRSTRLEN] = "?";
+	memset(&address, 0, sizeof address);
+	if (getsockname(listener->fd, &address.any, &size) != 0)
+		return jf_error_set(err, JF_EIO, "a listening socket has no name: %s", strerror(errno));
+	if (address.any.sa_family == AF_UNIX) {
+		listener->is_unix = true;
+		snprintf(listener->name, sizeof listener->name, "unix:%.107s", address.local.sun_path);
+		return JF_OK;
+	}
+	if (address.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof text);
+		listener->port = ntohs(address.v6.sin6_port);
+		snprintf(listener->name, sizeof listener->name, "[%s]:%d", text, listener->port);
+	} else if (address.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof text);
+		listener->port = ntohs(address.v4.sin_port);
+		snprintf(listener->name, sizeof listener->name, "%s:%d", text, listener->port);
+	} else {
+		return jf_error_set(
+		    err, JF_EINVAL, "descriptor %d is neither an internet nor a Unix socket", listener->fd);
+	}
+	listener->open = !jf_conf_is_loopback(text);
+	return JF_OK;
+}
+
+static enum jf_err add(struct jf_listeners *listeners, int fd, bool passed, struct jf_error *err) {
+	struct jf_listener *listener = &listeners->item[listeners->n];
+	*listener = (struct jf_listener){.fd = fd, .passed = passed};
+	listeners->n++;
+	return describe(listener, err);
+}
+
+/* New socket, bound and listening; -1 with *err. */
+static int bind_and_listen(
+    const union address *address, socklen_t size, int backlog, const char *name, struct jf_error *err) {
+	int on = 1;
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		goto failed;
+	if (address->any.sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+		goto failed;
+	if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
+		goto failed;
+	if (bind(fd, &address->any, size) != 0 || listen(fd, backlog) != 0)
+		goto failed;
+	return fd;
+failed:
+	jf_error_set(err, JF_EIO, "cannot listen on %s: %s", name, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static int open_tcp(const struct jf_conf *conf, struct jf_error *err) {
+	union address address;
+	char name[128];
+	memset(&address, 0, sizeof address);
+	snprintf(name, sizeof name, "%.60s port %d", conf->listen_address, conf->listen_port);
+	if (inet_pton(AF_INET, conf->listen_address, &address.v4.sin_addr) == 1) {
+		address.v4.sin_family = AF_INET;
+		address.v4.sin_port = htons((uint16_t)conf->listen_port);
+		return bind_and_listen(&address, sizeof address.v4, conf->listen_backlog, name, err);
+	}
+	memset(&address, 0, sizeof address);
+	if (inet_pton(AF_INET6, conf->listen_address, &address.v6.sin6_addr) != 1) {
+		jf_error_set(err, JF_EINVAL, "cannot listen on %s: not an address", name);
+		return -1;
+	}
+	address.v6.sin6_family = AF_INET6;
+	address.v6.sin6_port = htons((uint16_t)conf->listen_port);
+	return bind_and_listen(&address, sizeof address.v6, conf->listen_backlog, name, err);
+}
+
+/* Removes a socket file that nobody answers on (a killed daemon's); leaves everything else alone. */
+static void remove_stale(const union address *address) {
+	struct stat status;
+	if (lstat(address->local.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
+		return;
+	int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (probe < 0)
+		return;
+	if (connect(probe, &address->any, sizeof address->local) != 0 && errno == ECONNREFUSED)
+		unlink(address->local.sun_path);
+	close(probe);
+}
+
+static int open_unix(const struct jf_conf *conf, struct jf_error *err) {
+	union address address;
+	memset(&address, 0, sizeof address);
+	address.local.sun_family = AF_UNIX;
+	snprintf(address.local.sun_path, sizeof address.local.sun_path, "%s", conf->listen_path);
+	remove_stale(&address);
+	return bind_and_listen(&address, sizeof address.local, conf->listen_backlog, conf->listen_path, err);
+}
+
+static enum jf_err take_passed(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err) {
+	int fds[JF_MAX_LISTEN];
+	int n = jf_service_listen_fds(fds, JF_MAX_LISTEN, err);
+	if (n < 0)
+		return err ? err->code : JF_EINVAL;
+	for (int i = 0; i < n; i++) {
+		enum jf_err rc = add(listeners, fds[i], true, err);
+		if (rc != JF_OK)
+			return rc;
+		if (listeners->item[i].open && !*conf->key_file && !conf->allow_unauthenticated)
+			return jf_error_set(err, JF_EINVAL,
+			    "the service manager passed %s, which other machines can reach, and no key_file is set; "
+			    "set one, or "
+			    "say allow_unauthenticated = yes if something in front checks access",
+			    listeners->item[i].name);
+	}
+	return JF_OK;
+}
+
+enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err) {
+	listeners->n = 0;
+	enum jf_err rc = take_passed(listeners, conf, err);
+	if (rc != JF_OK || listeners->n > 0)
+		return rc;
+	if (*conf->listen_address) {
+		int fd = open_tcp(conf, err);
+		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);
+	}
+	if (rc == JF_OK && *conf->listen_path) {
+		int fd = open_unix(conf, err);
+		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);
+	}
+	if (rc == JF_OK && listeners->n == 0)
+		rc =
+		    jf_error_set(err, JF_EINVAL, "nothing to listen on: listen_address and listen_path are both empty");
+	if (rc != JF_OK)
+		jf_listen_close(listeners, conf);
+	return rc;
+}
+
+void jf_listen_close(struct jf_listeners *listeners, const struct jf_conf *conf) {
+	for (int i = 0; i < listeners->n; i++) {
+		if (listeners->item[i].is_unix && !listeners->item[i].passed)
+			unlink(conf->listen_path);
+		close(listeners->item[i].fd);
+	}
+	listeners->n = 0;
+}

@@ -1,0 +1,295 @@
+#include "daemon/work/scheduler.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/work/scheduler_private.h"
+
+const char *jf_admission_name(enum jf_admission admission) {
+	static const char *const names[] = {"admitted", "full", "draining", "deadline", "invalid"};
+	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
+}
+
+/* --- admission -------------------------------------------------------------------------------------------------------
+ */
+
+static bool all_finite(const float *values, size_t n) {
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(values[i]))
+			return false;
+	return true;
+}
+
+static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
+	const struct jf_network_config *config = &job->model->config;
+	size_t pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+	bool image = job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
+	bool label = job->kind == JF_JOB_GENERATE;
+	for (int i = 0; i < job->n; i++) {
+		const struct jf_trajectory *item = &job->items[i];
+		if ((image && !item->image) || (label && !item->label))
+			return jf_error_set(err, JF_EINVAL, "item %d has no %s", i, image ? "image" : "label");
+		/* one image that many items share is looked at once */
+		bool same = i > 0 && item->image == item[-1].image && item->label == item[-1].label;
+		if (!same && ((image && !all_finite(item->image, pixels)) ||
+				 (label && !all_finite(item->label, (size_t)config->classes))))
+			return jf_error_set(err, JF_EINVAL, "item %d: a value is not finite", i);
+	}
+	return JF_OK;
+}
+
+static enum jf_err check_job(const struct jf_job *job, struct jf_error *err) {
+	const struct jf_sampler_args *args = &job->args;
+	if (job->draws < 1 || job->draws > 1000)
+		return jf_error_set(err, JF_EINVAL, "draws: 1 to 1000 expected, got %d", job->draws);
+	if (job->kind != JF_JOB_POSTERIOR &&
+	    ((unsigned)args->solver >= JF_N_SOLVERS || args->steps < 1 || args->steps > JF_MAX_STEPS))
+		return jf_error_set(err, JF_EINVAL, "steps: 1 to %d expected, got %d", JF_MAX_STEPS, args->steps);
+	if (job->kind == JF_JOB_GENERATE && !(args->guidance >= 0.0f && args->guidance <= 20.0f))
+		return jf_error_set(err, JF_EINVAL, "guidance: 0 to 20 expected");
+	return check_items(job, err);
+}
+
+/* Lock held. */
+static int estimate_retry_s(const struct jf_scheduler *s) {
+	double seconds = ceil((double)s->cost_outstanding / s->speed);
+	return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds;
+}
+
+/* Lock held. */
+static void enqueue(struct jf_scheduler *s, struct jf_job *job, int64_t now) {
+	jf_job_ref(job);
+	job->submitted_ns = now;
+	job->q.all_previous = NULL;
+	job->q.all_next = s->all;
+	if (s->all)
+		s->all->q.all_previous = job;
+	s->all = job;
+	s->outstanding++;
+	s->cost_outstanding += job->q.item_cost * job->n;
+	jf_queue_push(&s->queue, job, now);
+	if (job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY)
+		atomic_store(&s->urgent, true);
+	if (job->deadline_ns && job->deadline_ns < s->next_deadline_ns) {
+		s->next_deadline_ns = job->deadline_ns;
+		pthread_cond_signal(&s->tick);
+	}
+	if (job->n > 1)
+		pthread_cond_broadcast(&s->work);
+	else
+		pthread_cond_signal(&s->work);
+}
+
+enum jf_admission jf_scheduler_submit(
+    struct jf_scheduler *s, struct jf_job *job, int *retry_after_s, struct jf_error *err) {
+	enum jf_admission answer = JF_ADMITTED;
+	int retry = 1;
+	if (check_job(job, err) != JF_OK) {
+		answer = JF_REFUSED_INVALID;
+		goto out;
+	}
+	long cost = jf_job_cost(job);
+	job->q.item_cost = cost / job->n;
+	int64_t now = jf_job_now_ns();
+
+	pthread_mutex_lock(&s->lock);
+	if (s->draining)
+		answer = JF_REFUSED_DRAINING;
+	else if (job->deadline_ns && job->deadline_ns <= now)
+		answer = JF_REFUSED_DEADLINE;
+	else if (s->cost_outstanding > 0 && s->cost_outstanding + cost > s->options.capacity)
+		answer = JF_REFUSED_FULL;
+	else
+		enqueue(s, job, now);
+	retry = estimate_retry_s(s);
+	pthread_mutex_unlock(&s->lock);
+	if (answer != JF_ADMITTED)
+		jf_error_set(err, JF_ELIMIT, "refused: %s", jf_admission_name(answer));
+out:
+	if (retry_after_s)
+		*retry_after_s = retry;
+	if (answer != JF_ADMITTED)
+		jf_metric_add(s->options.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(jf_admission_name(answer)));
+	return answer;
+}
+
+void jf_scheduler_cancel(struct jf_scheduler *s, struct jf_job *job) {
+	pthread_mutex_lock(&s->lock);
+	/* item_cost and submitted_ns: never admitted jobs have no submission */
+	if (job->submitted_ns && jf_dispatch_begin_end(s, job, JF_JOB_CANCELED))
+		jf_dispatch_push_to_end(s, job);
+	pthread_mutex_unlock(&s->lock);
+}
+
+enum jf_err jf_scheduler_prepare(struct jf_scheduler *s, struct jf_model *model, struct jf_error *err) {
+	enum jf_err rc = JF_OK;
+	pthread_mutex_lock(&s->lock);
+	if (s->stopping) {
+		pthread_mutex_unlock(&s->lock);
+		return jf_error_set(err, JF_ECANCELED, "the workers are stopping");
+	}
+	s->preparing = model;
+	s->preparations_left = s->n_started;
+	s->prepare_error.code = JF_OK;
+	atomic_fetch_add(&s->preparation, 1);
+	pthread_cond_broadcast(&s->work);
+	while (s->preparations_left > 0)
+		pthread_cond_wait(&s->changed, &s->lock);
+	s->preparing = NULL;
+	rc = s->prepare_error.code;
+	if (rc != JF_OK && err)
+		*err = s->prepare_error;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* --- life --- */
+
+static void init_condition(pthread_cond_t *condition) {
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *options, struct jf_error *err) {
+	if (options->workers < 1 || options->workers > 256 || options->max_batch < 1 ||
+	    options->max_batch > JF_MAX_BATCH || options->capacity < 1) {
+		jf_error_set(err, JF_EINVAL, "scheduler: %d workers, batches of %d, capacity %ld", options->workers,
+		    options->max_batch, options->capacity);
+		return NULL;
+	}
+	struct jf_scheduler *s = calloc(1, sizeof *s);
+	if (!s) {
+		jf_error_set(err, JF_ENOMEM, "no memory for the scheduler");
+		return NULL;
+	}
+	s->options = *options;
+	s->queue.ageing_ns = (int64_t)options->ageing_ms * 1000000;
+	s->next_deadline_ns = INT64_MAX;
+	s->speed = 500.0 * options->workers;
+	pthread_mutex_init(&s->lock, NULL);
+	init_condition(&s->work);
+	init_condition(&s->tick);
+	init_condition(&s->changed);
+	s->workers = calloc((size_t)options->workers, sizeof *s->workers);
+	int failed = !s->workers ? ENOMEM : pthread_create(&s->timer, NULL, jf_dispatch_timer_main, s);
+	s->timer_started = !failed;
+	for (int i = 0; i < options->workers && !failed; i++) {
+		s->workers[i].scheduler = s;
+		s->workers[i].index = i;
+		atomic_init(&s->workers[i].beat_ns, jf_job_now_ns());
+		failed = pthread_create(&s->workers[i].thread, NULL, jf_worker_main, &s->workers[i]);
+		s->n_started += !failed;
+	}
+	if (failed) {
+		jf_error_set(err, JF_ENOMEM, "cannot start %d worker threads: %s", options->workers, strerror(failed));
+		jf_scheduler_destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+void jf_scheduler_drain(struct jf_scheduler *s) {
+	pthread_mutex_lock(&s->lock);
+	s->draining = true;
+	pthread_cond_broadcast(&s->work); /* nobody waits for a batch to fill any more */
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool jf_scheduler_wait_idle(struct jf_scheduler *s, int timeout_ms) {
+	struct timespec until = jf_to_timespec(jf_job_now_ns() + (int64_t)timeout_ms * 1000000);
+	int rc = 0;
+	pthread_mutex_lock(&s->lock);
+	while (s->outstanding > 0 && rc == 0)
+		rc = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	bool idle = s->outstanding == 0;
+	pthread_mutex_unlock(&s->lock);
+	return idle;
+}
+
+void jf_scheduler_stop(struct jf_scheduler *s) {
+	pthread_mutex_lock(&s->lock);
+	if (s->joined) {
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
+	s->draining = s->stopping = s->joined = true;
+	for (struct jf_job *job = s->all, *next; job; job = next) {
+		next = job->q.all_next; /* ending it takes it off the list */
+		if (jf_dispatch_begin_end(s, job, JF_JOB_SHUTDOWN))
+			jf_dispatch_push_to_end(s, job);
+	}
+	pthread_cond_broadcast(&s->work);
+	pthread_cond_broadcast(&s->tick);
+	pthread_mutex_unlock(&s->lock);
+	for (int i = 0; i < s->n_started; i++)
+		pthread_join(s->workers[i].thread, NULL);
+	if (s->timer_started)
+		pthread_join(s->timer, NULL);
+}
+
+void jf_scheduler_destroy(struct jf_scheduler *s) {
+	if (!s)
+		return;
+	jf_scheduler_stop(s);
+	pthread_cond_destroy(&s->work);
+	pthread_cond_destroy(&s->tick);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	free(s->workers);
+	free(s);
+}
+
+/* --- what others may know --- */
+
+void jf_scheduler_stats(struct jf_scheduler *s, struct jf_scheduler_stats *stats) {
+	pthread_mutex_lock(&s->lock);
+	int queued = 0;
+	for (const struct jf_job *job = s->queue.head; job; job = job->q.next)
+		queued += job->q.taken == 0;
+	*stats = (struct jf_scheduler_stats){.workers = s->options.workers,
+	    .workers_busy = atomic_load(&s->in_batch),
+	    .jobs_queued = queued,
+	    .jobs_outstanding = s->outstanding,
+	    .cost_outstanding = s->cost_outstanding,
+	    .capacity = s->options.capacity,
+	    .draining = s->draining};
+	pthread_mutex_unlock(&s->lock);
+}
+
+void jf_scheduler_publish(struct jf_scheduler *s) {
+	struct jf_scheduler_stats stats;
+	struct jf_metrics *metrics = s->options.metrics;
+	jf_scheduler_stats(s, &stats);
+	jf_metric_set(metrics, JF_METRIC_QUEUE_COST, (double)stats.cost_outstanding, NULL);
+	jf_metric_set(metrics, JF_METRIC_QUEUE_CAPACITY, (double)stats.capacity, NULL);
+	jf_metric_set(metrics, JF_METRIC_QUEUE_JOBS, stats.jobs_queued, NULL);
+	jf_metric_set(metrics, JF_METRIC_WORKERS, stats.workers, NULL);
+	jf_metric_set(metrics, JF_METRIC_WORKERS_BUSY, stats.workers_busy, NULL);
+}
+
+bool jf_scheduler_alive(struct jf_scheduler *s, int stall_ms) {
+	int64_t now = jf_job_now_ns(), stall_ns = (int64_t)stall_ms * 1000000;
+	bool idle = false; /* for longer than stall_ms */
+	for (int i = 0; i < s->n_started; i++) {
+		bool still = now - atomic_load(&s->workers[i].beat_ns) > stall_ns;
+		if (still && atomic_load(&s->workers[i].busy))
+			return false;
+		idle = idle || still;
+	}
+	if (!idle)
+		return true;
+	/* A worker has been free for long, so nothing may have been waiting for long. */
+	pthread_mutex_lock(&s->lock);
+	int64_t oldest = INT64_MAX;
+	for (const struct jf_job *job = s->queue.head; job; job = job->q.next)
+		if (job->submitted_ns < oldest)
+			oldest = job->submitted_ns;
+	pthread_mutex_unlock(&s->lock);
+	return oldest == INT64_MAX || now - oldest <= stall_ns + (int64_t)s->options.max_queue_delay_us * 1000;
+}

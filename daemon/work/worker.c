@@ -1,0 +1,298 @@
+/* One worker: its samplers, and how a batch runs. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/work/scheduler_private.h"
+
+static void beat(struct jf_worker *worker) {
+	atomic_store_explicit(&worker->beat_ns, jf_job_now_ns(), memory_order_relaxed);
+}
+
+/* --- samplers --- */
+
+static void clear_set(struct jf_sampler_set *set) {
+	for (int task = 0; task < JF_N_TASKS; task++) {
+		jf_sampler_destroy(set->samplers[task]);
+		set->samplers[task] = NULL;
+	}
+	free(set->probabilities);
+	set->probabilities = NULL;
+	jf_model_unref(set->model);
+	set->model = NULL;
+}
+
+/* The set of that model: found, or in place of the one that no running batch needs. */
+static struct jf_sampler_set *set_for(struct jf_worker *worker, struct jf_model *model) {
+	struct jf_sampler_set *victim = NULL;
+	for (int i = 0; i < 2; i++) {
+		struct jf_sampler_set *set = &worker->sets[i];
+		if (set->model == model)
+			return set;
+		if (set != worker->pinned && (!victim || !set->model))
+			victim = set;
+	}
+	clear_set(victim);
+	victim->model = jf_model_ref(model);
+	return victim;
+}
+
+static struct jf_sampler *sampler_for(
+    const struct jf_worker *worker, struct jf_sampler_set *set, enum jf_task task, struct jf_error *err) {
+	int max_batch = worker->scheduler->options.max_batch;
+	size_t classes = (size_t)set->model->config.classes;
+	if (!set->probabilities && !(set->probabilities = malloc((size_t)max_batch * classes * sizeof(float)))) {
+		jf_error_set(err, JF_ENOMEM, "no memory for a worker's probabilities");
+		return NULL;
+	}
+	if (!set->samplers[task])
+		set->samplers[task] = jf_sampler_create(set->model, task, max_batch, err);
+	return set->samplers[task];
+}
+
+static enum jf_task task_of(enum jf_job_kind kind) {
+	return kind == JF_JOB_GENERATE ? JF_TASK_GENERATE : kind == JF_JOB_SAMPLE ? JF_TASK_SAMPLE : JF_TASK_CLASSIFY;
+}
+
+static void answer_preparation(struct jf_worker *worker) {
+	struct jf_error error = {.code = JF_OK};
+	enum jf_err rc = JF_OK;
+	struct jf_model *model = jf_scheduler_preparation(worker);
+	if (!model)
+		return;
+	struct jf_sampler_set *set = set_for(worker, model);
+	for (int task = 0; task < JF_N_TASKS && rc == JF_OK; task++)
+		if (!sampler_for(worker, set, (enum jf_task)task, &error))
+			rc = error.code;
+	if (rc != JF_OK)
+		clear_set(set);
+	jf_model_unref(model);
+	jf_scheduler_prepared(worker, rc, &error);
+	beat(worker);
+}
+
+/* --- a batch --- */
+
+/* Gives back the items whose jobs are ending; the rest closes up, in the sampler too. Returns how many are left. */
+static int drop_ending(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler, int steps) {
+	struct jf_batch_item dropped[JF_MAX_BATCH];
+	bool keep[JF_MAX_BATCH];
+	int n_dropped = 0, n_kept = 0;
+	for (int i = 0; i < batch->n; i++) {
+		keep[i] = atomic_load_explicit(&batch->items[i].job->q.ending, memory_order_relaxed) == 0;
+		if (keep[i])
+			batch->items[n_kept++] = batch->items[i];
+		else
+			dropped[n_dropped++] = batch->items[i];
+	}
+	if (n_dropped == 0)
+		return batch->n;
+	if (sampler)
+		jf_sampler_keep(sampler, keep);
+	batch->n = n_kept;
+	jf_scheduler_give_back(worker->scheduler, dropped, n_dropped, false, 0, steps);
+	return n_kept;
+}
+
+static void report_step(struct jf_batch *batch, const struct jf_sampler *sampler, int step, int steps) {
+	for (int i = 0; i < batch->n; i++) {
+		struct jf_batch_item *entry = &batch->items[i];
+		struct jf_job *job = entry->job;
+		if (!job->step || entry->reported >= step)
+			continue;
+		entry->reported = step;
+		struct jf_job_step state = {.item = entry->item,
+		    .step = step,
+		    .steps = steps,
+		    .time = jf_sampler_time(sampler),
+		    .image = jf_sampler_image(sampler, i),
+		    .label = jf_sampler_label(sampler, i),
+		    .probabilities = job->kind == JF_JOB_GENERATE ? NULL : jf_sampler_probabilities(sampler, i)};
+		job->step(job->context, job, &state);
+	}
+}
+
+static void copy_row(float *out, const float *row, int item, size_t size) {
+	if (out && row)
+		memcpy(out + (size_t)item * size, row, size * sizeof *row);
+}
+
+static void copy_results(const struct jf_batch *batch, const struct jf_sampler *sampler) {
+	const struct jf_network_config *config = &batch->items[0].job->model->config;
+	size_t classes = (size_t)config->classes;
+	size_t pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+	for (int i = 0; i < batch->n; i++) {
+		const struct jf_job *job = batch->items[i].job;
+		int item = batch->items[i].item;
+		copy_row(job->out_images, jf_sampler_image(sampler, i), item, pixels);
+		copy_row(job->out_labels, jf_sampler_label(sampler, i), item, classes);
+		if (job->out_probabilities)
+			copy_row(job->out_probabilities, jf_sampler_probabilities(sampler, i), item, classes);
+	}
+}
+
+static enum jf_err run_posterior(
+    const struct jf_sampler_set *set, struct jf_batch *batch, struct jf_sampler *sampler, struct jf_error *err) {
+	const struct jf_job *first = batch->items[0].job;
+	size_t classes = (size_t)first->model->config.classes;
+	const float *images[JF_MAX_BATCH];
+	for (int i = 0; i < batch->n; i++)
+		images[i] = batch->items[i].job->items[batch->items[i].item].image;
+	enum jf_err rc = jf_sampler_posterior(sampler, set->probabilities, images, batch->n, first->draws, err);
+	if (rc != JF_OK)
+		return rc;
+	for (int i = 0; i < batch->n; i++)
+		copy_row(batch->items[i].job->out_probabilities, set->probabilities + (size_t)i * classes,
+		    batch->items[i].item, classes);
+	return JF_OK;
+}
+
+static void run_batch(struct jf_worker *worker, struct jf_batch *batch);
+
+/* Between two steps: get ready for a new model, and let one waiting classification batch pass. */
+static void serve_in_between(struct jf_worker *worker, int64_t rank_ns) {
+	struct jf_batch urgent;
+	answer_preparation(worker);
+	if (jf_scheduler_take_urgent(worker->scheduler, &urgent, rank_ns))
+		run_batch(worker, &urgent);
+}
+
+static enum jf_err begin(const struct jf_batch *batch, struct jf_sampler *sampler, struct jf_error *err) {
+	struct jf_trajectory trajectories[JF_MAX_BATCH];
+	for (int i = 0; i < batch->n; i++)
+		trajectories[i] = batch->items[i].job->items[batch->items[i].item];
+	return jf_sampler_begin(sampler, &batch->items[0].job->args, trajectories, batch->n, err);
+}
+
+/* Runs a batch of trajectories step by step; batch->n falls as jobs end. *steps: how many were done. outer: not itself
+ * between the steps of another batch. */
+static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler,
+    bool outer, int *steps, struct jf_error *err) {
+	const char *task = jf_job_kind_name(batch->items[0].job->kind);
+	int total = batch->items[0].job->args.steps;
+	enum jf_err rc = begin(batch, sampler, err);
+	*steps = 0;
+	while (rc == JF_OK && *steps < total) {
+		rc = jf_sampler_step(sampler, err);
+		if (rc != JF_OK)
+			break;
+		++*steps;
+		beat(worker);
+		jf_metric_add(worker->scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS(task));
+		report_step(batch, sampler, *steps, total);
+		if (drop_ending(worker, batch, sampler, *steps) == 0)
+			return JF_OK;
+		if (outer && *steps < total)
+			serve_in_between(worker, batch->rank_ns);
+	}
+	if (rc == JF_OK)
+		copy_results(batch, sampler);
+	return rc;
+}
+
+/* Runs the batch on a sampler that nobody else is using: an outer batch may be using another of the same set, never the
+ * same one, since only classifications run in between and only generations let them. */
+static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, int *steps, struct jf_error *err) {
+	const struct jf_job *first = batch->items[0].job;
+	enum jf_job_kind kind = first->kind;
+	struct jf_sampler_set *set = set_for(worker, first->model);
+	struct jf_sampler *sampler = sampler_for(worker, set, task_of(kind), err);
+	*steps = 0;
+	if (!sampler)
+		return JF_ENOMEM;
+	if (kind == JF_JOB_POSTERIOR) {
+		enum jf_err rc = run_posterior(set, batch, sampler, err);
+		*steps = rc == JF_OK;
+		jf_metric_add(worker->scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS("posterior"));
+		return rc;
+	}
+	bool outer = !worker->pinned;
+	if (outer)
+		worker->pinned = set;
+	enum jf_err rc = run_trajectories(worker, batch, sampler, outer && kind != JF_JOB_CLASSIFY, steps, err);
+	if (outer)
+		worker->pinned = NULL;
+	return rc;
+}
+
+/* One item's numbers went out of range, or memory was short: each job runs again by itself, so that only the one at
+ * fault fails. The others get the same bytes as ever. */
+static void run_one_by_one(struct jf_worker *worker, const struct jf_batch *batch) {
+	struct jf_batch alone;
+	for (int i = 0; i < batch->n;) {
+		struct jf_error error = {.code = JF_OK};
+		int steps = 0;
+		alone.n = 0;
+		alone.rank_ns = batch->rank_ns;
+		const struct jf_job *job = batch->items[i].job;
+		while (i < batch->n && batch->items[i].job == job)
+			alone.items[alone.n++] = batch->items[i++];
+		if (drop_ending(worker, &alone, NULL, 0) == 0)
+			continue;
+		enum jf_err rc = run_once(worker, &alone, &steps, &error);
+		if (rc != JF_OK)
+			jf_scheduler_fail(worker->scheduler, alone.items, alone.n, &error);
+		jf_scheduler_give_back(worker->scheduler, alone.items, alone.n, rc == JF_OK, alone.n, steps);
+	}
+}
+
+static bool has_many_jobs(const struct jf_batch *batch) {
+	for (int i = 1; i < batch->n; i++)
+		if (batch->items[i].job != batch->items[0].job)
+			return true;
+	return false;
+}
+
+static void run_batch(struct jf_worker *worker, struct jf_batch *batch) {
+	struct jf_scheduler *scheduler = worker->scheduler;
+	struct jf_error error = {.code = JF_OK};
+	int steps = 0;
+	if (drop_ending(worker, batch, NULL, 0) == 0)
+		return;
+	int size = batch->n;
+	long cost = batch->items[0].job->q.item_cost * size;
+	int64_t start = jf_job_now_ns();
+	jf_metric_observe(scheduler->options.metrics, JF_METRIC_BATCH_SIZE, size,
+	    JF_LABELS(jf_job_kind_name(batch->items[0].job->kind)));
+	enum jf_err rc = run_once(worker, batch, &steps, &error);
+	if (rc != JF_OK && has_many_jobs(batch)) {
+		run_one_by_one(worker, batch);
+	} else if (batch->n > 0) {
+		if (rc != JF_OK)
+			jf_scheduler_fail(scheduler, batch->items, batch->n, &error);
+		else
+			jf_scheduler_note_speed(scheduler, cost, jf_job_now_ns() - start);
+		jf_scheduler_give_back(scheduler, batch->items, batch->n, rc == JF_OK, size, steps);
+	}
+	beat(worker);
+}
+
+void *jf_worker_main(void *argument) {
+	struct jf_worker *worker = argument;
+	struct jf_scheduler *scheduler = worker->scheduler;
+	struct jf_batch batch;
+	char name[16];
+	snprintf(name, sizeof name, "jf-worker-%d", worker->index % 1000);
+	pthread_setname_np(pthread_self(), name);
+	for (;;) {
+		bool taken = jf_scheduler_wait(worker, &batch);
+		if (batch.n < 0)
+			break;
+		if (!taken) {
+			answer_preparation(worker);
+			continue;
+		}
+		int64_t start = jf_job_now_ns();
+		atomic_fetch_add(&scheduler->in_batch, 1);
+		run_batch(worker, &batch);
+		atomic_fetch_sub(&scheduler->in_batch, 1);
+		jf_metric_add(scheduler->options.metrics, JF_METRIC_WORKER_SECONDS,
+		    (double)(jf_job_now_ns() - start) * 1e-9, NULL);
+		atomic_store(&worker->busy, false);
+	}
+	for (int i = 0; i < 2; i++)
+		clear_set(&worker->sets[i]);
+	return NULL;
+}
