@@ -70,7 +70,7 @@ static void *engine_main(void *argument) {
 	struct engine *engine = argument;
 	struct jf_error error;
 	const struct jf_network_config *config = &engine->model->config;
-	size_t pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+	size_t pixels = jf_network_image_floats(config);
 	const float *images[ENGINE_BATCH];
 	float *pixel = malloc(pixels * sizeof *pixel);
 	float *probabilities = malloc((size_t)ENGINE_BATCH * (size_t)config->classes * sizeof *probabilities);

@@ -41,7 +41,7 @@ static enum jf_err classification_init(struct classification *c, const struct cl
 	if (!c->model)
 		return err->code;
 	cells = (size_t)c->n * (size_t)c->model->config.classes;
-	c->images = cli_floats((size_t)c->n * cli_image_floats(c->model), err);
+	c->images = cli_floats((size_t)c->n * jf_network_image_floats(&c->model->config), err);
 	c->probabilities = cli_floats(cells, err);
 	c->pictures = calloc((size_t)c->n, sizeof(*c->pictures));
 	c->votes = calloc(cells, sizeof(*c->votes));
@@ -72,7 +72,7 @@ static enum jf_err read_picture(
 }
 
 static void read_pictures(struct classification *c, const struct cli_args *args) {
-	size_t size = cli_image_floats(c->model);
+	size_t size = jf_network_image_floats(&c->model->config);
 
 	for (int i = 0; i < c->n; i++) {
 		c->pictures[i].file = args->operands[i];

@@ -44,7 +44,7 @@ static enum jf_err drawing_allocate(struct drawing *d, int64_t n, struct jf_erro
 		    err, JF_ELIMIT, "%lld images are more than %d, the most at a time", (long long)n, CLI_MAX_IMAGES);
 	}
 	d->n = (int)n;
-	d->images = cli_floats((size_t)n * cli_image_floats(d->model), err);
+	d->images = cli_floats((size_t)n * jf_network_image_floats(&d->model->config), err);
 	d->labels = cli_floats((size_t)n * (size_t)d->model->config.classes, err);
 	d->noise_index = calloc((size_t)n, sizeof(*d->noise_index));
 	if (!d->images || !d->labels)

@@ -142,7 +142,7 @@ static enum jf_err scores_init(struct evaluation *e, struct scores *s, size_t n,
 	size_t classes = (size_t)e->model->config.classes;
 
 	*s = (struct scores){0};
-	s->images = cli_floats(n * cli_image_floats(e->model), err);
+	s->images = cli_floats(n * jf_network_image_floats(&e->model->config), err);
 	s->probabilities = cli_floats(n * classes, err);
 	s->votes = calloc(n * classes, sizeof(*s->votes));
 	s->confusion = calloc(classes * classes, sizeof(*s->confusion));
@@ -165,7 +165,7 @@ static enum jf_err eval_data(struct evaluation *e, struct jf_error *err) {
 	if (scores_init(e, &s, n, err))
 		goto out;
 	for (size_t i = 0; i < n; i++)
-		jf_dataset_image(&data, i, s.images + i * cli_image_floats(e->model));
+		jf_dataset_image(&data, i, s.images + i * jf_network_image_floats(&e->model->config));
 	if (classify(e, &s, (int)n, err))
 		goto out;
 	score(e, &s, data.labels, n);
@@ -204,7 +204,7 @@ static void agreement_deinit(struct agreement *a) {
 static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, bool joint, struct jf_error *err) {
 	int classes = e->model->config.classes;
 	size_t cells = (size_t)n * (size_t)classes;
-	float *images = cli_floats((size_t)n * cli_image_floats(e->model), err);
+	float *images = cli_floats((size_t)n * jf_network_image_floats(&e->model->config), err);
 	float *labels = cli_floats(cells, err), *probabilities = cli_floats(cells, err);
 	struct cli_progress progress;
 

@@ -107,7 +107,7 @@ static const struct option_row table[] = {
 	"the checkpoint (default: $JOINTFLOW_MODEL or the one that ships)"},
     {"threads", 'j', TYPE_INTEGER, AT(threads), "N", 1, 256, NULL, COMPUTES,
 	"threads (default: one a processor, at most 16)"},
-    {"batch", 'b', TYPE_INTEGER, AT(batch), "N", 1, 256, NULL, COMPUTES,
+    {"batch", 'b', TYPE_INTEGER, AT(batch), "N", 1, JF_MAX_BATCH, NULL, COMPUTES,
 	"images a thread works on at a time (default: 16)"},
     {"json", 'J', TYPE_FLAG, AT(json), NULL, 0, 0, NULL, ALL, "print JSON"},
     {"quiet", 'q', TYPE_FLAG, AT(quiet), NULL, 0, 0, NULL, COMPUTES, "no progress, and no line about what was written"},

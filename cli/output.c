@@ -75,7 +75,7 @@ static enum jf_err write_sheet(const struct jf_model *model, const float *images
 static enum jf_err write_folder(
     const struct cli_output *output, const struct jf_model *model, const float *images, int n, struct jf_error *err) {
 	struct jf_sheet_options options = jf_sheet_options_default();
-	size_t size = cli_image_floats(model);
+	size_t size = jf_network_image_floats(&model->config);
 	enum jf_err status = JF_OK;
 
 	options.columns = 1;

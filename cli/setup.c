@@ -83,10 +83,6 @@ enum jf_err cli_class_parse(int *out, const struct jf_model *model, const char *
 	return JF_OK;
 }
 
-size_t cli_image_floats(const struct jf_model *model) {
-	return (size_t)model->config.height * (size_t)model->config.width * (size_t)model->config.image_channels;
-}
-
 float *cli_floats(size_t n, struct jf_error *err) {
 	float *floats = calloc(n ? n : 1, sizeof(*floats));
 

@@ -17,9 +17,6 @@ void cli_task_options(struct jf_task_options *options, const struct cli_args *ar
 /* A class by its name or, when no class has that name, its number. JF_EINVAL names what there is. */
 enum jf_err cli_class_parse(int *out, const struct jf_model *model, const char *text, struct jf_error *err);
 
-/* Floats of one image, and of n (never overflows: n is at most CLI_MAX_IMAGES of 256 x 256 x 3). */
-size_t cli_image_floats(const struct jf_model *model);
-
 /* malloc of n floats; NULL: *err says so. */
 float *cli_floats(size_t n, struct jf_error *err);
 

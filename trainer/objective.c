@@ -108,10 +108,6 @@ void jf_objective_times(float times[2], const struct jf_objective_options *optio
 	}
 }
 
-static size_t image_floats(const struct jf_network_config *c) {
-	return (size_t)c->height * (size_t)c->width * (size_t)c->image_channels;
-}
-
 static float coded(int k, int label) {
 	return k == label ? 1.0f : -1.0f;
 }
@@ -120,7 +116,7 @@ void jf_objective_set_inputs(const struct jf_exec *exec, int i, const struct jf_
     const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed) {
 	float *x = jf_exec_input(exec, JF_INPUT_IMAGE, i), *y = jf_exec_input(exec, JF_INPUT_LABEL, i);
 	float *augment = jf_exec_input(exec, JF_INPUT_AUGMENT, i);
-	size_t pixels = image_floats(config);
+	size_t pixels = jf_network_image_floats(config);
 	float t[2];
 
 	jf_objective_times(t, options, seed, example->sample);
@@ -183,7 +179,7 @@ void jf_objective_loss(const struct jf_exec *exec, int i, const struct jf_exampl
     const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed, float *target,
     struct jf_loss *loss) {
 	float t_img = *jf_exec_input(exec, JF_INPUT_TIME_IMG, i), t_lab = *jf_exec_input(exec, JF_INPUT_TIME_LAB, i);
-	size_t pixels = image_floats(config);
+	size_t pixels = jf_network_image_floats(config);
 
 	if (t_img > 0.0f)
 		image_loss(exec, i, example, scale, pixels, seed, target, loss);

@@ -63,7 +63,7 @@ static size_t param_count(const struct jf_trainer *t) {
 
 static struct jf_example example_of(const struct jf_trainer *t, int i) {
 	const struct jf_network_config *c = &t->model->config;
-	size_t pixels = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels;
+	size_t pixels = jf_network_image_floats(c);
 	const struct jf_batch *b = t->batch;
 
 	return (struct jf_example){b->images + (size_t)i * pixels, b->labels[i],
@@ -282,7 +282,7 @@ static enum jf_err create_workers(struct jf_trainer *t, struct jf_error *err) {
 	    .batch = MICRO_BATCH,
 	    .micro_batch = MICRO_BATCH};
 	const struct jf_network_config *c = &t->model->config;
-	size_t target = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels + (size_t)c->classes;
+	size_t target = jf_network_image_floats(c) + (size_t)c->classes;
 
 	t->plan = jf_plan_create(t->model->graph, &spec, err);
 	if (!t->plan)

@@ -230,6 +230,10 @@ static int build_label_head(struct trunk *n) {
 	return jf_g_linear(g, "head.fc2", x, vec(n->c->classes), JF_NONE, JF_INIT_ZERO);
 }
 
+size_t jf_network_image_floats(const struct jf_network_config *config) {
+	return (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+}
+
 struct jf_graph *jf_network_build(const struct jf_network_config *config, struct jf_error *err) {
 	struct trunk n = {.c = config};
 

@@ -31,6 +31,9 @@ struct jf_network_config jf_network_config_default(void);
 /* Checks every range and divisibility; the message names the field. */
 enum jf_err jf_network_config_check(const struct jf_network_config *config, struct jf_error *err);
 
+/* Floats of one image: H x W x C. */
+size_t jf_network_image_floats(const struct jf_network_config *config);
+
 /* Inputs and outputs of the graph, by index. */
 enum jf_network_input {
 	JF_INPUT_IMAGE,    /* x_t [H][W][C] */

@@ -62,9 +62,9 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	struct jf_plan_spec spec = jf_sampler_plan_spec(task, max_batch);
 	struct jf_sampler *s;
 
-	if ((unsigned)task >= JF_N_TASKS || max_batch < 1 || max_batch > 256) {
-		jf_error_set(
-		    err, JF_EINVAL, "sampler: batch of %d for task %d; it must be 1 to 256", max_batch, (int)task);
+	if ((unsigned)task >= JF_N_TASKS || max_batch < 1 || max_batch > JF_MAX_BATCH) {
+		jf_error_set(err, JF_EINVAL, "sampler: batch of %d for task %d; it must be 1 to %d", max_batch,
+		    (int)task, JF_MAX_BATCH);
 		return NULL;
 	}
 	s = calloc(1, sizeof(*s));
@@ -73,7 +73,7 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	s->model = jf_model_ref(model);
 	s->task = task;
 	s->max_batch = max_batch;
-	s->image_size = task == JF_TASK_CLASSIFY ? 0 : (size_t)c->height * (size_t)c->width * (size_t)c->image_channels;
+	s->image_size = task == JF_TASK_CLASSIFY ? 0 : jf_network_image_floats(c);
 	s->label_size = task == JF_TASK_GENERATE ? 0 : (size_t)c->classes;
 	s->state_size = s->image_size + s->label_size;
 	s->start = jf_alloc_floats((size_t)max_batch * s->state_size);
@@ -121,7 +121,7 @@ size_t jf_sampler_memory(const struct jf_sampler *s) {
 static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampler_args *args,
     const struct jf_trajectory *t, int n, struct jf_error *err) {
 	const struct jf_network_config *c = &s->model->config;
-	size_t image = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels;
+	size_t image = jf_network_image_floats(c);
 
 	if (n < 1 || n > s->max_batch)
 		return jf_error_set(err, JF_EINVAL, "batch of %d; this sampler takes 1 to %d", n, s->max_batch);
@@ -147,7 +147,7 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 /* What the task holds, and the noise of the rest. */
 static void set_start(struct jf_sampler *s, int i, const struct jf_trajectory *t) {
 	const struct jf_network_config *c = &s->model->config;
-	size_t image = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels, k = (size_t)c->classes;
+	size_t image = jf_network_image_floats(c), k = (size_t)c->classes;
 
 	s->seeds[i] = t->seed;
 	s->indices[i] = t->index;
@@ -251,7 +251,7 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 enum jf_err jf_sampler_posterior(
     struct jf_sampler *s, float *probabilities, const float *const *images, int n, int draws, struct jf_error *err) {
 	const struct jf_sampler_args args = {JF_SOLVER_EULER, 1, 1.0f};
-	struct jf_trajectory trajectories[256];
+	struct jf_trajectory trajectories[JF_MAX_BATCH];
 	size_t k = s->label_size;
 
 	if (s->task != JF_TASK_CLASSIFY || draws < 1 || draws > JF_MAX_STEPS || n < 1 || n > s->max_batch)
@@ -263,7 +263,7 @@ enum jf_err jf_sampler_posterior(
 		return rc;
 	memset(probabilities, 0, (size_t)n * k * sizeof(float));
 	for (int d = 0; d < draws; d++) {
-		uint64_t index[256];
+		uint64_t index[JF_MAX_BATCH];
 
 		for (int i = 0; i < n; i++)
 			index[i] = (uint64_t)d;

@@ -37,6 +37,7 @@ enum jf_solver jf_solver_default(enum jf_task task);
 int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
 
 #define JF_MAX_STEPS 1000
+#define JF_MAX_BATCH 256 /* trajectories that one sampler integrates at a time */
 
 /* The label's clock in a joint sample: t_lab = t / (t + lag (1 - t)) where the image's is t. 1: one clock for both.
  * Below 1 the label waits until the image has taken shape; every such path ends at the same joint distribution
@@ -62,7 +63,7 @@ struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch);
 
 struct jf_sampler;
 
-/* max_batch: 1 to 256 trajectories. The model is referenced. NULL on failure, *err says why. */
+/* max_batch: 1 to JF_MAX_BATCH trajectories. The model is referenced. NULL on failure, *err says why. */
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
 void jf_sampler_destroy(struct jf_sampler *sampler);        /* NULL allowed */
 size_t jf_sampler_memory(const struct jf_sampler *sampler); /* bytes it holds */

@@ -62,8 +62,7 @@ int jf_argmax(const float *values, int n) {
 }
 
 static size_t image_floats(const struct work *w) {
-	const struct jf_network_config *c = &w->model->config;
-	return (size_t)c->height * (size_t)c->width * (size_t)c->image_channels;
+	return jf_network_image_floats(&w->model->config);
 }
 
 static size_t classes(const struct work *w) {
@@ -112,7 +111,7 @@ static void collect(const struct work *w, const struct jf_sampler *sampler, int 
 
 /* Generation and joint samples. */
 static enum jf_err run_integration(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {
-	struct jf_trajectory t[256];
+	struct jf_trajectory t[JF_MAX_BATCH];
 	enum jf_err rc;
 
 	begin_arguments(w, t, first, n);
@@ -141,8 +140,8 @@ static void count_votes(const struct work *w, const struct jf_sampler *sampler, 
 }
 
 static enum jf_err run_votes(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {
-	struct jf_trajectory t[256];
-	uint64_t index[256];
+	struct jf_trajectory t[JF_MAX_BATCH];
+	uint64_t index[JF_MAX_BATCH];
 	enum jf_err rc;
 
 	begin_arguments(w, t, first, n);
@@ -160,7 +159,7 @@ static enum jf_err run_votes(struct work *w, struct jf_sampler *sampler, int fir
 }
 
 static enum jf_err run_posterior(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {
-	const float *images[256];
+	const float *images[JF_MAX_BATCH];
 
 	if (cancelled(w))
 		return jf_error_set(err, JF_ECANCELED, "cancelled");
@@ -218,8 +217,8 @@ static enum jf_err check_options(const struct work *w, struct jf_error *err) {
 		return jf_error_set(err, JF_EINVAL, "%d samples asked for", w->n);
 	if (o->threads < 1 || o->threads > MAX_THREADS)
 		return jf_error_set(err, JF_EINVAL, "threads is %d; it must be 1 to %d", o->threads, MAX_THREADS);
-	if (o->batch < 1 || o->batch > 256)
-		return jf_error_set(err, JF_EINVAL, "batch is %d; it must be 1 to 256", o->batch);
+	if (o->batch < 1 || o->batch > JF_MAX_BATCH)
+		return jf_error_set(err, JF_EINVAL, "batch is %d; it must be 1 to %d", o->batch, JF_MAX_BATCH);
 	return JF_OK;
 }
 

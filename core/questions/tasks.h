@@ -17,7 +17,7 @@ struct jf_task_options {
 	uint64_t seed;
 	uint64_t first_index;      /* noise index of sample 0; sample i uses first_index + i */
 	int threads;               /* 1 to 256 */
-	int batch;                 /* trajectories a thread takes at a time, 1 to 256 */
+	int batch;                 /* trajectories a thread takes at a time, 1 to JF_MAX_BATCH */
 	const atomic_bool *cancel; /* NULL, or set to true by anyone: the call returns JF_ECANCELED at the next step */
 	/* NULL, or called now and then, from any thread but never from two at a time; done of total, in samples. */
 	void (*progress)(void *context, int done, int total);

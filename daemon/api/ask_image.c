@@ -109,8 +109,7 @@ bool jf_ask_image_end(struct jf_call *call, const struct jf_model *model, struct
 	if (code != JF_OK)
 		return code == JF_ENOMEM ? jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.")
 					 : unusable(call, err.message);
-	inputs->image =
-	    calloc((size_t)config->height * (size_t)config->width, (size_t)config->image_channels * sizeof(float));
+	inputs->image = calloc(jf_network_image_floats(config), sizeof(float));
 	code = inputs->image ? jf_frame(inputs->image, &call->ask.framed, &image, config->height, config->width,
 				   config->image_channels, &call->ask.framing, &err)
 			     : jf_error_set(&err, JF_ENOMEM, "out of memory");

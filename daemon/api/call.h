@@ -7,8 +7,9 @@
 
 #include "core/pictures/framing.h"
 #include "daemon/api/api.h"
+#include "daemon/http/access.h"
 #include "daemon/http/assets.h"
-#include "daemon/http/guard.h"
+#include "daemon/http/keys.h"
 #include "daemon/http/limit.h"
 #include "daemon/http/params.h"
 #include "daemon/http/problem.h"

@@ -136,7 +136,7 @@ static void fill_items(const struct jf_call *call, struct jf_job *job, int colum
 static struct jf_job *make_job(
     struct jf_call *call, struct jf_model *model, const struct jf_ask_inputs *inputs, struct jf_error *err) {
 	const struct jf_network_config *config = &model->config;
-	size_t pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+	size_t pixels = jf_network_image_floats(config);
 	struct jf_job *job = jf_job_create(model, kind_of(&call->ask), inputs->n, err);
 
 	if (!job)

@@ -18,7 +18,7 @@ void jf_gate_client(struct jf_call *call) {
 
 	snprintf(call->client, sizeof(call->client), "%s", peer->text);
 	if (peer->is_unix ? *trusted != '\0' : jf_conf_list_has(trusted, peer->text))
-		jf_forwarded_for(
+		jf_access_forwarded_for(
 		    call->client, sizeof(call->client), jf_request_header(call->request, "X-Forwarded-For"), trusted);
 }
 
@@ -54,7 +54,7 @@ static bool check_host(struct jf_call *call) {
 		if (address[length] == '\0' && strrchr(address, ':'))
 			length = (size_t)(strrchr(address, ':') - address);
 		address[length] = '\0';
-		if (jf_host_allowed(host, call->http->parts.conf->allowed_hosts, address))
+		if (jf_access_host_allowed(host, call->http->parts.conf->allowed_hosts, address))
 			return true;
 	}
 	count_rejection(call, "host");
@@ -96,9 +96,9 @@ static bool check_site(struct jf_call *call) {
 	const char *origins = call->http->parts.conf->cors_origins;
 	const char *origin = jf_request_header(request, "Origin");
 
-	if (jf_origin_allowed(origin, origins))
+	if (jf_access_origin_allowed(origin, origins))
 		snprintf(call->origin, sizeof(call->origin), "%s", jf_conf_list_has(origins, "*") ? "*" : origin);
-	if (!jf_cross_site(jf_call_method(call), jf_request_header(request, "Sec-Fetch-Site"),
+	if (!jf_access_cross_site(jf_call_method(call), jf_request_header(request, "Sec-Fetch-Site"),
 		jf_request_header(request, "Sec-Fetch-Mode"), origin, jf_request_header(request, "Host"), origins))
 		return true;
 	count_rejection(call, "cross_site");

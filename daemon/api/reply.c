@@ -41,10 +41,6 @@ static void put_picture(struct jf_json_writer *writer, const char *key, const fl
 	free(png);
 }
 
-static size_t pixels_of(const struct jf_network_config *config) {
-	return (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
-}
-
 void jf_reply_step(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job,
     const struct jf_job_step *step, bool for_trace) {
 	const struct jf_network_config *config = &job->model->config;
@@ -202,8 +198,8 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 	jf_json_begin_array(writer, call->ask.task == JF_API_SAMPLE ? "samples" : "images");
 	for (i = 0; i < job->n; i++) {
 		jf_json_begin_object(writer, NULL);
-		put_picture(
-		    writer, "b64_json", job->out_images + (size_t)i * pixels_of(config), config, call->ask.scale);
+		put_picture(writer, "b64_json", job->out_images + (size_t)i * jf_network_image_floats(config), config,
+		    call->ask.scale);
 		jf_json_put_unsigned(writer, "seed", job->items[i].seed);
 		jf_json_put_unsigned(writer, "index", job->items[i].index);
 		if (call->ask.task == JF_API_SAMPLE) {

@@ -176,8 +176,7 @@ static int read_shape(struct jf_call *call, const struct jf_json *shape, const s
 
 static struct jf_job *read_inputs(struct jf_call *call, struct jf_model *model) {
 	const struct jf_json *inputs = jf_json_get(call->params.root, "inputs"), *input;
-	size_t pixels =
-	    (size_t)model->config.height * (size_t)model->config.width * (size_t)model->config.image_channels;
+	size_t pixels = jf_network_image_floats(&model->config);
 	struct jf_error err = {0};
 	struct jf_job *job;
 	size_t count = 0;

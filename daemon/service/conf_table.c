@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/engine/sampler.h"
+
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const log_formats[] = {"auto", "text", "journal", "json", NULL};
 
@@ -50,7 +52,7 @@ const struct jf_conf_key jf_conf_keys[] = {
 		"checks it, and keeps the old model if anything is wrong with it."},
     {WORKERS, AT(workers), INT(0, 256, "0", "threads"),
 	.help = "Threads that compute. 0 takes one for each CPU this process may use."},
-    {WORKERS, AT(max_batch), INT(1, 256, "16", "images"),
+    {WORKERS, AT(max_batch), INT(1, JF_MAX_BATCH, "16", "images"),
 	.help = "Images of compatible requests that one worker computes together."},
     {WORKERS, AT(max_queue_delay_us), INT(0, 1000000, "0", "microseconds"),
 	.help = "How long a free worker waits for a batch to fill before it starts. 0 starts at once; batches then "

@@ -1,7 +1,6 @@
-/* The scheduler's inner half: how jobs end, the timer, and what workers ask for. */
-#include <stdint.h>
+#include "daemon/work/dispatch.h"
 
-#include "daemon/work/scheduler_private.h"
+#include <stdint.h>
 
 /* --- ending --- */
 
@@ -83,7 +82,7 @@ static void hand_back_list(struct jf_scheduler *s, struct jf_job *list) {
 	pthread_mutex_unlock(&s->lock);
 }
 
-void jf_scheduler_fail(struct jf_scheduler *s, const struct jf_batch_item *items, int n, const struct jf_error *error) {
+void jf_dispatch_fail(struct jf_scheduler *s, const struct jf_batch_item *items, int n, const struct jf_error *error) {
 	pthread_mutex_lock(&s->lock);
 	for (int i = 0; i < n; i++) {
 		struct jf_job *job = items[i].job;
@@ -95,7 +94,7 @@ void jf_scheduler_fail(struct jf_scheduler *s, const struct jf_batch_item *items
 	pthread_mutex_unlock(&s->lock);
 }
 
-void jf_scheduler_give_back(
+void jf_dispatch_give_back(
     struct jf_scheduler *s, const struct jf_batch_item *items, int n, bool completed, int batch_size, int steps) {
 	struct jf_job *list = NULL;
 	pthread_mutex_lock(&s->lock);
@@ -180,7 +179,7 @@ static void note_taken(struct jf_scheduler *s, const struct jf_batch *batch) {
 	atomic_store(&s->urgent, urgent);
 }
 
-bool jf_scheduler_wait(struct jf_worker *worker, struct jf_batch *batch) {
+bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch) {
 	struct jf_scheduler *s = worker->scheduler;
 	bool taken = false;
 	batch->n = 0;
@@ -217,7 +216,7 @@ bool jf_scheduler_wait(struct jf_worker *worker, struct jf_batch *batch) {
 	return taken;
 }
 
-bool jf_scheduler_take_urgent(struct jf_scheduler *s, struct jf_batch *batch, int64_t rank_ns) {
+bool jf_dispatch_take_urgent(struct jf_scheduler *s, struct jf_batch *batch, int64_t rank_ns) {
 	if (!atomic_load_explicit(&s->urgent, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&s->lock);
@@ -234,7 +233,7 @@ bool jf_scheduler_take_urgent(struct jf_scheduler *s, struct jf_batch *batch, in
 	return taken;
 }
 
-void jf_scheduler_note_speed(struct jf_scheduler *s, long cost, int64_t elapsed_ns) {
+void jf_dispatch_note_speed(struct jf_scheduler *s, long cost, int64_t elapsed_ns) {
 	if (elapsed_ns <= 0)
 		return;
 	double now = (double)cost * 1e9 / (double)elapsed_ns * s->options.workers;
@@ -245,7 +244,7 @@ void jf_scheduler_note_speed(struct jf_scheduler *s, long cost, int64_t elapsed_
 
 /* --- preparing for a model --- */
 
-struct jf_model *jf_scheduler_preparation(struct jf_worker *worker) {
+struct jf_model *jf_dispatch_preparation(struct jf_worker *worker) {
 	struct jf_scheduler *s = worker->scheduler;
 	struct jf_model *model = NULL;
 	if (worker->prepared == atomic_load(&s->preparation))
@@ -258,7 +257,7 @@ struct jf_model *jf_scheduler_preparation(struct jf_worker *worker) {
 	return model;
 }
 
-void jf_scheduler_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error) {
+void jf_dispatch_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error) {
 	struct jf_scheduler *s = worker->scheduler;
 	pthread_mutex_lock(&s->lock);
 	s->preparations_left--;

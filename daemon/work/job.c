@@ -22,10 +22,6 @@ int64_t jf_job_now_ns(void) {
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static size_t image_floats(const struct jf_model *model) {
-	return (size_t)model->config.height * (size_t)model->config.width * (size_t)model->config.image_channels;
-}
-
 /* Three flags, one for each kind of result. */
 static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
 	bool images = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_SAMPLE;
@@ -33,7 +29,7 @@ static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
 	bool probabilities = job->kind != JF_JOB_GENERATE;
 	size_t n = (size_t)job->n, classes = (size_t)job->model->config.classes;
 	if (images)
-		job->out_images = calloc(n * image_floats(job->model), sizeof(float));
+		job->out_images = calloc(n * jf_network_image_floats(&job->model->config), sizeof(float));
 	if (labels)
 		job->out_labels = calloc(n * classes, sizeof(float));
 	if (probabilities)
@@ -83,7 +79,7 @@ static enum jf_err alloc_input(float **out, int count, size_t floats, const char
 }
 
 enum jf_err jf_job_alloc_images(struct jf_job *job, int count, struct jf_error *err) {
-	return alloc_input(&job->images, count, image_floats(job->model), "input images", err);
+	return alloc_input(&job->images, count, jf_network_image_floats(&job->model->config), "input images", err);
 }
 
 enum jf_err jf_job_alloc_labels(struct jf_job *job, int count, struct jf_error *err) {

@@ -170,9 +170,8 @@ static enum jf_err test_posterior(const struct self_test *test, struct jf_error 
 
 enum jf_err jf_model_self_test(struct jf_model *model, struct jf_error *err) {
 	const struct jf_network_config *config = &model->config;
-	struct self_test test = {.model = model,
-	    .classes = (size_t)config->classes,
-	    .pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels};
+	struct self_test test = {
+	    .model = model, .classes = (size_t)config->classes, .pixels = jf_network_image_floats(config)};
 	enum jf_err rc = JF_ENOMEM;
 	test.image = calloc(TEST_BATCH * test.pixels, sizeof(float));
 	test.label = calloc(TEST_BATCH * test.classes, sizeof(float));

@@ -4,8 +4,6 @@
 
 #include "daemon/work/job.h"
 
-#define JF_MAX_BATCH 256
-
 /* Jobs with untaken items, by rank: the time of submission plus a handicap. A classification has none; a generation's
  * is one millisecond for each unit of cost, at most ageing_ms. So short work goes first, and nothing waits for more
  * than ageing_ms behind work that came later: that is the ageing. */

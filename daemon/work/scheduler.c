@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/work/scheduler_private.h"
+#include "daemon/work/dispatch.h"
+#include "daemon/work/worker.h"
 
 const char *jf_admission_name(enum jf_admission admission) {
 	static const char *const names[] = {"admitted", "full", "draining", "deadline", "invalid"};
@@ -25,7 +26,7 @@ static bool all_finite(const float *values, size_t n) {
 
 static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 	const struct jf_network_config *config = &job->model->config;
-	size_t pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+	size_t pixels = jf_network_image_floats(config);
 	bool image = job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
 	bool label = job->kind == JF_JOB_GENERATE;
 	for (int i = 0; i < job->n; i++) {

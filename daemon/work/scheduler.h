@@ -16,7 +16,7 @@ struct jf_scheduler;
 
 struct jf_scheduler_options {
 	int workers;   /* 1 to 256 */
-	int max_batch; /* 1 to 256 */
+	int max_batch; /* 1 to JF_MAX_BATCH */
 	long capacity; /* cost units */
 	int max_queue_delay_us;
 	int ageing_ms;

@@ -1,4 +1,4 @@
-/* What the scheduler and its workers share; inside daemon/work/scheduler.c and daemon/work/worker.c only. */
+/* What the scheduler, dispatch and the workers share; for scheduler.c, dispatch.c and worker.c only. */
 #ifndef JF_DAEMON_WORK_SCHEDULER_PRIVATE_H
 #define JF_DAEMON_WORK_SCHEDULER_PRIVATE_H
 
@@ -61,31 +61,5 @@ struct jf_scheduler {
 static inline struct timespec jf_to_timespec(int64_t ns) {
 	return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
-
-void *jf_worker_main(void *worker);
-void *jf_dispatch_timer_main(void *scheduler);
-
-/* Both with the lock held. begin_end: the job will end as `end`, unless it is ending already; what no worker has leaves
- * the queue now. true: nothing of it is running, so it is complete and the caller pushes it to the timer, which hands
- * it back. */
-bool jf_dispatch_begin_end(struct jf_scheduler *scheduler, struct jf_job *job, enum jf_job_end end);
-void jf_dispatch_push_to_end(struct jf_scheduler *scheduler, struct jf_job *job);
-
-/* Items come back from a worker: completed (results are written), or dropped because their job is ending. Hands jobs
- * that have become complete to `done`. */
-void jf_scheduler_give_back(struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, bool completed,
-    int batch_size, int steps);
-/* The items' jobs shall end as FAILED with this error, unless they are ending already. */
-void jf_scheduler_fail(
-    struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, const struct jf_error *error);
-/* A classification that may run between two steps of a batch of that rank; false: none. */
-bool jf_scheduler_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *batch, int64_t rank_ns);
-/* The model that a preparation wants; NULL when this worker has answered. Referenced for the worker. */
-struct jf_model *jf_scheduler_preparation(struct jf_worker *worker);
-void jf_scheduler_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error);
-/* A batch has run: smooths the speed. */
-void jf_scheduler_note_speed(struct jf_scheduler *scheduler, long cost, int64_t elapsed_ns);
-/* Waits for work: true with a batch, false with a preparation to answer (batch->n == 0) or stopping (n == -1). */
-bool jf_scheduler_wait(struct jf_worker *worker, struct jf_batch *batch);
 
 #endif

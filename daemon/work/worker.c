@@ -1,11 +1,12 @@
-/* One worker: its samplers, and how a batch runs. */
 #include "config.h"
+
+#include "daemon/work/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/work/scheduler_private.h"
+#include "daemon/work/dispatch.h"
 
 static void beat(struct jf_worker *worker) {
 	atomic_store_explicit(&worker->beat_ns, jf_job_now_ns(), memory_order_relaxed);
@@ -59,7 +60,7 @@ static enum jf_task task_of(enum jf_job_kind kind) {
 static void answer_preparation(struct jf_worker *worker) {
 	struct jf_error error = {.code = JF_OK};
 	enum jf_err rc = JF_OK;
-	struct jf_model *model = jf_scheduler_preparation(worker);
+	struct jf_model *model = jf_dispatch_preparation(worker);
 	if (!model)
 		return;
 	struct jf_sampler_set *set = set_for(worker, model);
@@ -69,7 +70,7 @@ static void answer_preparation(struct jf_worker *worker) {
 	if (rc != JF_OK)
 		clear_set(set);
 	jf_model_unref(model);
-	jf_scheduler_prepared(worker, rc, &error);
+	jf_dispatch_prepared(worker, rc, &error);
 	beat(worker);
 }
 
@@ -92,7 +93,7 @@ static int drop_ending(struct jf_worker *worker, struct jf_batch *batch, struct 
 	if (sampler)
 		jf_sampler_keep(sampler, keep);
 	batch->n = n_kept;
-	jf_scheduler_give_back(worker->scheduler, dropped, n_dropped, false, 0, steps);
+	jf_dispatch_give_back(worker->scheduler, dropped, n_dropped, false, 0, steps);
 	return n_kept;
 }
 
@@ -122,7 +123,7 @@ static void copy_row(float *out, const float *row, int item, size_t size) {
 static void copy_results(const struct jf_batch *batch, const struct jf_sampler *sampler) {
 	const struct jf_network_config *config = &batch->items[0].job->model->config;
 	size_t classes = (size_t)config->classes;
-	size_t pixels = (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
+	size_t pixels = jf_network_image_floats(config);
 	for (int i = 0; i < batch->n; i++) {
 		const struct jf_job *job = batch->items[i].job;
 		int item = batch->items[i].item;
@@ -155,7 +156,7 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch);
 static void serve_in_between(struct jf_worker *worker, int64_t rank_ns) {
 	struct jf_batch urgent;
 	answer_preparation(worker);
-	if (jf_scheduler_take_urgent(worker->scheduler, &urgent, rank_ns))
+	if (jf_dispatch_take_urgent(worker->scheduler, &urgent, rank_ns))
 		run_batch(worker, &urgent);
 }
 
@@ -233,8 +234,8 @@ static void run_one_by_one(struct jf_worker *worker, const struct jf_batch *batc
 			continue;
 		enum jf_err rc = run_once(worker, &alone, &steps, &error);
 		if (rc != JF_OK)
-			jf_scheduler_fail(worker->scheduler, alone.items, alone.n, &error);
-		jf_scheduler_give_back(worker->scheduler, alone.items, alone.n, rc == JF_OK, alone.n, steps);
+			jf_dispatch_fail(worker->scheduler, alone.items, alone.n, &error);
+		jf_dispatch_give_back(worker->scheduler, alone.items, alone.n, rc == JF_OK, alone.n, steps);
 	}
 }
 
@@ -261,10 +262,10 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch) {
 		run_one_by_one(worker, batch);
 	} else if (batch->n > 0) {
 		if (rc != JF_OK)
-			jf_scheduler_fail(scheduler, batch->items, batch->n, &error);
+			jf_dispatch_fail(scheduler, batch->items, batch->n, &error);
 		else
-			jf_scheduler_note_speed(scheduler, cost, jf_job_now_ns() - start);
-		jf_scheduler_give_back(scheduler, batch->items, batch->n, rc == JF_OK, size, steps);
+			jf_dispatch_note_speed(scheduler, cost, jf_job_now_ns() - start);
+		jf_dispatch_give_back(scheduler, batch->items, batch->n, rc == JF_OK, size, steps);
 	}
 	beat(worker);
 }
@@ -277,7 +278,7 @@ void *jf_worker_main(void *argument) {
 	snprintf(name, sizeof name, "jf-worker-%d", worker->index % 1000);
 	pthread_setname_np(pthread_self(), name);
 	for (;;) {
-		bool taken = jf_scheduler_wait(worker, &batch);
+		bool taken = jf_dispatch_wait(worker, &batch);
 		if (batch.n < 0)
 			break;
 		if (!taken) {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
-#include "daemon/http/guard.h"
+#include "daemon/http/access.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/params.h"
 #include "daemon/http/text.h"
@@ -66,9 +66,9 @@ static void headers(const char *text) {
 	REQUIRE(jf_negotiate(text, offers, 2) < 2);
 	jf_media_type_is(text, "image/png");
 	jf_media_type_parameter(out, sizeof(out), text, "boundary");
-	jf_host_allowed(text, "", "127.0.0.1");
-	jf_cross_site("POST", NULL, NULL, text, "localhost", "");
-	jf_forwarded_for(out, sizeof(out), text, "127.0.0.1");
+	jf_access_host_allowed(text, "", "127.0.0.1");
+	jf_access_cross_site("POST", NULL, NULL, text, "localhost", "");
+	jf_access_forwarded_for(out, sizeof(out), text, "127.0.0.1");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

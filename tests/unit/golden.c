@@ -102,7 +102,7 @@ void golden_open(struct golden *g, const char *name) {
 		fill(g->params + g->graph->params[i].offset, &g->graph->params[i]);
 	n = (size_t)g->batch;
 	classes = (size_t)g->config.classes;
-	pixels = (size_t)(g->config.height * g->config.width * g->config.image_channels);
+	pixels = jf_network_image_floats(&g->config);
 	g->x = tensor(g, "x", n * pixels);
 	g->y = tensor(g, "y", n * classes);
 	g->t_img = tensor(g, "t_img", n);

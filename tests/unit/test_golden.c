@@ -70,7 +70,7 @@ static void set(const struct engine *e, int input, int i, const float *values, s
 }
 
 static size_t pixels(const struct golden *g) {
-	return (size_t)(g->config.height * g->config.width * g->config.image_channels);
+	return jf_network_image_floats(&g->config);
 }
 
 static void forward(const struct engine *e, const struct golden *g) {

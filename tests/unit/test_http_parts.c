@@ -11,7 +11,8 @@
 
 #include "core/base/file.h"
 #include "core/base/json.h"
-#include "daemon/http/guard.h"
+#include "daemon/http/access.h"
+#include "daemon/http/keys.h"
 #include "daemon/http/limit.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/params.h"
@@ -296,8 +297,9 @@ static void hosts(void **state) {
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(jf_host_allowed(cases[i].host, cases[i].allowed, cases[i].address), cases[i].good);
-	assert_false(jf_host_allowed(NULL, "", "127.0.0.1"));
+		assert_int_equal(
+		    jf_access_host_allowed(cases[i].host, cases[i].allowed, cases[i].address), cases[i].good);
+	assert_false(jf_access_host_allowed(NULL, "", "127.0.0.1"));
 }
 
 static void forwarded(void **state) {
@@ -320,7 +322,7 @@ static void forwarded(void **state) {
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		bool found = jf_forwarded_for(out, sizeof(out), cases[i].field, cases[i].trusted);
+		bool found = jf_access_forwarded_for(out, sizeof(out), cases[i].field, cases[i].trusted);
 
 		assert_int_equal(found, cases[i].client != NULL);
 		if (found)

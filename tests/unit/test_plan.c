@@ -84,7 +84,7 @@ static void test_shared_clock_runs_once_for_the_batch(void **state) {
 /* Poisons every float that a plan may use as temporary memory between two runs: results must not change. */
 static void run(const struct jf_model *m, struct jf_plan_spec spec, int n, bool poison, float *image, float *label) {
 	const struct jf_network_config *c = &m->config;
-	size_t pixels = (size_t)c->height * (size_t)c->width * (size_t)c->image_channels, k = (size_t)c->classes;
+	size_t pixels = jf_network_image_floats(c), k = (size_t)c->classes;
 	struct jf_plan *plan = plan_of(m->graph, spec);
 	struct jf_error err;
 	struct jf_exec *exec = jf_exec_create(plan, m->params, m->packed, NULL, NULL, &err);

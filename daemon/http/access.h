@@ -1,0 +1,26 @@
+/* Where a request claims to come from, and whether that is welcome: the Host allow-list, cross-site checks, CORS,
+ * forwarded addresses. */
+#ifndef JF_DAEMON_HTTP_ACCESS_H
+#define JF_DAEMON_HTTP_ACCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether `host` (the Host field, with or without port) names us. allowed: the configured list; when it is empty, any
+ * loopback name or address, and `address` (the one we listen on; every literal address when that is a wildcard). */
+bool jf_access_host_allowed(const char *host, const char *allowed, const char *address);
+
+/* Whether a browser sent this from another site's page: Sec-Fetch-Site says so, or, where that is absent, Origin's
+ * host and port differ from Host. origins: the CORS list, whose members are welcome. Navigation by GET
+ * (Sec-Fetch-Mode: navigate) is no cross-site request. */
+bool jf_access_cross_site(
+    const char *method, const char *site, const char *mode, const char *origin, const char *host, const char *origins);
+
+/* Whether CORS answers this origin. */
+bool jf_access_origin_allowed(const char *origin, const char *origins);
+
+/* The client's address behind a trusted proxy: the last entry of X-Forwarded-For that is not a trusted proxy itself.
+ * Writes `out` (text of an address) and returns true; false when the field is absent or holds no address. */
+bool jf_access_forwarded_for(char *out, size_t size, const char *forwarded, const char *trusted);
+
+#endif

@@ -1,0 +1,33 @@
+/* The scheduler's inner half: how jobs end, the timer, and what workers ask for. */
+#ifndef JF_DAEMON_WORK_DISPATCH_H
+#define JF_DAEMON_WORK_DISPATCH_H
+
+#include "daemon/work/scheduler_private.h"
+
+/* The timer thread: ends what is past its deadline, hands back what ends without a worker. */
+void *jf_dispatch_timer_main(void *scheduler);
+
+/* Both with the lock held. begin_end: the job will end as `end`, unless it is ending already; what no worker has leaves
+ * the queue now. true: nothing of it is running, so it is complete and the caller pushes it to the timer, which hands
+ * it back. */
+bool jf_dispatch_begin_end(struct jf_scheduler *scheduler, struct jf_job *job, enum jf_job_end end);
+void jf_dispatch_push_to_end(struct jf_scheduler *scheduler, struct jf_job *job);
+
+/* Items come back from a worker: completed (results are written), or dropped because their job is ending. Hands jobs
+ * that have become complete to `done`. */
+void jf_dispatch_give_back(struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, bool completed,
+    int batch_size, int steps);
+/* The items' jobs shall end as FAILED with this error, unless they are ending already. */
+void jf_dispatch_fail(
+    struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, const struct jf_error *error);
+/* A classification that may run between two steps of a batch of that rank; false: none. */
+bool jf_dispatch_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *batch, int64_t rank_ns);
+/* The model that a preparation wants; NULL when this worker has answered. Referenced for the worker. */
+struct jf_model *jf_dispatch_preparation(struct jf_worker *worker);
+void jf_dispatch_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error);
+/* A batch has run: smooths the speed. */
+void jf_dispatch_note_speed(struct jf_scheduler *scheduler, long cost, int64_t elapsed_ns);
+/* Waits for work: true with a batch, false with a preparation to answer (batch->n == 0) or stopping (n == -1). */
+bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch);
+
+#endif
