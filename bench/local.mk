@@ -10,4 +10,4 @@ EXTRA_DIST += bench/serve.md bench/train.md
 
 noinst_PROGRAMS += bench-train
 bench_train_SOURCES = bench/peak.c bench/peak.h bench/train.c
-bench_train_LDADD = libtrainer.a $(CORE_LIBS) $(MPI_LIBS)
+bench_train_LDADD = libtrainer.a $(GRADIENT_LIBS) $(MPI_LIBS)

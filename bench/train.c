@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
 		fprintf(stderr, "usage: bench-train [THREADS (1 to %d) [ROUNDS (1 to 100)]]\n", MOST_THREADS);
 		return 2;
 	}
-	jf_blas_guard(argc, argv, report, sizeof(report));
+	jf_blas_guard(argv, report, sizeof(report));
 	jf_blas_set_threads_one();
 	struct jf_model *model = jf_model_create(&config, 1, &err);
 	struct jf_trainer *trainer = model ? jf_trainer_create(model, &objective, &optimiser, 1, threads, &err) : NULL;

@@ -7,7 +7,6 @@
 
 #include "cli/commands.h"
 #include "cli/report.h"
-#include "core/kernels/blas.h"
 
 static const struct command {
 	const char *name;
@@ -69,7 +68,6 @@ static int run_command(const struct command *command, int argc, char **argv) {
 		print_version();
 		return CLI_EXIT_OK;
 	}
-	jf_blas_set_threads_one();
 	cli_catch_signals();
 	return command->run(&args);
 }
@@ -93,7 +91,6 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-	jf_blas_guard(argc, argv, NULL, 0);
 	setlocale(LC_CTYPE, "");
 	return cli_finish(run(argc, argv));
 }

@@ -13,7 +13,6 @@ libjointflow_a_SOURCES += core/engine/graph.c core/engine/graph.h
 libjointflow_a_SOURCES += core/engine/model.c core/engine/model.h
 libjointflow_a_SOURCES += core/engine/network.c core/engine/network.h
 libjointflow_a_SOURCES += core/engine/ops.c core/engine/ops.h core/engine/ops_internal.h
-libjointflow_a_SOURCES += core/engine/ops_backward.c
 libjointflow_a_SOURCES += core/engine/ops_forward.c
 libjointflow_a_SOURCES += core/engine/plan.c core/engine/plan.h
 libjointflow_a_SOURCES += core/engine/sampler.c core/engine/sampler.h core/engine/sampler_internal.h
@@ -26,7 +25,6 @@ libjointflow_a_SOURCES += core/files/idx.c core/files/idx.h
 libjointflow_a_SOURCES += core/files/npy.c core/files/npy.h
 libjointflow_a_SOURCES += core/files/safetensors.c core/files/safetensors.h
 libjointflow_a_SOURCES += core/files/safetensors_write.c
-libjointflow_a_SOURCES += core/kernels/blas.c core/kernels/blas.h
 libjointflow_a_SOURCES += core/kernels/kernels.c core/kernels/kernels.h core/kernels/isa.h
 libjointflow_a_SOURCES += core/kernels/winograd.c core/kernels/winograd.h
 libjointflow_a_SOURCES += core/pictures/framing.c core/pictures/framing.h
@@ -37,7 +35,12 @@ libjointflow_a_SOURCES += core/pictures/resample.c core/pictures/resample.h
 libjointflow_a_SOURCES += core/pictures/sheet.c core/pictures/sheet.h
 libjointflow_a_SOURCES += core/questions/quality.c core/questions/quality.h
 libjointflow_a_SOURCES += core/questions/tasks.c core/questions/tasks.h
-libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
+libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
+
+# The backward pass and OpenBLAS, which it alone calls: for the trainer. What answers questions links without them.
+noinst_LIBRARIES += libgradients.a
+libgradients_a_SOURCES = core/engine/ops_backward.c core/kernels/blas.c core/kernels/blas.h
+libgradients_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
 KERNELS_BODY = core/kernels/attention.h core/kernels/body.h core/kernels/conv.h core/kernels/gemm.h core/kernels/norm.h \
@@ -57,4 +60,6 @@ endif
 libjointflow_a_DEPENDENCIES = $(libjointflow_a_LIBADD)
 
 # What a program that links libjointflow.a needs beside it.
-CORE_LIBS = libjointflow.a $(OPENBLAS_LIBS) $(JANSSON_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(NETTLE_LIBS) -lm
+CORE_LIBS = libjointflow.a $(JANSSON_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(NETTLE_LIBS) -lm
+# And what one that computes gradients needs.
+GRADIENT_LIBS = libgradients.a $(CORE_LIBS) $(OPENBLAS_LIBS)

@@ -12,7 +12,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "core/kernels/blas.h"
 #include "core/kernels/kernels.h"
 #include "daemon/api/api.h"
 #include "daemon/service/conf.h"
@@ -126,8 +125,8 @@ static enum jf_err load_model(struct daemon *d, const char *path, struct jf_erro
 	return JF_OK;
 }
 
-/* Signals come as bytes through a pipe. Not a signalfd with everything blocked: libraries start threads before main
- * (OpenBLAS does), and a signal that one of these took would end the process. */
+/* Signals come as bytes through a pipe. Not a signalfd with everything blocked: a signal that a thread takes which has
+ * not blocked it (one that a library or a preload starts before main) would end the process. */
 static int signal_pipe[2] = {-1, -1};
 
 static void on_signal(int signal) {
@@ -355,8 +354,6 @@ static int serve(struct daemon *d) {
 	jf_log_init(d->conf.log_level, d->conf.log_format);
 	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);
-	/* Answers never call OpenBLAS (it computes gradients), but it must not keep threads for that. */
-	jf_blas_set_threads_one();
 	if (start(d, &error) != JF_OK) {
 		jf_log(JF_LOG_ERROR, NULL, "cannot start: %s", error.message);
 		jf_service_status("cannot start: %.400s", error.message);

@@ -105,10 +105,11 @@ ISA_LIBS = libtest_isa.a
 endif
 
 UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
-TRAINER_LDADD = libtrainer.a $(UNIT_LDADD) $(MPI_LIBS)
+GRADIENT_LDADD = $(GRADIENT_LIBS) $(CMOCKA_LIBS)
+TRAINER_LDADD = libtrainer.a $(GRADIENT_LDADD) $(MPI_LIBS)
 tests_unit_test_arena_LDADD = $(UNIT_LDADD)
 tests_unit_test_augment_LDADD = $(TRAINER_LDADD)
-tests_unit_test_blas_LDADD = $(UNIT_LDADD)
+tests_unit_test_blas_LDADD = $(GRADIENT_LDADD)
 tests_unit_test_checkpoint_LDADD = $(UNIT_LDADD)
 tests_unit_test_dataset_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)
@@ -118,8 +119,8 @@ tests_unit_test_memory_LDADD = $(UNIT_LDADD)
 tests_unit_test_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 tests_unit_test_safetensors_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
-tests_unit_test_golden_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
-tests_unit_test_gradients_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
+tests_unit_test_golden_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
+tests_unit_test_gradients_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels.c

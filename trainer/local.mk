@@ -19,4 +19,4 @@ libtrainer_a_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
 
 bin_PROGRAMS += jointflow-train
 jointflow_train_SOURCES = trainer/main.c
-jointflow_train_LDADD = libtrainer.a $(CORE_LIBS) $(MPI_LIBS)
+jointflow_train_LDADD = libtrainer.a $(GRADIENT_LIBS) $(MPI_LIBS)

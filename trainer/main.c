@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
 	struct jf_mpi mpi;
 	char report[256], *command_line;
 
-	jf_blas_guard(argc, argv, report, sizeof(report));
+	jf_blas_guard(argv, report, sizeof(report));
 	jf_blas_set_threads_one();
 	command_line = join(argc, argv);
 	parsed = jf_options_parse(&options, argc, argv, &err);

@@ -92,12 +92,6 @@ void jf_exec_step(struct jf_exec *exec, int n) {
 	run_phase(exec, JF_STEP, n);
 }
 
-void jf_exec_backward(struct jf_exec *exec, int n) {
-	for (int i = exec->graph->n_nodes - 1; i >= 0; i--)
-		if (exec->plan->nodes[i].grad_offset != JF_NO_OFFSET)
-			jf_op_backward(exec, i, 0, n);
-}
-
 void jf_exec_move(struct jf_exec *exec, int to, int from) {
 	const struct jf_plan *plan = exec->plan;
 

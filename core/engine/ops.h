@@ -1,4 +1,4 @@
-/* Forward and backward of each op on a run of samples, and what the planner must know of each. */
+/* Forward of each op on a run of samples, and what the planner must know of each. */
 #ifndef JF_CORE_ENGINE_OPS_H
 #define JF_CORE_ENGINE_OPS_H
 
@@ -16,6 +16,5 @@ long long jf_op_multiply_adds(const struct jf_graph *graph, int node);
 
 /* Samples first .. first + count - 1 of the batch; all of them lie in one micro-batch. */
 void jf_op_forward(struct jf_exec *exec, int node, int first, int count);
-void jf_op_backward(struct jf_exec *exec, int node, int first, int count);
 
 #endif

@@ -2,7 +2,7 @@
  * of the value without a border. `accumulate[s]`: the gradient of input s was written by a later node already. */
 #include <string.h>
 
-#include "core/engine/ops.h"
+#include "core/engine/exec.h"
 #include "core/engine/ops_internal.h"
 #include "core/kernels/blas.h"
 
@@ -213,7 +213,7 @@ static void pointwise(struct jf_exec *e, int node, int first, int count) {
 		give_through(e, node, 1, first, count);
 }
 
-void jf_op_backward(struct jf_exec *e, int node, int first, int count) {
+static void backward(struct jf_exec *e, int node, int count) {
 	static void (*const per_sample[JF_N_OPS])(struct jf_exec *, int, int) = {
 	    [JF_OP_CONV3X3] = conv3x3,
 	    [JF_OP_GROUP_NORM] = group_norm,
@@ -228,10 +228,16 @@ void jf_op_backward(struct jf_exec *e, int node, int first, int count) {
 	const struct jf_node *n = op_node(e, node);
 
 	if (n->op == JF_OP_LINEAR)
-		linear(e, node, first, count);
+		linear(e, node, 0, count);
 	else if (per_sample[n->op])
-		for (int i = first; i < first + count; i++)
+		for (int i = 0; i < count; i++)
 			per_sample[n->op](e, node, i);
 	else
-		pointwise(e, node, first, count);
+		pointwise(e, node, 0, count);
+}
+
+void jf_exec_backward(struct jf_exec *exec, int n) {
+	for (int i = exec->graph->n_nodes - 1; i >= 0; i--)
+		if (exec->plan->nodes[i].grad_offset != JF_NO_OFFSET)
+			backward(exec, i, n);
 }

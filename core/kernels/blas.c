@@ -76,18 +76,12 @@ int jf_blas_restart(char **argv, const char *core_type) {
 	return cause;
 }
 
-bool jf_blas_guard(int argc, char **argv, char *report, size_t size) {
+bool jf_blas_guard(char **argv, char *report, size_t size) {
 	const char *now = jf_blas_core_type();
 	const char *before = getenv(GUARD);
 	const char *chosen = getenv(CORE_TYPE);
 	const char *better = jf_blas_better_core_type(now, jf_blas_cpu_detect());
-	char nothing[1];
 
-	(void)argc;
-	if (!report) {
-		report = nothing;
-		size = sizeof(nothing);
-	}
 	if (before) {
 		snprintf(report, size, "OpenBLAS core type %s, set by us instead of %s", now, before);
 		unsetenv(GUARD);

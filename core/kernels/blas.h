@@ -1,4 +1,4 @@
-/* OpenBLAS: the only file that knows it is core/kernels/blas.c. */
+/* OpenBLAS, for gradients: only core/kernels/blas.c knows it, and only the trainer links it. */
 #ifndef JF_CORE_KERNELS_BLAS_H
 #define JF_CORE_KERNELS_BLAS_H
 
@@ -38,8 +38,8 @@ int jf_blas_restart(char **argv, const char *core_type);
 
 /* Call first thing in main. When OpenBLAS chose too slow kernels, sets OPENBLAS_CORETYPE (read only when the library
  * loads) and starts the program again, once, with the same arguments and process id. An OPENBLAS_CORETYPE that the user
- * has set wins. Returns true when OpenBLAS runs with the kernels it should, and puts one line for the log into `report`
- * (may be NULL). The environment variable that guards against a loop is removed again, children do not inherit it. */
-bool jf_blas_guard(int argc, char **argv, char *report, size_t size);
+ * has set wins. Returns true when OpenBLAS runs with the kernels it should, and puts one line for the log into
+ * `report`. The environment variable that guards against a loop is removed again, children do not inherit it. */
+bool jf_blas_guard(char **argv, char *report, size_t size);
 
 #endif

@@ -413,6 +413,28 @@ def test_progress_on_a_terminal():
             assert b"generate: 8 of 8" in shown and shown.endswith(b"\r\x1b[K"), shown
 
 
+def libraries(program):
+    listed = subprocess.run(["readelf", "-d", program], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"\(NEEDED\).*\[(\S+)\]", listed)
+
+
+def test_only_the_trainer_links_openblas():
+    for program, wanted in ("jointflow", False), ("jointflowd", False), ("jointflow-train", True):
+        linked = libraries(os.path.join(BUILD, program))
+        assert any("blas" in name for name in linked) == wanted, (program, linked)
+
+
+def test_little_address_space():
+    if os.environ.get("JF_SANITIZED"):
+        return "a sanitizer reserves more than that for itself"
+    command = ["generate", "--digit", "3", "--count", "2", "--steps", "2"]
+    limited = subprocess.run(["bash", "-c", 'ulimit -v 150000 && exec "$@"', "bash", TOOL, *command],
+                             env=dict(os.environ, JOINTFLOW_MODEL=MODEL), capture_output=True, timeout=120)
+    assert limited.returncode == 0 and limited.stderr == b"", limited.stderr
+    assert limited.stdout == good(*command, binary=True)
+    return None
+
+
 def test_instruction_sets_agree():
     """The same bytes whatever kernels run."""
     answers = {isa: npy("generate", "--count", 2, "--digit", 3, "--steps", 3, JOINTFLOW_ISA=isa).tobytes()

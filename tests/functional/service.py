@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -147,6 +148,20 @@ def test_start():
     assert manager.metric("jointflow_ready") == 1
     manager.end()
     assert "stopped" in manager.log()
+
+
+def test_little_address_space():
+    if os.environ.get("JF_SANITIZED"):
+        return "a sanitizer reserves more than that for itself"
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (150000 * 1024, limit[1]))
+    try:
+        manager = Manager("--workers=1", "--http-threads=1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert manager.request("/generate?digit=3&seed=1&steps=2")[0] == 200
+    manager.end()
+    return None
 
 
 def test_not_ready_without_model():

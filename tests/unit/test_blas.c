@@ -160,7 +160,7 @@ static int child_main(int argc, char **argv) {
 		jf_blas_restart(argv, "Prescott");
 		return 1;
 	}
-	good = jf_blas_guard(argc, argv, report, sizeof(report));
+	good = jf_blas_guard(argv, report, sizeof(report));
 	printf("%s\ngood: %s\nargument: %s\nguard: %s\n", report, good ? "yes" : "no", argc > 2 ? argv[2] : "none",
 	    getenv("JF_BLAS_GUARD") ? "there" : "gone");
 	return 0;
