@@ -11,5 +11,6 @@ int cli_blend(const struct cli_args *args);
 int cli_sample(const struct cli_args *args);
 int cli_eval(const struct cli_args *args);
 int cli_info(const struct cli_args *args);
+int cli_export(const struct cli_args *args);
 
 #endif

@@ -29,6 +29,9 @@ static const struct command {
     {"info", CLI_INFO, cli_info, "", "say what a model is, and what is computed when",
 	"Says what a model is: sizes, classes, facts about its training. With --plan: which part of the network\n"
 	"runs once, which at every step and which never, with multiply-adds and bytes."},
+    {"export", CLI_EXPORT, cli_export, "", "write the model for other programs (ONNX)",
+	"Writes the model as ONNX (operator set 17): posterior.onnx, P(label | image), and field.onnx, one evaluation\n"
+	"of the whole network."},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -45,7 +45,8 @@ static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
     [CLI_PLAN_TRAIN] = "train",
     NULL};
 
-#define ALL (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EVAL | CLI_INFO)
+#define ALL (EVERY_JSON | CLI_EXPORT)
+#define EVERY_JSON (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EVAL | CLI_INFO)
 #define DRAWS_IMAGES (CLI_GENERATE | CLI_BLEND | CLI_SAMPLE)
 #define COMPUTES (DRAWS_IMAGES | CLI_CLASSIFY | CLI_EVAL)
 #define AT(field) offsetof(struct cli_args, field)
@@ -99,6 +100,9 @@ static const struct option_row table[] = {
     {"output", 'o', TYPE_TEXT, AT(output), "NAME", 0, 0, NULL, DRAWS_IMAGES,
 	"NAME.png: one sheet, FOLDER/: single PNGs, NAME.npy: a NumPy array,\n-: a sheet to standard output (default: "
 	"COMMAND.png)"},
+    {"onnx", 'O', TYPE_FLAG, AT(onnx), NULL, 0, 0, NULL, CLI_EXPORT, "write ONNX"},
+    {"output", 'o', TYPE_TEXT, AT(output), "FOLDER", 0, 0, NULL, CLI_EXPORT,
+	"the folder for posterior.onnx and field.onnx (default: .)"},
     {"scale", 'z', TYPE_INTEGER, AT(scale), "N", 1, 64, NULL, DRAWS_IMAGES,
 	"PNG: every pixel becomes N x N (default: 1)"},
     {"plan", 'p', TYPE_CHOICE, AT(plan), "TASK", 0, 0, plans, CLI_INFO,
@@ -109,8 +113,9 @@ static const struct option_row table[] = {
 	"threads (default: one a processor, at most 16)"},
     {"batch", 'b', TYPE_INTEGER, AT(batch), "N", 1, JF_MAX_BATCH, NULL, COMPUTES,
 	"images a thread works on at a time (default: 16)"},
-    {"json", 'J', TYPE_FLAG, AT(json), NULL, 0, 0, NULL, ALL, "print JSON"},
-    {"quiet", 'q', TYPE_FLAG, AT(quiet), NULL, 0, 0, NULL, COMPUTES, "no progress, and no line about what was written"},
+    {"json", 'J', TYPE_FLAG, AT(json), NULL, 0, 0, NULL, EVERY_JSON, "print JSON"},
+    {"quiet", 'q', TYPE_FLAG, AT(quiet), NULL, 0, 0, NULL, COMPUTES | CLI_EXPORT,
+	"no progress, and no line about what was written"},
     {"help", 'h', TYPE_FLAG, AT(help), NULL, 0, 0, NULL, ALL, "print this and exit"},
     {"version", 'V', TYPE_FLAG, AT(version), NULL, 0, 0, NULL, ALL, "print the version and exit"},
 };

@@ -19,6 +19,7 @@ enum cli_command {
 	CLI_SAMPLE = 1 << 3,
 	CLI_EVAL = 1 << 4,
 	CLI_INFO = 1 << 5,
+	CLI_EXPORT = 1 << 6,
 };
 
 enum cli_method {
@@ -43,7 +44,7 @@ struct cli_args {
 	const char *digit, *label, *weights; /* generate: at most one of them */
 	const char *from, *to;
 	const char *data;
-	bool matrix, generate;
+	bool matrix, generate, onnx;
 	bool plan_given;
 	int plan;                       /* enum cli_plan */
 	int method, preprocess, invert; /* enums */

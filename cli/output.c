@@ -72,6 +72,21 @@ static enum jf_err write_sheet(const struct jf_model *model, const float *images
 	return status;
 }
 
+enum jf_err cli_output_make_folder(const char *folder, struct jf_error *err) {
+	if (mkdir(folder, 0777) && errno != EEXIST)
+		return jf_error_set(err, JF_EIO, "cannot make the folder '%s': %s", folder, strerror(errno));
+	return JF_OK;
+}
+
+enum jf_err cli_output_path(char *path, size_t size, const char *folder, const char *member, struct jf_error *err) {
+	size_t length = strlen(folder);
+	const char *slash = length && folder[length - 1] == '/' ? "" : "/";
+
+	if (snprintf(path, size, "%s%s%s", folder, slash, member) >= (int)size)
+		return jf_error_set(err, JF_EINVAL, "the folder's name is too long");
+	return JF_OK;
+}
+
 static enum jf_err write_folder(
     const struct cli_output *output, const struct jf_model *model, const float *images, int n, struct jf_error *err) {
 	struct jf_sheet_options options = jf_sheet_options_default();
@@ -81,16 +96,15 @@ static enum jf_err write_folder(
 	options.columns = 1;
 	options.gap = 0;
 	options.scale = output->scale;
-	if (mkdir(output->name, 0777) && errno != EEXIST)
-		return jf_error_set(err, JF_EIO, "cannot make the folder '%s': %s", output->name, strerror(errno));
+	if (cli_output_make_folder(output->name, err) != JF_OK)
+		return err->code;
 	for (int i = 0; i < n && status == JF_OK; i++) {
 		char path[PATH_MAX], member[32];
-		const char *slash = output->name[strlen(output->name) - 1] == '/' ? "" : "/";
 
 		cli_output_member(member, sizeof(member), i, n);
-		if (snprintf(path, sizeof(path), "%s%s%s", output->name, slash, member) >= (int)sizeof(path))
-			return jf_error_set(err, JF_EINVAL, "the folder's name is too long");
-		status = write_sheet(model, images + (size_t)i * size, 1, path, &options, err);
+		status = cli_output_path(path, sizeof(path), output->name, member, err);
+		if (status == JF_OK)
+			status = write_sheet(model, images + (size_t)i * size, 1, path, &options, err);
 	}
 	return status;
 }

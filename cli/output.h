@@ -33,4 +33,10 @@ void cli_output_member(char *name, size_t size, int i, int n);
 /* Says on stdout what was written, unless stdout is the picture or --quiet. */
 void cli_output_tell(const struct cli_output *output, const struct cli_args *args, int n);
 
+/* Makes the folder unless it is there. JF_EIO names it and the cause. */
+enum jf_err cli_output_make_folder(const char *folder, struct jf_error *err);
+
+/* "folder/member". JF_EINVAL: too long. */
+enum jf_err cli_output_path(char *path, size_t size, const char *folder, const char *member, struct jf_error *err);
+
 #endif

@@ -2,5 +2,6 @@
 EXTRA_DIST += \
 	doc/api.md \
 	doc/openapi.json \
-	doc/architecture.md
+	doc/architecture.md \
+	doc/checkpoint.md
 EXTRA_DIST += $(wildcard $(srcdir)/doc/images/*.png)

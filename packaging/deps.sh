@@ -12,14 +12,16 @@ export LC_ALL=C
 # What ./configure && make needs, and quickstart's curl.
 build='
 	gcc make autoconf automake pkg-config libc6-dev
-	libjansson-dev libjpeg62-turbo-dev libmicrohttpd-dev libopenblas-dev libpng-dev nettle-dev zlib1g-dev
+	libjansson-dev libmicrohttpd-dev libopenblas-dev libpng-dev libprotobuf-c-dev nettle-dev protobuf-c-compiler zlib1g-dev
 	ca-certificates curl xz-utils'
 # What make check and its sanitizer and clang builds need on top.
 test='
 	clang-14 clang-format-14 libclang-rt-14-dev libcmocka-dev libopenmpi-dev openmpi-bin
-	bsdextrautils groff-base mandoc libjpeg-turbo-progs man-db openssl procps prometheus python3 python3-jsonschema python3-numpy python3-png python3-yaml'
+	bsdextrautils groff-base mandoc man-db openssl procps prometheus python3 python3-jsonschema python3-numpy python3-png python3-yaml'
 # Real Chromium; playwright-core and axe-core come from npm by tests/browser.
 browser='chromium fonts-dejavu-core node/nodejs npm/npm'
+# Exported models: onnx.checker and PyTorch; onnxruntime comes from npm by tests/onnx.
+onnx='node/nodejs npm/npm python3-onnx python3-torch'
 # Containers that boot systemd, HAProxy, nginx.
 system='apt-utils dbus haproxy iproute2 mmdebstrap nginx-light systemd systemd-container'
 # make deb and its checks.
@@ -35,8 +37,8 @@ for argument in "$@"; do
 	case $argument in
 	--list) list_only=yes ;;
 	--help) usage; exit 0 ;;
-	build | test | browser | system | package) groups+=("$argument") ;;
-	*) echo "deps.sh: no such group: $argument (build, test, browser, system, package)" >&2; exit 2 ;;
+	build | test | browser | onnx | system | package) groups+=("$argument") ;;
+	*) echo "deps.sh: no such group: $argument (build, test, browser, onnx, system, package)" >&2; exit 2 ;;
 	esac
 done
 if [ ${#groups[@]} = 0 ]; then

@@ -5,6 +5,7 @@
 #   THREAD_TESTS    make check-thread: those of TESTS that are worth running under ThreadSanitizer
 #   BROWSER_TESTS   make check-browser: real Chromium (tests/browser)
 #   PACKAGE_TESTS   make check-package: Debian packages (tests/package)
+#   ONNX_TESTS      make check-onnx: exported models in onnxruntime, the checkpoint in PyTorch (tests/onnx)
 #   SYSTEM_TESTS    make check-system: containers, systemd, HAProxy (tests/system)
 # A test is a program or a script (.sh, .py, .mjs). Exit status: 0 passed, 77 skipped (say why on the last line),
 # anything else failed. cmocka's and TAP's lines ("ok 1 - ...", "not ok 2 - ...", "ok 3 # SKIP why") are counted
@@ -23,6 +24,7 @@ AM_TESTS_ENVIRONMENT = \
 THREAD_TESTS =
 BROWSER_TESTS =
 PACKAGE_TESTS =
+ONNX_TESTS =
 SYSTEM_TESTS =
 
 # --- static, package and system tests have their own local.mk --------------------
@@ -50,7 +52,6 @@ check_PROGRAMS += \
 	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
-	tests/unit/test_jpeg \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
@@ -76,7 +77,6 @@ TESTS += \
 	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
-	tests/unit/test_jpeg \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
@@ -124,7 +124,6 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c te
 tests_unit_test_golden_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
 tests_unit_test_gradients_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
-tests_unit_test_jpeg_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels.c
 tests_unit_test_kernels_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
@@ -175,6 +174,18 @@ EXTRA_DIST += \
 	tests/golden/small.safetensors \
 	tests/golden/start.safetensors
 
+# --- ONNX ----------------------------------------------------------------------------
+check_PROGRAMS += tests/onnx/reference
+tests_onnx_reference_LDADD = $(CORE_LIBS)
+ONNX_TESTS += tests/onnx/onnx.sh
+EXTRA_DIST += \
+	tests/onnx/.npmrc \
+	tests/onnx/check.py \
+	tests/onnx/compare.mjs \
+	tests/onnx/onnx.sh \
+	tests/onnx/package-lock.json \
+	tests/onnx/package.json
+
 EXTRA_DIST += \
 	tests/browser/.npmrc \
 	tests/browser/browser.sh \
@@ -189,11 +200,12 @@ EXTRA_DIST += \
 	tests/browser/support.mjs
 
 # check-unit, check-programs (all but the static rules), ...: make check of one group
-CHECK_GROUPS = check-unit check-programs check-thread check-browser check-package check-system
+CHECK_GROUPS = check-unit check-programs check-thread check-browser check-onnx check-package check-system
 check-unit: GROUP = $(filter tests/unit/%,$(TESTS))
 check-programs: GROUP = $(filter-out tests/static/%,$(TESTS))
 check-thread: GROUP = $(THREAD_TESTS)
 check-browser: GROUP = $(BROWSER_TESTS)
+check-onnx: GROUP = $(ONNX_TESTS)
 check-package: GROUP = $(PACKAGE_TESTS)
 check-system: GROUP = $(SYSTEM_TESTS)
 .PHONY: $(CHECK_GROUPS)

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "core/base/file.h"
-#include "core/pictures/exif.h"
 
 #define SIGNATURE_SIZE 8
 #define MAX_CHUNKS 16384                /* 2048 x 2048 at 16 bit RGBA in 2 KiB pieces */
@@ -25,8 +24,7 @@ struct codec {
 	size_t in_left;
 	uint8_t *out; /* encode: the growing result */
 	size_t out_used, out_capacity;
-	uint8_t *raw;    /* decode: [height][width][1 to 4], before compositing */
-	int orientation; /* decode: Exif's, of the eXIf chunk */
+	uint8_t *raw; /* decode: [height][width][1 to 4], before compositing */
 	bool no_memory;
 	char warning[MESSAGE_SIZE]; /* the last one: libpng explains there what it then only calls invalid */
 	char failure[MESSAGE_SIZE];
@@ -107,9 +105,8 @@ static enum jf_err check_size(const uint8_t *data, size_t size_bytes, struct jf_
 	return JF_OK;
 }
 
-/* Walks the chunks: finds out here, with the place, what libpng would report less clearly. Looks inside eXIf alone,
- * which libpng is told to skip; *orientation is left alone without one. */
-static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, int *orientation, struct jf_error *err) {
+/* Walks the chunks without looking inside: finds out here, with the place, what libpng would report less clearly. */
+static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, struct jf_error *err) {
 	size_t at = SIGNATURE_SIZE;
 	bool has_pixels = false;
 
@@ -137,8 +134,6 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, int *ori
 		if (length > MAX_ANCILLARY && memcmp(type, "IDAT", 4) != 0)
 			return jf_error_set(err, JF_ELIMIT, "PNG: chunk %.4s has %zu bytes; the limit is %zu",
 			    (const char *)type, length, MAX_ANCILLARY);
-		if (memcmp(type, "eXIf", 4) == 0)
-			*orientation = jf_exif_orientation(type + 4, length);
 		at += length + 12;
 		has_pixels = has_pixels || memcmp(type, "IDAT", 4) == 0;
 		if (memcmp(type, "IEND", 4) == 0)
@@ -223,7 +218,7 @@ static enum jf_err explain(const struct codec *codec, struct jf_error *err) {
 }
 
 enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
-	struct codec codec = {.in = data, .in_left = size_bytes, .orientation = 1};
+	struct codec codec = {.in = data, .in_left = size_bytes};
 	int height = 0, width = 0, channels = 0;
 	enum jf_err status;
 
@@ -234,7 +229,7 @@ enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_by
 		return jf_error_set(err, JF_EFORMAT, "not a PNG: the signature is missing");
 	status = check_size(data, size_bytes, err);
 	if (!status)
-		status = check_chunks(data, size_bytes, &codec.orientation, err);
+		status = check_chunks(data, size_bytes, err);
 	if (status)
 		return status;
 
@@ -249,15 +244,27 @@ enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_by
 		goto out;
 	}
 	status = jf_image_init(out, height, width, channels >= 3 ? 3 : 1, err);
-	if (status)
-		goto out;
-	composite(out, codec.raw, channels);
-	status = jf_exif_turn(out, codec.orientation, err);
-	if (status)
-		jf_image_deinit(out);
+	if (!status)
+		composite(out, codec.raw, channels);
 out:
 	png_destroy_read_struct(&codec.png, &codec.info, NULL);
 	free(codec.raw);
+	return status;
+}
+
+enum jf_err jf_png_read(struct jf_image *out, const char *path, struct jf_error *err) {
+	uint8_t *data;
+	size_t size;
+	enum jf_err status;
+
+	*out = (struct jf_image){0};
+	status = jf_file_read(&data, &size, path, JF_PNG_MAX_BYTES, err);
+	if (status)
+		return status;
+	status = jf_png_decode(out, data, size, err);
+	if (status)
+		jf_error_prefix(err, "%s", path);
+	free(data);
 	return status;
 }
 

@@ -1,8 +1,7 @@
-/* The image of a classification: out of the body, through its file format and framing. */
+/* The image of a classification: out of the body, through PNG and framing. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/pictures/picture.h"
 #include "core/pictures/png.h"
 #include "daemon/api/call.h"
 #include "daemon/http/multipart.h"
@@ -46,9 +45,9 @@ static bool from_text(struct jf_call *call) {
 		comma = memchr(text, ',', length);
 		if (!comma || comma - text < 7 || strncmp(comma - 7, ";base64", 7) != 0)
 			return jf_problem_field(&call->problem, "/image", "is a data URL without ;base64,");
-		if (!jf_media_type_is(text + 5, "image/png") && !jf_media_type_is(text + 5, "image/jpeg"))
+		if (!jf_media_type_is(text + 5, "image/png"))
 			return jf_problem_field(
-			    &call->problem, "/image", "is a data URL of another type than image/png or image/jpeg");
+			    &call->problem, "/image", "is a data URL of another type than image/png");
 		length -= (size_t)(comma + 1 - text);
 		text = comma + 1;
 	}
@@ -68,7 +67,7 @@ bool jf_ask_image_begin(struct jf_call *call) {
 	if (type && jf_media_type_is(type, "multipart/form-data")) {
 		if (!from_parts(call, body, size, type))
 			return false;
-	} else if (type && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg"))) {
+	} else if (type && jf_media_type_is(type, "image/png")) {
 		call->ask.image = body;
 		call->ask.image_size = size;
 	} else if (size && !jf_params_add_json(&call->params, body, size) && !call->params.root) {
@@ -99,25 +98,17 @@ bool jf_ask_image_end(struct jf_call *call, const struct jf_model *model, struct
 	int64_t start = jf_job_now_ns();
 	enum jf_err code;
 
-	if (!jf_picture_is(bytes, call->ask.image_size))
-		return unusable(call, "it is not a " JF_PICTURE_KINDS);
-	/* A PNG says its size at a fixed place; a JPEG's decoder looks at it first and reads large ones reduced. */
-	if (jf_png_is(bytes, call->ask.image_size) && call->ask.image_size >= 24 &&
-	    (big_endian(bytes + 16) > max || big_endian(bytes + 20) > max)) {
+	if (!jf_png_is(bytes, call->ask.image_size))
+		return unusable(call, "it is not a PNG");
+	if (call->ask.image_size >= 24 && (big_endian(bytes + 16) > max || big_endian(bytes + 20) > max)) {
 		jf_error_set(&err, JF_ELIMIT, "it is %lu x %lu pixels, at most %lu x %lu are taken",
 		    big_endian(bytes + 16), big_endian(bytes + 20), max, max);
 		return unusable(call, err.message);
 	}
-	code = jf_picture_decode(&image, bytes, call->ask.image_size, &err);
+	code = jf_png_decode(&image, bytes, call->ask.image_size, &err);
 	if (code != JF_OK)
 		return code == JF_ENOMEM ? jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.")
 					 : unusable(call, err.message);
-	if ((unsigned long)image.width > max || (unsigned long)image.height > max) {
-		jf_error_set(&err, JF_ELIMIT, "it is %d x %d pixels, at most %lu x %lu are taken", image.width,
-		    image.height, max, max);
-		jf_image_deinit(&image);
-		return unusable(call, err.message);
-	}
 	inputs->image = calloc(jf_network_image_floats(config), sizeof(float));
 	code = inputs->image ? jf_frame(inputs->image, &call->ask.framed, &image, config->height, config->width,
 				   config->image_channels, &call->ask.framing, &err)

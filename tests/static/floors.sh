@@ -26,7 +26,6 @@ BEGIN {
 	owner["cblas.h"] = "^core/kernels/blas\\."
 	owner["openblas_config.h"] = "^core/kernels/blas\\."
 	owner["png.h"] = "^core/pictures/png\\."
-	owner["jpeglib.h"] = owner["jerror.h"] = "^core/pictures/jpeg\\."
 	owner["zlib.h"] = "^(core/base/inflate|daemon/http/deflate)\\."
 	owner["jansson.h"] = "^core/base/json\\."
 	owner["nettle/sha2.h"] = "^core/base/digest\\."
@@ -34,6 +33,7 @@ BEGIN {
 	owner["nettle/base64.h"] = "^core/base/digest\\."
 	owner["microhttpd.h"] = "^daemon/http/(server|exchange|request|internal)\\."
 	owner["systemd/sd-daemon.h"] = "^daemon/service/service\\."
+	owner["protobuf-c/protobuf-c.h"] = "^cli/onnx_file\\."
 	owner["mpi.h"] = "^trainer/mpi\\."
 	owner["gnutls/gnutls.h"] = "^daemon/http/"
 }

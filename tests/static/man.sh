@@ -43,7 +43,7 @@ if command -v mandoc >/dev/null; then
 		rm -f man/conf.text)"
 	report "jointflow-train.1 names every option" "$(options_named man/jointflow-train.1 ./jointflow-train --help)"
 	if [ -x ./jointflow ]; then
-		for command in classify generate blend sample eval info; do
+		for command in classify generate blend sample eval info export; do
 			report "jointflow.1 names every option of $command" "$(options_named man/jointflow.1 ./jointflow $command --help)"
 		done
 	fi
