@@ -43,8 +43,18 @@ static size_t image_index(struct jf_loader *l, uint64_t example) {
 	return l->order[l->epoch_order[example % l->n_train]];
 }
 
+static bool may_distort(const struct jf_loader *l, uint64_t example) {
+	float t[2];
+
+	if (!l->options.augment_held)
+		return true;
+	jf_objective_times(t, l->options.augment_held, l->options.seed, example);
+	return t[0] <= 0.0F;
+}
+
 static void fill(struct jf_loader *l, struct slot *slot, uint64_t step) {
 	const struct jf_dataset *d = l->dataset;
+	const struct jf_augment_options clean = {0};
 	size_t size = jf_dataset_image_size(d);
 
 	for (int i = 0; i < l->options.count; i++) {
@@ -57,7 +67,8 @@ static void fill(struct jf_loader *l, struct slot *slot, uint64_t step) {
 		if (slot->augment) {
 			jf_dataset_image(d, index, l->clean);
 			jf_augment(image, slot->augment + i * JF_AUGMENT_SIZE, l->clean, d->height, d->width,
-			    d->channels, -1.0F, &l->options.augment, l->options.seed, example);
+			    d->channels, -1.0F, may_distort(l, example) ? &l->options.augment : &clean, l->options.seed,
+			    example);
 		} else {
 			jf_dataset_image(d, index, image);
 		}

@@ -10,6 +10,7 @@
 
 #include "core/files/dataset.h"
 #include "trainer/augment.h"
+#include "trainer/objective.h"
 #include "trainer/step.h"
 
 struct jf_loader_options {
@@ -18,6 +19,9 @@ struct jf_loader_options {
 	int first, count;                  /* the rows of each batch that this process computes */
 	uint64_t start;                    /* first step */
 	struct jf_augment_options augment; /* strength 0: batches without augmentation vectors */
+	/* NULL: any example may be distorted. Otherwise only those whose image these clocks hold: they owe no image
+	 * loss, so nothing that is drawn is learnt from a distorted image. */
+	const struct jf_objective_options *augment_held;
 };
 
 struct jf_loader;

@@ -6,11 +6,6 @@
 #include "core/base/rng.h"
 #include "core/kernels/kernels.h"
 
-/* Shares of --times mixture: the rest is independent. */
-#define SHARE_IMAGE_GIVEN_LABEL 0.30f
-#define SHARE_JOINT 0.20f
-#define SHARE_LABEL_GIVEN_IMAGE 0.20f /* half of them at t_lab = 1 exactly: the posterior */
-
 static const char *const times_names[JF_N_TIMES] = {"independent", "shared", "flexible", "mixture"};
 static const char *const density_names[JF_N_DENSITIES] = {"uniform", "arcsine", "logit-normal"};
 
@@ -70,16 +65,16 @@ static void flexible_times(float times[2], float a, float b, float choice) {
 	}
 }
 
-static void mixture_times(float times[2], float a, float b, float choice) {
+static void mixture_times(float times[2], const float shares[JF_N_SHARES], float a, float b, float choice) {
 	times[0] = a;
 	times[1] = b;
-	if ((choice -= SHARE_IMAGE_GIVEN_LABEL) < 0.0f) {
+	if ((choice -= shares[JF_SHARE_IMAGE_GIVEN_LABEL]) < 0.0f) {
 		times[1] = 0.0f;
-	} else if ((choice -= SHARE_JOINT) < 0.0f) {
+	} else if ((choice -= shares[JF_SHARE_JOINT]) < 0.0f) {
 		times[1] = a;
-	} else if ((choice -= SHARE_LABEL_GIVEN_IMAGE) < 0.0f) {
+	} else if ((choice -= shares[JF_SHARE_LABEL_GIVEN_IMAGE]) < 0.0f) {
 		times[0] = 0.0f;
-		if (choice < -0.5f * SHARE_LABEL_GIVEN_IMAGE)
+		if (choice < -0.5f * shares[JF_SHARE_LABEL_GIVEN_IMAGE])
 			times[1] = 1.0f;
 	}
 }
@@ -100,12 +95,13 @@ void jf_objective_times(float times[2], const struct jf_objective_options *optio
 		flexible_times(times, a, b, u[2]);
 		break;
 	case JF_TIMES_MIXTURE:
-		mixture_times(times, a, b, u[2]);
+		mixture_times(times, options->shares, a, b, u[2]);
 		break;
 	default:
 		times[0] = a;
 		times[1] = b;
 	}
+	times[0] = options->image_shift * times[0] / (1.0f + (options->image_shift - 1.0f) * times[0]);
 }
 
 static float coded(int k, int label) {

@@ -17,7 +17,7 @@ enum jf_times {
 	JF_TIMES_INDEPENDENT, /* t_img and t_lab drawn independently: the UniCon scheme */
 	JF_TIMES_SHARED,      /* one clock for both */
 	JF_TIMES_FLEXIBLE,    /* each example: joint, label given image, image given label, or unconditional image */
-	JF_TIMES_MIXTURE,     /* part independent, part where the tasks live; shares stand in objective.c */
+	JF_TIMES_MIXTURE,     /* part independent, part where the tasks live, as the shares say */
 	JF_N_TIMES
 };
 const char *jf_times_name(enum jf_times times);
@@ -32,13 +32,24 @@ enum jf_time_density {
 const char *jf_density_name(enum jf_time_density density);
 enum jf_err jf_density_parse(enum jf_time_density *out, const char *name, struct jf_error *err);
 
+/* Shares of examples under JF_TIMES_MIXTURE, each 0 to 1, at most 1 together; the rest is independent. */
+enum jf_share {
+	JF_SHARE_IMAGE_GIVEN_LABEL, /* the label at 0 */
+	JF_SHARE_JOINT,             /* one clock for both */
+	JF_SHARE_LABEL_GIVEN_IMAGE, /* the image at 0; half of them with the label at 1 exactly: the posterior */
+	JF_N_SHARES
+};
+
 struct jf_objective_options {
 	enum jf_times times;
 	enum jf_time_density density;
 	float label_weight; /* 0.3 for the endpoint head, 1 for velocity */
+	float image_shift; /* s > 0: the image's clock runs at s t / (1 + (s - 1) t), above 1 more noise; 1: as drawn */
+	float shares[JF_N_SHARES]; /* of JF_TIMES_MIXTURE only */
 };
 
-/* times[0] = t_img, times[1] = t_lab of training example `sample` under `seed`. */
+/* times[0] = t_img, times[1] = t_lab of training example `sample` under `seed`. The shift is that of Esser et al.,
+ * arXiv:2403.03206, eq. 23. */
 void jf_objective_times(float times[2], const struct jf_objective_options *options, uint64_t seed, uint64_t sample);
 
 /* One example of a training batch. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum type { T_GROUP, T_TEXT, T_INT, T_REAL, T_SEED, T_FLAG, T_CHOICE, T_LIST, T_HELP, T_VERSION };
+enum type { T_GROUP, T_TEXT, T_INT, T_REAL, T_SEED, T_FLAG, T_CHOICE, T_LIST, T_SHARES, T_HELP, T_VERSION };
 
 /* What a resumed run may change. */
 enum keep {
@@ -64,6 +64,10 @@ static const struct entry table[] = {
 	"how the two clocks are drawn"},
     {"time-density", 0, T_CHOICE, RECIPE, "uniform|arcsine|logit-normal", AT(density), 0, 0, "uniform",
 	"how often which time"},
+    {"shares", 0, T_SHARES, RECIPE, "A,B,C", AT(shares), 0, 1, "0.3,0.2,0.2",
+	"of mixture: image given label, joint, label given image; the rest is independent"},
+    {"image-shift", 0, T_REAL, RECIPE, "S", AT(image_shift), 0.01, 100, "1",
+	"moves the image's clock: above 1 to more noise, below 1 to less"},
     {"label-loss", 0, T_CHOICE, FIXED, "endpoint|velocity", AT(head), 0, 0, "endpoint",
 	"cross-entropy of the endpoint, or squared error of the velocity"},
     {"label-weight", 0, T_REAL, RECIPE, "X", AT(label_weight), -1, 1000, "-1",
@@ -72,9 +76,11 @@ static const struct entry table[] = {
 	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %"},
     {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "0.5",
 	"share of images that are distorted"},
+    {"augment-what", 0, T_CHOICE, RECIPE, "all|labels", AT(augment_what), 0, 0, "all",
+	"labels: only examples that ask for the label of a whole image, so that drawing learns from clean ones"},
     {.type = T_GROUP, .help = "Files"},
     {"init", 0, T_TEXT, FREE, "FILE", AT(init), 0, 0, NULL,
-	"start from this model's weights (the same network); a resumed run has its own"},
+	"start from this model's weights; more --layers and --blocks than it has change nothing at first"},
     {"output", 'o', T_TEXT, FREE, "FILE", AT(output), 0, 0, "model.safetensors", "the trained model"},
     {"state", 0, T_TEXT, FREE, "FILE", AT(state), 0, 0, NULL,
 	"the training state; by default the output's name + .state"},
@@ -167,6 +173,26 @@ static enum jf_err parse_choice(const struct entry *e, const char *text, int *ou
 	return jf_error_set(err, JF_EINVAL, "--%s: '%s' is none of %s", e->name, text, e->argument);
 }
 
+static enum jf_err parse_shares(const struct entry *e, const char *text, float *out, struct jf_error *err) {
+	double sum = 0;
+	char *end = NULL;
+
+	for (int i = 0; i < JF_N_SHARES; i++) {
+		const char *at = i == 0 ? text : end + 1;
+		double value = strtod(at, &end);
+
+		if (end == at || *end != (i + 1 < JF_N_SHARES ? ',' : '\0') || !(value >= e->min && value <= e->max))
+			return jf_error_set(err, JF_EINVAL,
+			    "--%s: '%s' is not %d numbers from %g to %g with commas between", e->name, text,
+			    JF_N_SHARES, e->min, e->max);
+		out[i] = (float)value;
+		sum += value;
+	}
+	if (sum > 1 + 1e-6)
+		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is more than 1 together", e->name, text);
+	return JF_OK;
+}
+
 static enum jf_err parse_list(
     const struct entry *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
 	out->n_ema = 0;
@@ -216,6 +242,8 @@ static enum jf_err set(const struct entry *e, const char *text, struct jf_train_
 		return parse_choice(e, text, (int *)(void *)field, err);
 	case T_LIST:
 		return parse_list(e, text, out, err);
+	case T_SHARES:
+		return parse_shares(e, text, (float *)(void *)field, err);
 	default:
 		return JF_OK;
 	}
@@ -343,6 +371,11 @@ static void format(char *text, size_t size, const struct entry *e, const struct 
 		for (int i = 0; i < options->n_ema && used < size; i++)
 			used +=
 			    (size_t)snprintf(text + used, size - used, "%s%.9g", i ? "," : "", (double)options->ema[i]);
+		break;
+	case T_SHARES:
+		for (int i = 0; i < JF_N_SHARES && used < size; i++)
+			used += (size_t)snprintf(
+			    text + used, size - used, "%s%.9g", i ? "," : "", (double)options->shares[i]);
 		break;
 	default:
 		text[0] = '\0';

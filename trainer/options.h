@@ -37,11 +37,14 @@ struct jf_train_options {
 	int channels, blocks, layers, heads, label_tokens;
 	int head; /* enum jf_label_head */
 	/* the objective */
-	int times;           /* enum jf_times */
-	int density;         /* enum jf_time_density */
+	int times;   /* enum jf_times */
+	int density; /* enum jf_time_density */
+	float shares[JF_N_SHARES];
+	double image_shift;
 	double label_weight; /* -1: 0.3 for the endpoint head, 1 for velocity */
 	double augment;
 	double augment_probability;
+	int augment_what; /* 0: any image; 1: those that owe no image loss */
 	/* files */
 	const char *init; /* a checkpoint to start from; NULL: random weights */
 	const char *output;

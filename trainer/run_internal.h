@@ -30,6 +30,7 @@ struct run {
 	size_t n_train, n_holdout;
 	struct jf_model *model;    /* the trainer's */
 	struct jf_model *exported; /* an EMA of it, for evaluation and the checkpoint */
+	struct jf_objective_options objective;
 	struct jf_trainer *trainer;
 	struct jf_loader *loader;
 	struct jf_log *log;

@@ -46,21 +46,43 @@ static enum jf_err set_names(struct run *run, struct jf_model *model, struct jf_
 	return rc == JF_OK ? rc : jf_error_set(err, rc, "the model's name or class names: %s", jf_err_phrase(rc));
 }
 
-/* --init: a finished model's weights instead of random ones. */
+/* Every parameter of `from` into the one of the same name. What a deeper network has beside them keeps its initial
+ * values, and with those adds nothing: the last matrix of each layer and block begins at zero. */
+static void take_params(struct jf_model *model, const struct jf_model *from) {
+	for (int i = 0; i < from->graph->n_params; i++) {
+		const struct jf_param *theirs = &from->graph->params[i];
+
+		for (int j = 0; j < model->graph->n_params; j++) {
+			const struct jf_param *ours = &model->graph->params[j];
+
+			if (strcmp(ours->name, theirs->name) == 0)
+				memcpy(model->params + ours->offset, from->params + theirs->offset,
+				    theirs->size * sizeof(float));
+		}
+	}
+}
+
+/* --init: a finished model's weights instead of random ones; the network may have more layers and blocks. */
 static enum jf_err start_from(const char *path, struct jf_model *model, struct jf_error *err) {
 	struct jf_model *from = jf_checkpoint_load(path, err);
+	struct jf_network_config common;
 	const char *field;
 	enum jf_err rc;
 	int theirs, ours;
 
 	if (!from)
 		return err->code;
-	field = jf_checkpoint_difference(&from->config, &model->config, &theirs, &ours);
+	common = from->config;
+	if (common.layers < model->config.layers)
+		common.layers = model->config.layers;
+	if (common.blocks < model->config.blocks)
+		common.blocks = model->config.blocks;
+	field = jf_checkpoint_difference(&common, &model->config, &theirs, &ours);
 	if (field) {
 		rc = jf_error_set(
 		    err, JF_EINVAL, "%s: another network: %s is %d there, %d here", path, field, theirs, ours);
 	} else {
-		memcpy(model->params, from->params, model->graph->n_params_floats * sizeof(float));
+		take_params(model, from);
 		rc = jf_model_pack(model, err);
 	}
 	jf_model_unref(from);
@@ -98,16 +120,13 @@ static enum jf_err make_models(struct run *run, struct jf_error *err) {
 
 static enum jf_err make_trainer(struct run *run, struct jf_error *err) {
 	const struct jf_train_options *o = run->options;
-	struct jf_objective_options objective = {.times = (enum jf_times)o->times,
-	    .density = (enum jf_time_density)o->density,
-	    .label_weight = (float)o->label_weight};
 	struct jf_optimiser_options optimiser = jf_optimiser_options_default();
 
 	optimiser.weight_decay = (float)o->weight_decay;
 	optimiser.clip = (float)o->clip;
 	optimiser.n_ema = o->n_ema;
 	memcpy(optimiser.ema_decay, o->ema, sizeof(optimiser.ema_decay));
-	run->trainer = jf_trainer_create(run->model, &objective, &optimiser, o->seed, run->threads, err);
+	run->trainer = jf_trainer_create(run->model, &run->objective, &optimiser, o->seed, run->threads, err);
 	if (!run->trainer)
 		return err->code;
 	if (run->mpi->size > 1)
@@ -210,6 +229,7 @@ static enum jf_err open_loader(struct run *run, struct jf_error *err) {
 	    .count = end - first,
 	    .start = run->state.step,
 	    .augment = {.strength = (float)o->augment, .probability = (float)o->augment_probability},
+	    .augment_held = o->augment_what == 1 ? &run->objective : NULL,
 	};
 
 	if (end == first)
@@ -217,6 +237,16 @@ static enum jf_err open_loader(struct run *run, struct jf_error *err) {
 		    err, JF_EINVAL, "--batch=%d is too small for %d processes", o->batch, run->mpi->size);
 	run->loader = jf_loader_create(&run->dataset, run->order, run->n_train, &options, err);
 	return run->loader ? JF_OK : err->code;
+}
+
+static void set_objective(struct run *run) {
+	const struct jf_train_options *o = run->options;
+
+	run->objective = (struct jf_objective_options){.times = (enum jf_times)o->times,
+	    .density = (enum jf_time_density)o->density,
+	    .label_weight = (float)o->label_weight,
+	    .image_shift = (float)o->image_shift};
+	memcpy(run->objective.shares, o->shares, sizeof(run->objective.shares));
 }
 
 /* Found out now rather than after hours. */
@@ -237,6 +267,7 @@ enum jf_err jf_run_setup(struct run *run, struct jf_error *err) {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN) / run->mpi->size;
 	enum jf_err rc;
 
+	set_objective(run);
 	run->threads = run->options->threads ? run->options->threads : cpus < 1 ? 1 : cpus > 256 ? 256 : (int)cpus;
 	if ((rc = load_data(run, err)) != JF_OK || (rc = make_models(run, err)) != JF_OK ||
 	    (rc = make_trainer(run, err)) != JF_OK || (rc = check_output(run, err)) != JF_OK ||

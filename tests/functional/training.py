@@ -173,8 +173,18 @@ def test_starts_from_a_model():
     for name in longer:  # the running mean of equal weights may round
         pairs = zip(struct.iter_unpack("<f", begun[name]), struct.iter_unpack("<f", longer[name]))
         assert all(abs(a - b) <= 1e-5 * abs(b) for (a,), (b,) in pairs), name
-    said = train("wrong", "--epochs=0.3", "--layers=3", "--init", path("longer"), expect=1)
-    assert "longer: another network: layers is" in said, said
+    train("grown", "--epochs=0.3", "--lr=0", "--layers=4", "--blocks=2", "--init", path("longer"), "-q")
+    assert len(load(path("grown"))[1]) > len(longer)
+    for name in longer:
+        assert load(path("grown"))[1][name] == begun[name], name
+    drawn = [path("begun.npy"), path("grown.npy")]
+    for model, images in zip(("begun", "grown"), drawn):  # what is new adds nothing yet
+        subprocess.run([os.path.join(os.path.dirname(PROGRAM), "jointflow"), "generate", "-m", path(model), "-n1", "-s3", "-q", "-o", images], check=True)
+    assert read(drawn[0]) == read(drawn[1])
+    said = train("wrong", "--epochs=0.3", "--layers=1", "--init", path("grown"), expect=1)
+    assert "grown: another network: blocks is 2 there, 1 here" in said, said
+    said = train("wrong", "--epochs=0.3", "--blocks=2", "--layers=3", "--init", path("grown"), expect=1)
+    assert "grown: another network: layers is 4 there, 3 here" in said, said
     said = train("wrong", "--epochs=0.3", "--init", path("longer.state"), expect=1)
     assert "longer.state" in said and said.count("\n") == 1, said
     said = train("wrong", "--epochs=0.3", "--init", path("nowhere"), expect=1)

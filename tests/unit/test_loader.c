@@ -102,6 +102,42 @@ static void test_same_anywhere(void **state) {
 	jf_loader_destroy(high);
 }
 
+/* With augment_held only examples whose image the clocks hold are distorted, and those as ever. */
+static void test_distorts_held_images_only(void **state) {
+	const struct jf_objective_options clocks = {
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0F, 1.0F, {0.3F, 0.2F, 0.3F}};
+	struct jf_loader_options options = {.seed = 3, .batch = BATCH, .count = BATCH, .augment = {1.0F, 1.0F}};
+	struct jf_loader *all, *held;
+	struct jf_error err = {0};
+	static const float zeros[JF_AUGMENT_SIZE];
+	int distorted = 0, clean = 0;
+
+	(void)state;
+	all = jf_loader_create(&dataset, order, N_TRAIN, &options, &err);
+	options.augment_held = &clocks;
+	held = jf_loader_create(&dataset, order, N_TRAIN, &options, &err);
+	assert_non_null(all);
+	assert_non_null(held);
+	for (int step = 0; step < 20; step++) {
+		const struct jf_batch *a = jf_loader_next(all), *h = jf_loader_next(held);
+
+		for (int i = 0; i < BATCH; i++) {
+			const float *of_all = a->augment + i * JF_AUGMENT_SIZE,
+				    *of_held = h->augment + i * JF_AUGMENT_SIZE;
+			float t[2];
+
+			jf_objective_times(t, &clocks, options.seed, h->sample[i]);
+			assert_memory_equal(of_held, t[0] > 0.0F ? zeros : of_all, sizeof(zeros));
+			assert_memory_not_equal(of_all, zeros, sizeof(zeros));
+			distorted += t[0] <= 0.0F;
+			clean += t[0] > 0.0F;
+		}
+	}
+	assert_true(distorted > 0 && clean > distorted);
+	jf_loader_destroy(all);
+	jf_loader_destroy(held);
+}
+
 static void test_stops_any_time(void **state) {
 	(void)state;
 	for (int taken = 0; taken < 6; taken++) {
@@ -158,6 +194,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_epochs),
 	    cmocka_unit_test(test_same_anywhere),
+	    cmocka_unit_test(test_distorts_held_images_only),
 	    cmocka_unit_test(test_stops_any_time),
 	    cmocka_unit_test(test_empty),
 	    cmocka_unit_test(test_schedule),

@@ -18,7 +18,8 @@
 #define PIXELS 96
 #define BATCH 10
 
-static const struct jf_objective_options objective = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f};
+static const struct jf_objective_options objective = {
+    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0.3f, 0.2f, 0.2f}};
 
 static void fill(struct jf_batch *batch, float *images, int *labels, uint64_t *sample, int step) {
 	for (int i = 0; i < BATCH; i++) {
@@ -168,8 +169,8 @@ static void test_clocks(void **state) {
 	for (int scheme = 0; scheme < JF_N_TIMES; scheme++)
 		for (int density = 0; density < JF_N_DENSITIES; density++)
 			for (int i = 0; i < n; i++) {
-				struct jf_objective_options o = {
-				    (enum jf_times)scheme, (enum jf_time_density)density, 1.0f};
+				struct jf_objective_options o = {(enum jf_times)scheme, (enum jf_time_density)density,
+				    1.0f, 1.0f, {0.3f, 0.2f, 0.2f}};
 				float t[2];
 
 				jf_objective_times(t, &o, 3, (uint64_t)i);
@@ -187,6 +188,32 @@ static void test_clocks(void **state) {
 	assert_in_range(held_image, n * 17 / 100, n * 23 / 100);
 	assert_in_range(same, n * 17 / 100, n * 23 / 100);
 	assert_in_range(posterior, n * 8 / 100, n * 12 / 100);
+}
+
+/* Shares of 0.6, 0.1, 0.1 and a shift of 2: the held clocks stay held, and half of the others' times lie above 2 / 3.
+ */
+static void test_shares_and_shift(void **state) {
+	const struct jf_objective_options o = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 2.0f, {0.6f, 0.1f, 0.1f}};
+	const struct jf_objective_options plain = {
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 1.0f, {0.6f, 0.1f, 0.1f}};
+	int held_image = 0, held_label = 0, noisy = 0;
+	const int n = 4000;
+
+	(void)state;
+	for (int i = 0; i < n; i++) {
+		float t[2], u[2];
+
+		jf_objective_times(t, &o, 3, (uint64_t)i);
+		jf_objective_times(u, &plain, 3, (uint64_t)i);
+		assert_true(t[1] == u[1]);
+		assert_true(fabsf(t[0] - 2.0f * u[0] / (1.0f + u[0])) < 1e-6f && t[0] <= 1.0f);
+		held_image += t[0] == 0.0f;
+		held_label += t[1] == 0.0f;
+		noisy += t[0] > 2.0f / 3.0f;
+	}
+	assert_in_range(held_label, n * 57 / 100, n * 63 / 100);
+	assert_in_range(held_image, n * 8 / 100, n * 12 / 100);
+	assert_in_range(noisy, (n - held_image) * 47 / 100, (n - held_image) * 53 / 100);
 }
 
 static void test_names(void **state) {
@@ -215,6 +242,7 @@ int main(void) {
 	    cmocka_unit_test(test_bad_numbers_change_nothing),
 	    cmocka_unit_test(test_averages_follow),
 	    cmocka_unit_test(test_clocks),
+	    cmocka_unit_test(test_shares_and_shift),
 	    cmocka_unit_test(test_names),
 	};
 	jf_blas_set_threads_one();

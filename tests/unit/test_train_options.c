@@ -41,7 +41,8 @@ static void test_defaults(void **state) {
 	assert_true(o.ema[0] == 0.999F && o.ema[1] == 0.9995F);
 	assert_int_equal(o.times, JF_TIMES_INDEPENDENT);
 	assert_int_equal(o.density, JF_DENSITY_UNIFORM);
-	assert_true(o.label_weight == 0.3);
+	assert_true(o.label_weight == 0.3 && o.image_shift == 1 && o.augment_what == 0);
+	assert_true(o.shares[0] == 0.3F && o.shares[1] == 0.2F && o.shares[2] == 0.2F);
 	assert_string_equal(o.output, "model.safetensors");
 	assert_string_equal(o.state, "model.safetensors.state");
 	assert_false(o.resume);
@@ -57,7 +58,7 @@ static void test_values(void **state) {
 	    parse(0, &o,
 		"-d data --epochs=0.25 -b 64 --lr 1e-3 --ema 0.99,0.999,0.9999 --seed 18446744073709551615 "
 		"--times flexible --time-density logit-normal --label-loss velocity --augment 0.5 -o out/m "
-		"--state s -r --extend -j 3",
+		"--state s -r --extend -j 3 --shares 0.6,0,0.25 --image-shift 2 --augment-what labels",
 		&err),
 	    JF_OPTIONS_RUN);
 	assert_true(o.epochs == 0.25 && o.lr == 1e-3 && o.augment == 0.5);
@@ -71,6 +72,8 @@ static void test_values(void **state) {
 	assert_string_equal(o.state, "s");
 	assert_true(o.resume && o.extend);
 	assert_int_equal(o.threads, 3);
+	assert_true(o.shares[0] == 0.6F && o.shares[1] == 0 && o.shares[2] == 0.25F);
+	assert_true(o.image_shift == 2 && o.augment_what == 1);
 	jf_options_deinit(&o);
 }
 
@@ -114,6 +117,13 @@ static void test_refusals(void **state) {
 	    {"--data x --ema 0.9,0.9,0.9,0.9,0.9", "at most 4"},
 	    {"--data x --times never", "--times: 'never' is none of independent|shared|flexible|mixture"},
 	    {"--data x --times share", "is none of"},
+	    {"--data x --shares 0.5", "--shares: '0.5' is not 3 numbers from 0 to 1 with commas between"},
+	    {"--data x --shares 0.1,0.1,0.1,0.1", "is not 3 numbers"},
+	    {"--data x --shares 0.1,0.1,", "is not 3 numbers"},
+	    {"--data x --shares 0.1,-0.1,0.1", "is not 3 numbers"},
+	    {"--data x --shares 0.5,0.5,0.1", "--shares: '0.5,0.5,0.1' is more than 1 together"},
+	    {"--data x --image-shift 0", "--image-shift: 0 is outside"},
+	    {"--data x --augment-what none", "is none of all|labels"},
 	    {"--data x --bogus", "unknown option '--bogus'"},
 	    {"--data x -Z", "unknown option"},
 	    {"--data x --epochs", "option '--epochs' needs an argument"},
