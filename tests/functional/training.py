@@ -179,7 +179,8 @@ def test_starts_from_a_model():
         assert load(path("grown"))[1][name] == begun[name], name
     drawn = [path("begun.npy"), path("grown.npy")]
     for model, images in zip(("begun", "grown"), drawn):  # what is new adds nothing yet
-        subprocess.run([os.path.join(os.path.dirname(PROGRAM), "jointflow"), "generate", "-m", path(model), "-n1", "-s3", "-q", "-o", images], check=True)
+        subprocess.run([os.path.join(os.path.dirname(PROGRAM), "jointflow"), "generate", "-m", path(model), "-n1", "-s3",
+                        "-q", "-o", images], check=True)
     assert read(drawn[0]) == read(drawn[1])
     said = train("wrong", "--epochs=0.3", "--layers=1", "--init", path("grown"), expect=1)
     assert "grown: another network: blocks is 2 there, 1 here" in said, said
