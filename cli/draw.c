@@ -243,7 +243,6 @@ int cli_generate(const struct cli_args *args) {
 
 /* Row r has noise r and runs from one class to the other. */
 static enum jf_err plan_morph(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
-	int classes = d->model->config.classes;
 	int rows = args->rows ? args->rows : 4, columns = args->columns ? args->columns : 9;
 	int from, to;
 
@@ -251,12 +250,8 @@ static enum jf_err plan_morph(struct drawing *d, const struct cli_args *args, st
 	    drawing_allocate(d, (int64_t)rows * columns, err))
 		return err->code;
 	d->output.columns = columns;
-	for (int i = 0; i < d->n; i++) {
-		float weight = (float)(i % columns) / (float)(columns - 1);
-
-		jf_label_blend(label_at(d, i), from, to, weight, classes);
-		d->noise_index[i] = (uint64_t)(i / columns);
-	}
+	jf_blend_fill(d->labels, d->noise_index,
+	    &(struct jf_blend){.from = from, .to = to, .rows = rows, .columns = columns}, d->model->config.classes);
 	return JF_OK;
 }
 
@@ -267,8 +262,8 @@ static enum jf_err plan_matrix(struct drawing *d, struct jf_error *err) {
 	if (drawing_allocate(d, (int64_t)classes * classes, err))
 		return err->code;
 	d->output.columns = classes;
-	for (int i = 0; i < d->n; i++)
-		jf_label_blend(label_at(d, i), i / classes, i % classes, 0.5f, classes);
+	jf_blend_fill(d->labels, d->noise_index,
+	    &(struct jf_blend){.matrix = true, .rows = classes, .columns = classes}, classes);
 	return JF_OK;
 }
 

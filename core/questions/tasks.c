@@ -37,30 +37,6 @@ struct jf_task_options jf_task_options_default(void) {
 	    .batch = 16};
 }
 
-void jf_label_one_hot(float *label, int digit, int classes) {
-	for (int k = 0; k < classes; k++)
-		label[k] = k == digit ? 1.0f : -1.0f;
-}
-
-void jf_label_from_weights(float *label, const float *weights, int classes) {
-	for (int k = 0; k < classes; k++)
-		label[k] = 2.0f * weights[k] - 1.0f;
-}
-
-void jf_label_blend(float *label, int from, int to, float weight, int classes) {
-	for (int k = 0; k < classes; k++)
-		label[k] = 2.0f * ((k == from ? 1.0f - weight : 0.0f) + (k == to ? weight : 0.0f)) - 1.0f;
-}
-
-int jf_argmax(const float *values, int n) {
-	int best = 0;
-
-	for (int i = 1; i < n; i++)
-		if (values[i] > values[best])
-			best = i;
-	return best;
-}
-
 static size_t image_floats(const struct work *w) {
 	return jf_network_image_floats(&w->model->config);
 }

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/engine/model.h"
 #include "core/engine/sampler.h"
+#include "core/questions/question.h"
 
 struct jf_task_options {
 	struct jf_sampler_args sampler; /* solver, steps, guidance */
@@ -45,12 +46,5 @@ enum jf_err jf_generate(struct jf_model *model, float *images, const float *labe
 /* images out [n][H][W][C], labels out [n][K] (final z_lab), probabilities out [n][K] or NULL. */
 enum jf_err jf_sample(struct jf_model *model, float *images, float *labels, float *probabilities, int n,
     const struct jf_task_options *options, struct jf_error *err);
-
-/* label[K] = 2 w - 1 for a one-hot or mixed weight vector. */
-void jf_label_one_hot(float *label, int digit, int classes);
-void jf_label_from_weights(float *label, const float *weights, int classes);
-/* (1 - weight) from + weight to, as weights 0..1. */
-void jf_label_blend(float *label, int from, int to, float weight, int classes);
-int jf_argmax(const float *values, int n);
 
 #endif

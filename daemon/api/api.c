@@ -14,6 +14,7 @@
 #include "core/base/rng.h"
 #include "daemon/api/call.h"
 #include "daemon/api/gate.h"
+#include "daemon/api/routes.h"
 #include "daemon/http/watch.h"
 #include "daemon/service/log.h"
 
@@ -147,7 +148,6 @@ static void on_release(void *context, void *user) {
 	jf_params_deinit(&call->params);
 	jf_job_unref(call->job);
 	jf_json_writer_deinit(&call->trace);
-	free(call->ask.owned_image);
 	free(call);
 }
 

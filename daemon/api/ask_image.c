@@ -1,13 +1,14 @@
-/* The image of a classification: out of the body, through PNG and framing. */
+#include "daemon/api/ask_image.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/pictures/png.h"
-#include "daemon/api/call.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/text.h"
 
-static bool from_parts(struct jf_call *call, const char *body, size_t size, const char *type) {
+static bool from_parts(
+    struct jf_call *call, struct jf_ask_image *image, const char *body, size_t size, const char *type) {
 	struct jf_part parts[JF_MAX_PARTS];
 	struct jf_error err = {0};
 	char boundary[80];
@@ -24,18 +25,18 @@ static bool from_parts(struct jf_call *call, const char *body, size_t size, cons
 			if (!jf_params_add_text(&call->params, parts[i].name, parts[i].data, parts[i].size) &&
 			    call->problem.type != JF_PROBLEM_INVALID)
 				return false;
-		} else if (call->ask.image) {
+		} else if (image->bytes) {
 			jf_problem_field(&call->problem, "/image", "is given twice");
 		} else {
-			call->ask.image = parts[i].data;
-			call->ask.image_size = parts[i].size;
+			image->bytes = (const unsigned char *)parts[i].data;
+			image->size = parts[i].size;
 		}
 	}
 	return true;
 }
 
 /* {"image": "<base64>"} or "data:image/png;base64,<base64>" */
-static bool from_text(struct jf_call *call) {
+static bool from_text(struct jf_call *call, struct jf_ask_image *image) {
 	const char *text, *comma;
 	size_t length;
 
@@ -51,31 +52,31 @@ static bool from_text(struct jf_call *call) {
 		length -= (size_t)(comma + 1 - text);
 		text = comma + 1;
 	}
-	call->ask.owned_image = jf_base64_decode(text, length, &call->ask.image_size);
-	if (!call->ask.owned_image)
+	image->owned = jf_base64_decode(text, length, &image->size);
+	if (!image->owned)
 		return jf_problem_field(&call->problem, "/image", "is not base64");
-	call->ask.image = (const char *)call->ask.owned_image;
+	image->bytes = image->owned;
 	return true;
 }
 
-bool jf_ask_image_begin(struct jf_call *call) {
+bool jf_ask_image_find(struct jf_call *call, struct jf_ask_image *image) {
 	const char *type = jf_request_header(call->request, "Content-Type");
 	const char *body;
 	size_t size;
 
 	body = jf_request_body(call->request, &size);
 	if (type && jf_media_type_is(type, "multipart/form-data")) {
-		if (!from_parts(call, body, size, type))
+		if (!from_parts(call, image, body, size, type))
 			return false;
 	} else if (type && jf_media_type_is(type, "image/png")) {
-		call->ask.image = body;
-		call->ask.image_size = size;
+		image->bytes = (const unsigned char *)body;
+		image->size = size;
 	} else if (size && !jf_params_add_json(&call->params, body, size) && !call->params.root) {
 		return false;
 	}
-	if (!call->ask.image)
-		from_text(call);
-	if (!call->ask.image && !call->problem.set)
+	if (!image->bytes)
+		from_text(call, image);
+	if (!image->bytes && !call->problem.set)
 		jf_problem_field(&call->problem, "/image", "is missing");
 	return true;
 }
@@ -89,34 +90,34 @@ static bool unusable(struct jf_call *call, const char *message) {
 	return jf_problem_field(&call->problem, "/image", "%.180s", message);
 }
 
-bool jf_ask_image_end(struct jf_call *call, const struct jf_model *model, struct jf_ask_inputs *inputs) {
-	const struct jf_network_config *config = &model->config;
+bool jf_ask_image_frame(
+    struct jf_call *call, float *out, const struct jf_ask_image *image, const struct jf_network_config *config) {
 	unsigned long max = (unsigned long)call->http->parts.conf->max_image_side;
-	const unsigned char *bytes = (const unsigned char *)call->ask.image;
-	struct jf_image image = {0};
+	struct jf_image decoded = {0};
 	struct jf_error err = {0};
 	int64_t start = jf_job_now_ns();
 	enum jf_err code;
 
-	if (!jf_png_is(bytes, call->ask.image_size))
+	if (!jf_png_is(image->bytes, image->size))
 		return unusable(call, "it is not a PNG");
-	if (call->ask.image_size >= 24 && (big_endian(bytes + 16) > max || big_endian(bytes + 20) > max)) {
+	if (image->size >= 24 && (big_endian(image->bytes + 16) > max || big_endian(image->bytes + 20) > max)) {
 		jf_error_set(&err, JF_ELIMIT, "it is %lu x %lu pixels, at most %lu x %lu are taken",
-		    big_endian(bytes + 16), big_endian(bytes + 20), max, max);
+		    big_endian(image->bytes + 16), big_endian(image->bytes + 20), max, max);
 		return unusable(call, err.message);
 	}
-	code = jf_png_decode(&image, bytes, call->ask.image_size, &err);
-	if (code != JF_OK)
-		return code == JF_ENOMEM ? jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.")
-					 : unusable(call, err.message);
-	inputs->image = calloc(jf_network_image_floats(config), sizeof(float));
-	code = inputs->image ? jf_frame(inputs->image, &call->ask.framed, &image, config->height, config->width,
-				   config->image_channels, &call->ask.framing, &err)
-			     : jf_error_set(&err, JF_ENOMEM, "out of memory");
-	jf_image_deinit(&image);
+	code = jf_png_decode(&decoded, image->bytes, image->size, &err);
+	if (code == JF_OK)
+		code = jf_frame(out, &call->ask.framed, &decoded, config->height, config->width, config->image_channels,
+		    &call->ask.framing, &err);
+	jf_image_deinit(&decoded);
 	call->ask.decode_ms = (double)(jf_job_now_ns() - start) * 1e-6;
 	if (code == JF_OK)
 		return true;
 	return code == JF_ENOMEM ? jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.")
 				 : unusable(call, err.message);
+}
+
+void jf_ask_image_deinit(struct jf_ask_image *image) {
+	free(image->owned);
+	*image = (struct jf_ask_image){0};
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/api/page.h"
+#include "daemon/api/routes.h"
 #include "daemon/http/text.h"
 #include "daemon/http/watch.h"
 
@@ -72,7 +74,7 @@ static bool find_route(struct jf_call *call) {
 		    "The path has a malformed percent-encoding, a NUL or text that is not UTF-8.");
 	call->route = jf_route_find(path, call->tail, sizeof(call->tail));
 	free(path);
-	if (call->route && call->route->handle == jf_api_page && !jf_assets_find(call->http->assets, call->tail))
+	if (call->route && call->route->handle == jf_page_serve && !jf_assets_find(call->http->assets, call->tail))
 		call->route = NULL;
 	return true;
 }

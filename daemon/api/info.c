@@ -1,5 +1,6 @@
-/* What is said about the daemon itself: model, version, health, metrics, the API's description. */
 #include "config.h"
+
+#include "daemon/api/info.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static void put_limits(struct jf_json_writer *writer, const struct jf_conf *conf
 	jf_json_end_object(writer);
 }
 
-void jf_api_model(struct jf_call *call) {
+void jf_info_model(struct jf_call *call) {
 	struct jf_model *model = jf_call_model(call);
 	struct jf_json_writer writer;
 	size_t i;
@@ -71,7 +72,7 @@ void jf_api_model(struct jf_call *call) {
 	jf_json_writer_deinit(&writer);
 }
 
-void jf_api_version(struct jf_call *call) {
+void jf_info_version(struct jf_call *call) {
 	struct jf_json_writer writer;
 
 	jf_json_writer_init(&writer);
@@ -85,7 +86,7 @@ void jf_api_version(struct jf_call *call) {
 	jf_json_writer_deinit(&writer);
 }
 
-void jf_api_openapi(struct jf_call *call) {
+void jf_info_openapi(struct jf_call *call) {
 	struct jf_response response;
 	int i;
 
@@ -112,11 +113,11 @@ static void reply_status(struct jf_call *call, const char *status) {
 	jf_json_writer_deinit(&writer);
 }
 
-void jf_api_livez(struct jf_call *call) {
+void jf_info_livez(struct jf_call *call) {
 	reply_status(call, "alive");
 }
 
-void jf_api_readyz(struct jf_call *call) {
+void jf_info_readyz(struct jf_call *call) {
 	if (atomic_load(&call->http->draining))
 		jf_call_fail_with(call, JF_PROBLEM_DRAINING, "The server is shutting down.");
 	else if (!atomic_load(&call->http->ready))
@@ -125,7 +126,7 @@ void jf_api_readyz(struct jf_call *call) {
 		reply_status(call, "ready");
 }
 
-void jf_api_health(struct jf_call *call) {
+void jf_info_health(struct jf_call *call) {
 	struct jf_http *http = call->http;
 	struct jf_scheduler_stats stats;
 	struct jf_json_writer writer;
@@ -156,7 +157,7 @@ void jf_api_health(struct jf_call *call) {
 	jf_json_writer_deinit(&writer);
 }
 
-void jf_api_metrics(struct jf_call *call) {
+void jf_info_metrics(struct jf_call *call) {
 	struct jf_response response;
 	size_t size;
 	char *text;

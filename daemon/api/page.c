@@ -1,4 +1,5 @@
-/* The page's files. */
+#include "daemon/api/page.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static bool takes_gzip(const char *field) {
 	return used && jf_negotiate(list, offers, 1) == 0;
 }
 
-void jf_api_page(struct jf_call *call) {
+void jf_page_serve(struct jf_call *call) {
 	const struct jf_asset *asset = jf_assets_find(call->http->assets, call->tail);
 	bool packed;
 	struct jf_response response;

@@ -1,12 +1,13 @@
-/* What a finished job answers: JSON, a PNG, or the last event of a stream. */
+#include "daemon/api/reply.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/pictures/png.h"
 #include "core/pictures/sheet.h"
-#include "core/questions/tasks.h"
-#include "daemon/api/call.h"
+#include "core/questions/question.h"
+#include "daemon/api/stream.h"
 #include "daemon/http/text.h"
 
 /* n images as one PNG; a single one stands without a gap. malloc'd; NULL when memory is short. */
@@ -72,13 +73,13 @@ static void put_pair(struct jf_json_writer *writer, const char *key, float x, fl
 }
 
 static void put_sampler(const struct jf_call *call, struct jf_json_writer *writer) {
-	jf_json_put_integer(writer, "steps", call->ask.steps);
-	jf_json_put_string(writer, "solver", jf_solver_name((enum jf_solver)call->ask.solver));
+	jf_json_put_integer(writer, "steps", call->ask.sampler.steps);
+	jf_json_put_string(writer, "solver", jf_solver_name(call->ask.sampler.solver));
 }
 
 static void put_end(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	jf_json_begin_object(writer, "timings_ms");
-	if (call->ask.task == JF_API_CLASSIFY)
+	if (call->ask.question == JF_QUESTION_CLASSIFY)
 		jf_json_put_float(writer, "decode", (float)call->ask.decode_ms);
 	jf_json_put_float(writer, "queue", (float)jf_job_queue_ms(job));
 	jf_json_put_float(writer, "compute", (float)jf_job_compute_ms(job));
@@ -128,24 +129,6 @@ static void put_preprocess(const struct jf_call *call, struct jf_json_writer *wr
 	jf_json_end_object(writer);
 }
 
-/* Mean of the items' probabilities, and how many items chose each class. Returns the class with the most votes; among
- * equals the one with the higher mean. */
-static int count_votes(const struct jf_job *job, float *mean, int *votes) {
-	int classes = job->model->config.classes, i, k, best = 0;
-	const float *row;
-
-	for (i = 0; i < job->n; i++) {
-		row = job->out_probabilities + (size_t)i * (size_t)classes;
-		votes[jf_argmax(row, classes)]++;
-		for (k = 0; k < classes; k++)
-			mean[k] += row[k] / (float)job->n;
-	}
-	for (k = 1; k < classes; k++)
-		if (votes[k] > votes[best] || (votes[k] == votes[best] && mean[k] > mean[best]))
-			best = k;
-	return best;
-}
-
 static void put_classification(struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	int classes = job->model->config.classes, label, k;
 	float *mean = calloc((size_t)classes, sizeof(*mean));
@@ -157,11 +140,12 @@ static void put_classification(struct jf_call *call, struct jf_json_writer *writ
 		writer->failed = true;
 		goto out;
 	}
-	label = count_votes(job, mean, votes);
+	jf_votes_count(votes, mean, job->out_probabilities, job->n, classes);
+	label = jf_votes_winner(votes, mean, classes);
 	put_label(writer, job->model, label, mean);
-	jf_json_put_string(writer, "method", call->ask.posterior ? "posterior" : "sample");
+	jf_json_put_string(writer, "method", call->ask.method == JF_METHOD_POSTERIOR ? "posterior" : "sample");
 	jf_json_put_integer(writer, "samples", call->ask.samples);
-	if (!call->ask.posterior) {
+	if (call->ask.method == JF_METHOD_SAMPLE) {
 		put_sampler(call, writer);
 		jf_json_begin_array(writer, "votes");
 		for (k = 0; k < classes; k++)
@@ -195,21 +179,21 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 	const float *probabilities;
 	int i;
 
-	jf_json_begin_array(writer, call->ask.task == JF_API_SAMPLE ? "samples" : "images");
+	jf_json_begin_array(writer, call->ask.question == JF_QUESTION_SAMPLE ? "samples" : "images");
 	for (i = 0; i < job->n; i++) {
 		jf_json_begin_object(writer, NULL);
 		put_picture(writer, "b64_json", job->out_images + (size_t)i * jf_network_image_floats(config), config,
 		    call->ask.scale);
 		jf_json_put_unsigned(writer, "seed", job->items[i].seed);
 		jf_json_put_unsigned(writer, "index", job->items[i].index);
-		if (call->ask.task == JF_API_SAMPLE) {
+		if (call->ask.question == JF_QUESTION_SAMPLE) {
 			probabilities = job->out_probabilities + (size_t)i * classes;
 			put_label(writer, job->model, jf_argmax(probabilities, config->classes), probabilities);
 			jf_json_put_floats(writer, "label_values", job->out_labels + (size_t)i * classes, classes);
 		} else {
 			jf_json_put_floats(writer, "label_values", job->items[i].label, classes);
 		}
-		if (call->ask.task == JF_API_BLEND) {
+		if (call->ask.question == JF_QUESTION_BLEND) {
 			jf_json_put_integer(writer, "row", i / call->ask.columns);
 			jf_json_put_integer(writer, "column", i % call->ask.columns);
 		}
@@ -217,17 +201,17 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 	}
 	jf_json_end_array(writer);
 	jf_json_put_integer(writer, "count", job->n);
-	if (call->ask.task == JF_API_BLEND) {
-		jf_json_put_integer(writer, "rows", call->ask.rows);
-		jf_json_put_integer(writer, "columns", call->ask.columns);
+	if (call->ask.question == JF_QUESTION_BLEND) {
+		jf_json_put_integer(writer, "rows", call->ask.blend.rows);
+		jf_json_put_integer(writer, "columns", call->ask.blend.columns);
 	}
 	jf_json_put_integer(writer, "width", config->width * call->ask.scale);
 	jf_json_put_integer(writer, "height", config->height * call->ask.scale);
 	jf_json_put_integer(writer, "scale", call->ask.scale);
 	jf_json_put_integer(writer, "seed", call->ask.seed);
 	put_sampler(call, writer);
-	if (call->ask.task != JF_API_SAMPLE)
-		jf_json_put_float(writer, "guidance", call->ask.guidance);
+	if (call->ask.question != JF_QUESTION_SAMPLE)
+		jf_json_put_float(writer, "guidance", call->ask.sampler.guidance);
 }
 
 static void reply_png(struct jf_call *call, const struct jf_job *job) {
@@ -281,7 +265,7 @@ void jf_reply_done(struct jf_call *call, const struct jf_job *job) {
 		jf_json_end_array(&call->trace);
 	jf_json_writer_init(&writer);
 	jf_json_begin_object(&writer, NULL);
-	if (call->ask.task == JF_API_CLASSIFY)
+	if (call->ask.question == JF_QUESTION_CLASSIFY)
 		put_classification(call, &writer, job);
 	else
 		put_images(call, &writer, job);
@@ -289,7 +273,7 @@ void jf_reply_done(struct jf_call *call, const struct jf_job *job) {
 	jf_json_end_object(&writer);
 	if (call->as == JF_AS_STREAM) {
 		text = jf_json_writer_text(&writer);
-		jf_tasks_stream_end(call, text ? "result" : "error", text ? text : "{}");
+		jf_stream_end(call, text ? "result" : "error", text ? text : "{}");
 	} else {
 		reply_json(call, &writer);
 	}

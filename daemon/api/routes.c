@@ -1,7 +1,11 @@
-/* Which path is answered by what. */
+#include "daemon/api/routes.h"
+
 #include <string.h>
 
-#include "daemon/api/call.h"
+#include "daemon/api/endpoints.h"
+#include "daemon/api/info.h"
+#include "daemon/api/page.h"
+#include "daemon/api/v2.h"
 
 #define JSON_ONLY .get_offers = {JF_AS_JSON}, .n_get = 1, .post_offers = {JF_AS_JSON}, .n_post = 1
 #define PICTURE                                                          \
@@ -15,21 +19,21 @@
 /* clang-format off: a table reads by its columns */
 static const struct jf_route routes[] = {
     TASK("classify", JF_POST, JF_ROUTE_PNG_BODY, .post_offers = {JF_AS_JSON, JF_AS_STREAM}, .n_post = 2,
-	.handle = jf_api_classify),
-    TASK("generate", JF_GET | JF_POST, 0, PICTURE, .handle = jf_api_generate),
-    TASK("blend", JF_GET | JF_POST, 0, PICTURE, .handle = jf_api_blend),
+	.handle = jf_endpoint_classify),
+    TASK("generate", JF_GET | JF_POST, 0, PICTURE, .handle = jf_endpoint_generate),
+    TASK("blend", JF_GET | JF_POST, 0, PICTURE, .handle = jf_endpoint_blend),
     TASK("sample", JF_POST, 0, .post_offers = {JF_AS_JSON, JF_AS_PNG, JF_AS_STREAM}, .n_post = 3,
-	.handle = jf_api_sample),
-    TASK("model", JF_GET, 0, JSON_ONLY, .handle = jf_api_model),
-    {"/v1/version", "/version", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_api_version},
-    {"/version", "/version", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_api_version},
-    {"/v1/openapi.json", "/openapi.json", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_api_openapi},
-    {"/openapi.json", "/openapi.json", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_api_openapi},
-    {"/livez", "/livez", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_api_livez},
-    {"/readyz", "/readyz", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_api_readyz},
-    {"/health", "/health", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_api_health},
+	.handle = jf_endpoint_sample),
+    TASK("model", JF_GET, 0, JSON_ONLY, .handle = jf_info_model),
+    {"/v1/version", "/version", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_info_version},
+    {"/version", "/version", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_info_version},
+    {"/v1/openapi.json", "/openapi.json", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_info_openapi},
+    {"/openapi.json", "/openapi.json", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_info_openapi},
+    {"/livez", "/livez", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_info_livez},
+    {"/readyz", "/readyz", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_info_readyz},
+    {"/health", "/health", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_info_health},
     {"/metrics", "/metrics", JF_GET, JF_ROUTE_METRICS | JF_ROUTE_ANY_ACCEPT, .get_offers = {JF_AS_TEXT}, .n_get = 1,
-	.handle = jf_api_metrics},
+	.handle = jf_info_metrics},
     {"/v2", "/v2", JF_GET, 0, JSON_ONLY, .handle = jf_v2_server},
     {"/v2/health/live", "/v2/health/live", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_v2_live},
     {"/v2/health/ready", "/v2/health/ready", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_v2_ready},
@@ -41,7 +45,7 @@ static const struct jf_route routes[] = {
     {"/v2/models/{}/versions/1/infer", "/v2/models/{model}/infer", JF_POST, 0, JSON_ONLY, .handle = jf_v2_infer},
     /* last: whatever file the page has */
     {"/*", "/", JF_GET, JF_ROUTE_OPEN | JF_ROUTE_ANY_ACCEPT, .get_offers = {JF_AS_HTML}, .n_get = 1,
-	.handle = jf_api_page},
+	.handle = jf_page_serve},
 };
 /* clang-format on */
 

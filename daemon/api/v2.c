@@ -1,16 +1,14 @@
-/* The Open Inference Protocol, version 2, REST: the classifier as KServe and Triton clients know it.
- *
- * Input "image": FP32 [n, height, width, channels] (or [n, height * width * channels]) in [-1, 1], ink +1 on -1.
- * Outputs "probabilities" FP32 [n, K] and "label" INT64 [n].
- * Source: https://kserve.github.io/website/latest/modelserving/data_plane/v2_protocol/ */
 #include "config.h"
+
+#include "daemon/api/v2.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/questions/tasks.h"
+#include "core/questions/question.h"
 #include "daemon/api/call.h"
+#include "daemon/api/submit.h"
 
 void jf_v2_server(struct jf_call *call) {
 	struct jf_json_writer writer;
@@ -246,7 +244,7 @@ static int read_outputs(struct jf_call *call) {
 	return wanted;
 }
 
-void jf_v2_reply(struct jf_call *call, const struct jf_job *job) {
+static void reply(struct jf_call *call, const struct jf_job *job) {
 	const int classes = job->model->config.classes;
 	const int shape[2] = {job->n, classes};
 	struct jf_json_writer writer;
@@ -264,12 +262,12 @@ void jf_v2_reply(struct jf_call *call, const struct jf_job *job) {
 	else
 		jf_json_put_string(&writer, "id", call->id);
 	jf_json_begin_array(&writer, "outputs");
-	if (call->ask.outputs & 1) {
+	if (call->outputs & 1) {
 		put_tensor(&writer, "probabilities", "FP32", shape, 2);
 		jf_json_put_floats(&writer, "data", job->out_probabilities, (size_t)job->n * (size_t)classes);
 		jf_json_end_object(&writer);
 	}
-	if (call->ask.outputs & 2) {
+	if (call->outputs & 2) {
 		put_tensor(&writer, "label", "INT64", shape, 1);
 		jf_json_begin_array(&writer, "data");
 		for (i = 0; i < job->n; i++)
@@ -308,9 +306,8 @@ void jf_v2_infer(struct jf_call *call) {
 
 	if (!model)
 		return;
-	call->ask.task = JF_API_INFER;
 	if (parse_infer(call)) {
-		call->ask.outputs = read_outputs(call);
+		call->outputs = read_outputs(call);
 		job = read_inputs(call, model);
 	}
 	jf_model_unref(model);
@@ -319,5 +316,5 @@ void jf_v2_infer(struct jf_call *call) {
 		jf_call_fail(call);
 		return;
 	}
-	jf_tasks_submit(call, job);
+	jf_submit_job(call, job, reply);
 }

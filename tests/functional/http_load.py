@@ -218,6 +218,7 @@ def drain_under_work(d):
         pass  # it was closed: as good
     worker.join()
     equal([a.status for a in answers], [200], "the admitted one")
+    d.process.wait(60 * jf.PATIENCE)  # another signal would mean: quit at once
 
 
 def stop_under_work(d):

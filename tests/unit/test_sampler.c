@@ -27,8 +27,12 @@ static int setup(void **state) {
 	(void)state;
 	model = rig_model(&c, 11);
 	for (int i = 0; i < N; i++) {
+		float weights[K] = {0};
+
 		jf_rng_uniform(images + i * PIXELS, PIXELS, 5, JF_STREAM_EVAL, (uint64_t)i);
-		jf_label_blend(labels + i * K, i % K, (i + 1) % K, 0.25f, K);
+		weights[i % K] = 0.75f;
+		weights[(i + 1) % K] = 0.25f;
+		jf_label_from_weights(labels + i * K, weights, K);
 	}
 	return model ? 0 : -1;
 }
