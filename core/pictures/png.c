@@ -14,6 +14,11 @@
 #define MAX_CHUNKS 16384                /* 2048 x 2048 at 16 bit RGBA in 2 KiB pieces */
 #define MAX_ANCILLARY ((size_t)8 << 20) /* bytes of any chunk that is not image data */
 #define MESSAGE_SIZE 160
+/* Compressed image data is handed to zlib in pieces of this size. What is left of the piece that completes the last row
+ * is the most that is unpacked for nothing. */
+#define PIECE 1024
+/* What may be read after the last row: the end of the deflate stream, its checksum, the frame of another IDAT. */
+#define MAX_TAIL 1024
 
 /* What a decode or encode holds. libpng leaves by longjmp, so everything it may have left behind is found from here,
  * not in variables of the function that called setjmp. */
@@ -24,7 +29,10 @@ struct codec {
 	size_t in_left;
 	uint8_t *out; /* encode: the growing result */
 	size_t out_used, out_capacity;
-	uint8_t *raw; /* decode: [height][width][1 to 4], before compositing */
+	uint8_t *raw;    /* decode: [height][width][1 to 4], before compositing */
+	int rows_left;   /* decode: of all passes together, not yet unpacked */
+	size_t tail;     /* decode: bytes read since the last row, until libpng takes the image data for finished */
+	bool has_pixels; /* decode: libpng has taken the image data for finished */
 	bool no_memory;
 	char warning[MESSAGE_SIZE]; /* the last one: libpng explains there what it then only calls invalid */
 	char failure[MESSAGE_SIZE];
@@ -54,9 +62,21 @@ static void on_read(png_structp png, png_bytep out, size_t size) {
 
 	if (size > codec->in_left)
 		png_error(png, "the data ends too early (truncated)");
+	/* libpng would unpack everything behind the last row only to throw it away: up to a thousand times the file. */
+	if (codec->rows_left == 0 && !codec->has_pixels && (codec->tail += size) > MAX_TAIL)
+		png_error(png, "the image data go on after the last row");
 	memcpy(out, codec->in, size);
 	codec->in += size;
 	codec->in_left -= size;
+}
+
+/* Called for each row that was unpacked, before libpng looks for the end of the image data. */
+static void on_row(png_structp png, png_row_infop row_info, png_bytep row) {
+	struct codec *codec = png_get_user_transform_ptr(png);
+
+	(void)row_info;
+	(void)row;
+	codec->rows_left--;
 }
 
 static void on_write(png_structp png, png_bytep data, size_t size) {
@@ -146,6 +166,18 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, struct j
 	return JF_OK;
 }
 
+/* Rows in the file: an interlaced picture has seven passes, of which those without pixels are left out. */
+static int count_rows(png_structp png, png_infop info) {
+	int height = (int)png_get_image_height(png, info), width = (int)png_get_image_width(png, info), rows = 0;
+
+	if (png_get_interlace_type(png, info) == PNG_INTERLACE_NONE)
+		return height;
+	for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
+		if (PNG_PASS_COLS(width, pass) > 0)
+			rows += PNG_PASS_ROWS(height, pass);
+	return rows;
+}
+
 /* Runs under setjmp: may be left at any libpng call. The result is in codec->raw. */
 static void decode_rows(struct codec *codec, int *height, int *width, int *channels) {
 	png_structp png = codec->png;
@@ -156,10 +188,15 @@ static void decode_rows(struct codec *codec, int *height, int *width, int *chann
 	png_set_user_limits(png, JF_PNG_MAX_SIDE, JF_PNG_MAX_SIDE);
 	png_set_chunk_cache_max(png, 128);
 	png_set_chunk_malloc_max(png, MAX_ANCILLARY);
+	png_set_compression_buffer_size(png, PIECE);
+	png_set_read_user_transform_fn(png, on_row);
+	png_set_user_transform_info(png, codec, 0, 0);
 	/* A negative count: everything but IHDR, PLTE, tRNS, IDAT and IEND is skipped, so no text or profile is
 	 * unpacked. */
 	png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+	codec->rows_left = INT_MAX; /* until the header says */
 	png_read_info(png, codec->info);
+	codec->rows_left = count_rows(png, codec->info);
 	png_set_expand(png);   /* palette to RGB, grey of 1, 2, 4 bit to 8, tRNS to alpha */
 	png_set_scale_16(png); /* 16 bit to 8, rounded */
 	passes = png_set_interlace_handling(png);
@@ -179,6 +216,7 @@ static void decode_rows(struct codec *codec, int *height, int *width, int *chann
 	for (int pass = 0; pass < passes; pass++)
 		for (int y = 0; y < *height; y++)
 			png_read_row(png, codec->raw + (size_t)y * stride, NULL);
+	codec->has_pixels = true;
 	png_read_end(png, NULL);
 }
 

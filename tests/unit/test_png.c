@@ -413,6 +413,47 @@ static void test_damaged(void **state) {
 	}
 }
 
+/* Image data that go on behind the last row must not be unpacked: a thousandth of them is in the file. */
+static void test_bomb(void **state) {
+	enum { PIXELS = 28 * 29, UNPACKED = 32 << 20 };
+	uint8_t *rows = calloc(UNPACKED, 1), *packed = malloc(UNPACKED / 64);
+	static struct buffer file;
+
+	(void)state;
+	assert_non_null(rows);
+	for (int interlaced = 0; interlaced < 2; interlaced++)
+		for (size_t extra = 0; extra <= UNPACKED - PIXELS - 200; extra = extra * 300 + 1) {
+			uLongf packed_size = UNPACKED / 64;
+			struct jf_error err = {0};
+			struct jf_image image;
+			enum jf_err code;
+			uint8_t *flag;
+
+			/* seven passes have more rows, and so more filter bytes */
+			assert_int_equal(
+			    compress2(packed, &packed_size, rows, PIXELS + (interlaced ? 25U : 0U) + extra, 9), Z_OK);
+			file.used = 0;
+			put_header(&file, 28, 28, 8, 0);
+			flag = file.bytes + file.used - 5;
+			*flag = (uint8_t)interlaced;
+			for (size_t i = 0; i < 4; i++)
+				flag[1 + i] = (uint8_t)(crc32(0, file.bytes + 12, 17) >> (24 - 8 * i));
+			for (size_t at = 0; at < packed_size; at += 8192)
+				put_chunk(
+				    &file, "IDAT", packed + at, packed_size - at < 8192 ? packed_size - at : 8192);
+			put_chunk(&file, "IEND", "", 0);
+			code = jf_png_decode(&image, file.bytes, file.used, &err);
+			jf_image_deinit(&image);
+			if (extra < 1000) /* some writers pad: as harmless as ever */
+				assert_int_equal(code, JF_OK);
+			else if (extra > (4 << 20) &&
+				 (code != JF_EFORMAT || !strstr(err.message, "after the last row")))
+				fail_msg("%zu bytes too many: %d, %s", extra, (int)code, err.message);
+		}
+	free(rows);
+	free(packed);
+}
+
 static void test_too_many_chunks(void **state) {
 	size_t count = 20000, size = 0;
 	uint8_t *file = malloc(count * 13 + 1000);
@@ -491,6 +532,7 @@ int main(void) {
 	    cmocka_unit_test(test_every_kind),
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_bomb),
 	    cmocka_unit_test(test_too_many_chunks),
 	    cmocka_unit_test(test_truncated),
 	    cmocka_unit_test(test_flipped),
