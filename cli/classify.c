@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
-#include "core/pictures/png.h"
+#include "core/pictures/picture.h"
 
 /* One picture on the command line. */
 struct picture {
@@ -60,7 +60,7 @@ static enum jf_err read_picture(
 	const struct jf_network_config *config = &model->config;
 	struct jf_image image = {0};
 
-	if (jf_png_read(&image, picture->file, &picture->error))
+	if (jf_picture_read(&image, picture->file, &picture->error))
 		return picture->error.code;
 	if (jf_frame(out, &picture->framing, &image, config->height, config->width, config->image_channels, &options,
 		&picture->error))

@@ -27,16 +27,19 @@ libjointflow_a_SOURCES += core/files/safetensors.c core/files/safetensors.h
 libjointflow_a_SOURCES += core/files/safetensors_write.c
 libjointflow_a_SOURCES += core/kernels/kernels.c core/kernels/kernels.h core/kernels/isa.h
 libjointflow_a_SOURCES += core/kernels/winograd.c core/kernels/winograd.h
+libjointflow_a_SOURCES += core/pictures/exif.c core/pictures/exif.h
 libjointflow_a_SOURCES += core/pictures/framing.c core/pictures/framing.h
 libjointflow_a_SOURCES += core/pictures/image.c core/pictures/image.h
 libjointflow_a_SOURCES += core/pictures/ink.c core/pictures/ink.h
+libjointflow_a_SOURCES += core/pictures/jpeg.c core/pictures/jpeg.h
+libjointflow_a_SOURCES += core/pictures/picture.c core/pictures/picture.h
 libjointflow_a_SOURCES += core/pictures/png.c core/pictures/png.h
 libjointflow_a_SOURCES += core/pictures/resample.c core/pictures/resample.h
 libjointflow_a_SOURCES += core/pictures/sheet.c core/pictures/sheet.h
 libjointflow_a_SOURCES += core/questions/quality.c core/questions/quality.h
 libjointflow_a_SOURCES += core/questions/question.c core/questions/question.h
 libjointflow_a_SOURCES += core/questions/tasks.c core/questions/tasks.h
-libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
+libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(JPEG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
 # The backward pass and OpenBLAS, which it alone calls: for the trainer. What answers questions links without them.
 noinst_LIBRARIES += libgradients.a
@@ -61,6 +64,6 @@ endif
 libjointflow_a_DEPENDENCIES = $(libjointflow_a_LIBADD)
 
 # What a program that links libjointflow.a needs beside it.
-CORE_LIBS = libjointflow.a $(JANSSON_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(NETTLE_LIBS) -lm
+CORE_LIBS = libjointflow.a $(JANSSON_LIBS) $(PNG_LIBS) $(JPEG_LIBS) $(ZLIB_LIBS) $(NETTLE_LIBS) -lm
 # And what one that computes gradients needs.
 GRADIENT_LIBS = libgradients.a $(CORE_LIBS) $(OPENBLAS_LIBS)

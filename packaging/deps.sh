@@ -12,12 +12,12 @@ export LC_ALL=C
 # What ./configure && make needs, and quickstart's curl.
 build='
 	gcc make autoconf automake pkg-config libc6-dev
-	libjansson-dev libmicrohttpd-dev libopenblas-dev libpng-dev libprotobuf-c-dev nettle-dev protobuf-c-compiler zlib1g-dev
+	libjansson-dev libjpeg62-turbo-dev libmicrohttpd-dev libopenblas-dev libpng-dev libprotobuf-c-dev nettle-dev protobuf-c-compiler zlib1g-dev
 	ca-certificates curl xz-utils'
 # What make check and its sanitizer and clang builds need on top.
 test='
 	clang-14 clang-format-14 libclang-rt-14-dev libcmocka-dev libopenmpi-dev openmpi-bin
-	bsdextrautils groff-base mandoc man-db openssl procps prometheus python3 python3-jsonschema python3-numpy python3-png python3-yaml'
+	bsdextrautils groff-base mandoc libjpeg-turbo-progs man-db openssl procps prometheus python3 python3-jsonschema python3-numpy python3-png python3-yaml'
 # Real Chromium; playwright-core and axe-core come from npm by tests/browser.
 browser='chromium fonts-dejavu-core node/nodejs npm/npm'
 # Exported models: onnx.checker and PyTorch; onnxruntime comes from npm by tests/onnx.

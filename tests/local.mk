@@ -52,6 +52,7 @@ check_PROGRAMS += \
 	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
+	tests/unit/test_jpeg \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
@@ -77,6 +78,7 @@ TESTS += \
 	tests/unit/test_golden \
 	tests/unit/test_gradients \
 	tests/unit/test_image \
+	tests/unit/test_jpeg \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
@@ -124,6 +126,7 @@ tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c te
 tests_unit_test_golden_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
 tests_unit_test_gradients_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
+tests_unit_test_jpeg_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)
 tests_unit_test_kernels_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels.c
 tests_unit_test_kernels_LDADD = $(ISA_LIBS) $(UNIT_LDADD)

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "core/files/dataset_read.h"
-#include "core/pictures/png.h"
+#include "core/pictures/picture.h"
 
 struct names {
 	char **name;
@@ -141,7 +141,7 @@ static enum jf_err read_class(
 			rc = jf_error_set(err, JF_ENOMEM, "%s: out of memory", folder);
 			break;
 		}
-		rc = jf_png_read(&image, path, err);
+		rc = jf_picture_read(&image, path, err);
 		if (rc == JF_OK) {
 			rc = reserve(out, room, &image, path, first, err);
 			if (rc == JF_OK) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/file.h"
+#include "core/pictures/exif.h"
 
 #define SIGNATURE_SIZE 8
 #define MAX_CHUNKS 16384                /* 2048 x 2048 at 16 bit RGBA in 2 KiB pieces */
@@ -33,6 +34,7 @@ struct codec {
 	int rows_left;   /* decode: of all passes together, not yet unpacked */
 	size_t tail;     /* decode: bytes read since the last row, until libpng takes the image data for finished */
 	bool has_pixels; /* decode: libpng has taken the image data for finished */
+	int orientation; /* decode: Exif's, of the eXIf chunk */
 	bool no_memory;
 	char warning[MESSAGE_SIZE]; /* the last one: libpng explains there what it then only calls invalid */
 	char failure[MESSAGE_SIZE];
@@ -125,8 +127,9 @@ static enum jf_err check_size(const uint8_t *data, size_t size_bytes, struct jf_
 	return JF_OK;
 }
 
-/* Walks the chunks without looking inside: finds out here, with the place, what libpng would report less clearly. */
-static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, struct jf_error *err) {
+/* Walks the chunks: finds out here, with the place, what libpng would report less clearly. Looks inside eXIf alone,
+ * which libpng is told to skip; *orientation is left alone without one. */
+static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, int *orientation, struct jf_error *err) {
 	size_t at = SIGNATURE_SIZE;
 	bool has_pixels = false;
 
@@ -154,6 +157,8 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, struct j
 		if (length > MAX_ANCILLARY && memcmp(type, "IDAT", 4) != 0)
 			return jf_error_set(err, JF_ELIMIT, "PNG: chunk %.4s has %zu bytes; the limit is %zu",
 			    (const char *)type, length, MAX_ANCILLARY);
+		if (memcmp(type, "eXIf", 4) == 0)
+			*orientation = jf_exif_orientation(type + 4, length);
 		at += length + 12;
 		has_pixels = has_pixels || memcmp(type, "IDAT", 4) == 0;
 		if (memcmp(type, "IEND", 4) == 0)
@@ -256,7 +261,7 @@ static enum jf_err explain(const struct codec *codec, struct jf_error *err) {
 }
 
 enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
-	struct codec codec = {.in = data, .in_left = size_bytes};
+	struct codec codec = {.in = data, .in_left = size_bytes, .orientation = 1};
 	int height = 0, width = 0, channels = 0;
 	enum jf_err status;
 
@@ -267,7 +272,7 @@ enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_by
 		return jf_error_set(err, JF_EFORMAT, "not a PNG: the signature is missing");
 	status = check_size(data, size_bytes, err);
 	if (!status)
-		status = check_chunks(data, size_bytes, err);
+		status = check_chunks(data, size_bytes, &codec.orientation, err);
 	if (status)
 		return status;
 
@@ -282,27 +287,15 @@ enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_by
 		goto out;
 	}
 	status = jf_image_init(out, height, width, channels >= 3 ? 3 : 1, err);
-	if (!status)
-		composite(out, codec.raw, channels);
+	if (status)
+		goto out;
+	composite(out, codec.raw, channels);
+	status = jf_exif_turn(out, codec.orientation, err);
+	if (status)
+		jf_image_deinit(out);
 out:
 	png_destroy_read_struct(&codec.png, &codec.info, NULL);
 	free(codec.raw);
-	return status;
-}
-
-enum jf_err jf_png_read(struct jf_image *out, const char *path, struct jf_error *err) {
-	uint8_t *data;
-	size_t size;
-	enum jf_err status;
-
-	*out = (struct jf_image){0};
-	status = jf_file_read(&data, &size, path, JF_PNG_MAX_BYTES, err);
-	if (status)
-		return status;
-	status = jf_png_decode(out, data, size, err);
-	if (status)
-		jf_error_prefix(err, "%s", path);
-	free(data);
 	return status;
 }
 

@@ -9,21 +9,18 @@
 #include "core/base/error.h"
 #include "core/pictures/image.h"
 
-#define JF_PNG_MAX_SIDE 2048                /* pixels a side, when reading */
-#define JF_PNG_MAX_BYTES ((size_t)32 << 20) /* of a file that jf_png_read accepts */
+#define JF_PNG_MAX_SIDE 2048 /* pixels a side, when reading */
 
 /* Whether the data begins with PNG's signature (8 bytes). */
 bool jf_png_is(const void *data, size_t size_bytes);
 
 /* Any colour type and depth (1 to 16 bit, palette, tRNS, interlaced) -> 8 bit; grey stays 1 channel, colour becomes 3;
- * alpha is composited over white (on the stored values, as browsers do). Gamma and colour profiles are ignored.
+ * alpha is composited over white (on the stored values, as browsers do). Turned upright as the orientation in an eXIf
+ * chunk says. Gamma and colour profiles are ignored.
  * out: written whole on JF_OK (caller deinits), {0} otherwise.
  * JF_EFORMAT not a PNG, truncated, corrupt (the message names the cause); JF_ELIMIT larger than JF_PNG_MAX_SIDE or
  * chunks beyond our limits; JF_ENOMEM. Bytes after the IEND chunk are an error (JF_EFORMAT). Thread-safe. */
 enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
-
-/* The same from a file ("-": standard input); messages begin with its name. JF_EIO besides. */
-enum jf_err jf_png_read(struct jf_image *out, const char *path, struct jf_error *err);
 
 /* Grey or RGB, 8 bit. *data out: malloc'd, caller frees; NULL on failure (JF_EINVAL, JF_ENOMEM). The same picture gives
  * the same bytes (with one version of zlib). */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/pictures/picture.h"
 #include "core/pictures/png.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/text.h"
@@ -68,7 +69,7 @@ bool jf_ask_image_find(struct jf_call *call, struct jf_ask_image *image) {
 	if (type && jf_media_type_is(type, "multipart/form-data")) {
 		if (!from_parts(call, image, body, size, type))
 			return false;
-	} else if (type && jf_media_type_is(type, "image/png")) {
+	} else if (type && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg"))) {
 		image->bytes = (const unsigned char *)body;
 		image->size = size;
 	} else if (size && !jf_params_add_json(&call->params, body, size) && !call->params.root) {
@@ -98,14 +99,19 @@ bool jf_ask_image_frame(
 	int64_t start = jf_job_now_ns();
 	enum jf_err code;
 
-	if (!jf_png_is(image->bytes, image->size))
-		return unusable(call, "it is not a PNG");
-	if (image->size >= 24 && (big_endian(image->bytes + 16) > max || big_endian(image->bytes + 20) > max)) {
+	if (!jf_picture_is(image->bytes, image->size))
+		return unusable(call, "it is not a " JF_PICTURE_KINDS);
+	/* A PNG says its size at a fixed place; a JPEG's decoder looks at it first and reads large ones reduced. */
+	if (jf_png_is(image->bytes, image->size) && image->size >= 24 &&
+	    (big_endian(image->bytes + 16) > max || big_endian(image->bytes + 20) > max)) {
 		jf_error_set(&err, JF_ELIMIT, "it is %lu x %lu pixels, at most %lu x %lu are taken",
 		    big_endian(image->bytes + 16), big_endian(image->bytes + 20), max, max);
 		return unusable(call, err.message);
 	}
-	code = jf_png_decode(&decoded, image->bytes, image->size, &err);
+	code = jf_picture_decode(&decoded, image->bytes, image->size, &err);
+	if (code == JF_OK && ((unsigned long)decoded.width > max || (unsigned long)decoded.height > max))
+		code = jf_error_set(&err, JF_ELIMIT, "it is %d x %d pixels, at most %lu x %lu are taken", decoded.width,
+		    decoded.height, max, max);
 	if (code == JF_OK)
 		code = jf_frame(out, &call->ask.framed, &decoded, config->height, config->width, config->image_channels,
 		    &call->ask.framing, &err);

@@ -160,7 +160,7 @@ static bool check_body(struct jf_call *call) {
 	struct jf_request *request = call->request;
 	const char *type = jf_request_header(request, "Content-Type");
 	const char *encoding = jf_request_header(request, "Content-Encoding");
-	bool pictures = call->route->flags & JF_ROUTE_PNG_BODY;
+	bool pictures = call->route->flags & JF_ROUTE_PICTURE_BODY;
 
 	if (jf_request_declared(request) > call->http->parts.conf->max_body_bytes)
 		return jf_problem_set(&call->problem, JF_PROBLEM_TOO_LARGE, "The body has %lld bytes, %d are allowed.",
@@ -170,10 +170,11 @@ static bool check_body(struct jf_call *call) {
 	if (encoding && strcmp(encoding, "identity") != 0)
 		return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE, "Compressed bodies are not accepted.");
 	if (jf_media_type_is(type, "application/json") ||
-	    (pictures && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "multipart/form-data"))))
+	    (pictures && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg") ||
+			     jf_media_type_is(type, "multipart/form-data"))))
 		return true;
 	return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE, "The body must be %s, not %.80s.",
-	    pictures ? "image/png, multipart/form-data or application/json" : "application/json",
+	    pictures ? "image/png, image/jpeg, multipart/form-data or application/json" : "application/json",
 	    type ? type : "without a Content-Type");
 }
 

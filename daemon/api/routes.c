@@ -18,7 +18,7 @@
 
 /* clang-format off: a table reads by its columns */
 static const struct jf_route routes[] = {
-    TASK("classify", JF_POST, JF_ROUTE_PNG_BODY, .post_offers = {JF_AS_JSON, JF_AS_STREAM}, .n_post = 2,
+    TASK("classify", JF_POST, JF_ROUTE_PICTURE_BODY, .post_offers = {JF_AS_JSON, JF_AS_STREAM}, .n_post = 2,
 	.handle = jf_endpoint_classify),
     TASK("generate", JF_GET | JF_POST, 0, PICTURE, .handle = jf_endpoint_generate),
     TASK("blend", JF_GET | JF_POST, 0, PICTURE, .handle = jf_endpoint_blend),

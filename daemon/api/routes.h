@@ -9,10 +9,10 @@ enum {
 	JF_POST = 2,
 };
 enum {
-	JF_ROUTE_OPEN = 1,     /* no key needed */
-	JF_ROUTE_PROBE = 2,    /* no key, no Host check, no rate limit */
-	JF_ROUTE_METRICS = 4,  /* open when metrics_public */
-	JF_ROUTE_PNG_BODY = 8, /* takes image/png and multipart/form-data beside JSON */
+	JF_ROUTE_OPEN = 1,         /* no key needed */
+	JF_ROUTE_PROBE = 2,        /* no key, no Host check, no rate limit */
+	JF_ROUTE_METRICS = 4,      /* open when metrics_public */
+	JF_ROUTE_PICTURE_BODY = 8, /* takes image/png, image/jpeg and multipart/form-data beside JSON */
 	JF_ROUTE_ANY_ACCEPT = 16,
 };
 

@@ -48,6 +48,26 @@ def classify(d):
             equal(answers[0]["confidence"], answers[0]["probabilities"][answers[0]["label"]], "confidence")
             if jf.trained_model():
                 equal(answers[0]["label"], label, "label")
+    with case("classify: a JPEG through every upload form, upright as its Exif says"):
+        pixels = dict(DIGITS)[7]
+        as_jpeg = jf.jpeg(pixels, 28, 28)
+        body, headers = jf.form({"image": as_jpeg})
+        text = base64.b64encode(as_jpeg).decode()
+        answers = [
+            d.request("POST", "/v1/classify", body, headers),
+            d.request("POST", "/v1/classify", as_jpeg, {"Content-Type": "image/jpeg"}),
+            d.post("/v1/classify", {"image": text}),
+            d.post("/v1/classify", {"image": "data:image/jpeg;base64," + text}),
+        ]
+        for answer in answers:
+            equal(answer.status, 200, answer.body)
+            equal(answer.json()["probabilities"], answers[0].json()["probabilities"], "another form")
+        # 6: the stored picture's rows are the upright one's columns, from the right
+        lying = bytes(pixels[28 * x + 27 - y] for y in range(28) for x in range(28))
+        turned = d.request("POST", "/v1/classify", jf.jpeg(lying, 28, 28, 1, 6), {"Content-Type": "image/jpeg"}).json()
+        check(max(abs(a - b) for a, b in zip(turned["probabilities"], answers[0].json()["probabilities"])) < 0.05,
+            "the same digit, turned")
+        equal(d.request("POST", "/v1/classify", as_jpeg[:200], {"Content-Type": "image/jpeg"}).status, 422, "cut")
     with case("classify: method=sample with votes, the same in every form"):
         answers = forms(d, SEVEN, {"method": "sample", "samples": 5, "steps": 4, "seed": 3, "solver": "heun"})
         for other in answers[1:]:

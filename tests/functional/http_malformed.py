@@ -140,7 +140,7 @@ def bodies():
             ("image an object", {"image": {"b64": good}}), ("image empty", {"image": ""}), ("image no base64", {"image": "%%%"}),
             ("image with a pad inside", {"image": good[:20] + "=" + good[20:]}), ("image cut", {"image": good[:100]}),
             ("image of one digit", {"image": "A"}), ("a data URL without base64", {"image": "data:image/png," + good}),
-            ("a data URL of a JPEG", {"image": "data:image/jpeg;base64," + good}), ("a data URL's beginning", {"image": "data:"}),
+            ("a data URL of a GIF", {"image": "data:image/gif;base64," + good}), ("a data URL's beginning", {"image": "data:"}),
             ("a URL", {"image": "http://127.0.0.1/7.png"}), ("a path", {"image": "/etc/passwd"}),
             ("method unknown", {"image": good, "method": "guess"}), ("samples 0", {"image": good, "samples": 0}),
             ("samples 65", {"image": good, "samples": 65}), ("preprocess unknown", {"image": good, "preprocess": "yes"}),
@@ -189,7 +189,7 @@ def bodies():
     yield "a field in the query and in the body", "/v1/generate?digit=7", text({"digit": 7}), JSON, 422
     # --- types
     for name, headers in (("none", {}), ("a form", {"Content-Type": "application/x-www-form-urlencoded"}), ("text", {"Content-Type": "text/plain"}),
-                          ("a JPEG", {"Content-Type": "image/jpeg"}), ("empty", {"Content-Type": ""}), ("almost JSON", {"Content-Type": "application/jsonx"}),
+                          ("a GIF", {"Content-Type": "image/gif"}), ("empty", {"Content-Type": ""}), ("almost JSON", {"Content-Type": "application/jsonx"}),
                           ("JSON, compressed", {**JSON, "Content-Encoding": "gzip"})):
         yield f"media type: {name}", "/v1/classify", b"xx", headers, 415
     yield "media type: a PNG for generate", "/v1/generate", SEVEN, PNG, 415

@@ -132,6 +132,16 @@ def png(pixels, width, height, channels=1, depth=8):
             png_chunk(b"IEND", b""))
 
 
+def jpeg(pixels, width, height, channels=1, orientation=0):
+    """A JPEG by libjpeg-turbo's cjpeg; with an orientation an Exif block says so."""
+    head = b"P%d %d %d 255\n" % (5 if channels == 1 else 6, width, height)
+    data = subprocess.run(["cjpeg", "-quality", "95"], input=head + pixels, stdout=subprocess.PIPE, check=True).stdout
+    if orientation:
+        block = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0%c\0\0\0\0\0\0" % orientation
+        data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
+    return data
+
+
 def png_decode(data):
     """(width, height, channels, rows as bytes) of an 8-bit grey or RGB PNG without interlacing; checks every CRC."""
     equal(data[:8], b"\x89PNG\r\n\x1a\n", "PNG signature")

@@ -4,6 +4,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_conf \
 	tests/fuzz/fuzz_framing \
 	tests/fuzz/fuzz_idx \
+	tests/fuzz/fuzz_jpeg \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_png \
 	tests/fuzz/fuzz_request \
@@ -30,6 +31,9 @@ tests_fuzz_fuzz_framing_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_idx_SOURCES = tests/fuzz/fuzz_idx.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_idx_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_idx_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_jpeg_SOURCES = tests/fuzz/fuzz_jpeg.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_jpeg_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_jpeg_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_json_LDADD = $(CORE_LIBS)

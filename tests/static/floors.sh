@@ -26,6 +26,7 @@ BEGIN {
 	owner["cblas.h"] = "^core/kernels/blas\\."
 	owner["openblas_config.h"] = "^core/kernels/blas\\."
 	owner["png.h"] = "^core/pictures/png\\."
+	owner["jpeglib.h"] = owner["jerror.h"] = "^core/pictures/jpeg\\."
 	owner["zlib.h"] = "^(core/base/inflate|daemon/http/deflate)\\."
 	owner["jansson.h"] = "^core/base/json\\."
 	owner["nettle/sha2.h"] = "^core/base/digest\\."

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/base/file.h"
+#include "core/pictures/picture.h"
 #include "core/pictures/png.h"
 
 struct buffer {
@@ -200,7 +201,7 @@ static void test_round_trip(void **state) {
 		assert_memory_equal(back.pixels, image.pixels, jf_image_size(&image));
 		jf_image_deinit(&back);
 		assert_int_equal(jf_png_write(&image, path, &err), JF_OK);
-		assert_int_equal(jf_png_read(&back, path, &err), JF_OK);
+		assert_int_equal(jf_picture_read(&back, path, &err), JF_OK);
 		assert_memory_equal(back.pixels, image.pixels, jf_image_size(&image));
 		jf_image_deinit(&back);
 		jf_image_deinit(&image);
@@ -519,10 +520,10 @@ static void test_files(void **state) {
 	size_t size;
 
 	(void)state;
-	assert_int_equal(jf_png_read(&image, "/nowhere/a.png", &err), JF_EIO);
+	assert_int_equal(jf_picture_read(&image, "/nowhere/a.png", &err), JF_EIO);
 	assert_string_equal(err.message, "/nowhere/a.png: cannot open: No such file or directory");
-	assert_int_equal(jf_png_read(&image, "/dev/null", &err), JF_EFORMAT);
-	assert_string_equal(err.message, "/dev/null: not a PNG: empty");
+	assert_int_equal(jf_picture_read(&image, "/dev/null", &err), JF_EFORMAT);
+	assert_string_equal(err.message, "/dev/null: not a PNG or JPEG: empty");
 	assert_int_equal(jf_png_encode(&data, &size, &image, &err), JF_EINVAL);
 	assert_null(data);
 }

@@ -1,0 +1,78 @@
+#include "core/pictures/exif.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define TAG_ORIENTATION 0x0112
+#define TYPE_SHORT 3
+#define ENTRY_SIZE 12
+
+struct block {
+	const uint8_t *bytes;
+	size_t size;
+	bool little;
+};
+
+/* Numbers outside the block read as 0. */
+static uint32_t number(const struct block *block, size_t at, size_t size) {
+	uint32_t value = 0;
+
+	if (at > block->size || block->size - at < size)
+		return 0;
+	for (size_t i = 0; i < size; i++)
+		value = value << 8 | block->bytes[block->little ? at + size - 1 - i : at + i];
+	return value;
+}
+
+int jf_exif_orientation(const void *bytes, size_t size_bytes) {
+	struct block block = {bytes, size_bytes, false};
+	size_t directory, entries;
+
+	if (size_bytes < 8 || (memcmp(bytes, "II", 2) != 0 && memcmp(bytes, "MM", 2) != 0))
+		return 1;
+	block.little = memcmp(bytes, "II", 2) == 0;
+	if (number(&block, 2, 2) != 42)
+		return 1;
+	directory = number(&block, 4, 4);
+	entries = number(&block, directory, 2);
+	for (size_t i = 0; i < entries; i++) {
+		size_t at = directory + 2 + i * ENTRY_SIZE;
+
+		if (number(&block, at, 2) == TAG_ORIENTATION && number(&block, at + 2, 2) == TYPE_SHORT) {
+			uint32_t value = number(&block, at + 8, 2);
+
+			return value >= 1 && value <= 8 ? (int)value : 1;
+		}
+	}
+	return 1;
+}
+
+enum jf_err jf_exif_turn(struct jf_image *image, int orientation, struct jf_error *err) {
+	/* what the stored picture's axes must undergo: first mirrored, then (5 to 8) rows and columns exchanged */
+	bool transposed = orientation >= 5;
+	bool flip_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+	bool flip_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+	size_t channels = (size_t)image->channels;
+	struct jf_image turned;
+	enum jf_err rc;
+
+	if (orientation <= 1 || orientation > 8)
+		return JF_OK;
+	rc = jf_image_init(&turned, transposed ? image->width : image->height,
+	    transposed ? image->height : image->width, image->channels, err);
+	if (rc != JF_OK)
+		return rc;
+	for (int y = 0; y < turned.height; y++)
+		for (int x = 0; x < turned.width; x++) {
+			int from_y = transposed ? x : y, from_x = transposed ? y : x;
+
+			from_y = flip_y ? image->height - 1 - from_y : from_y;
+			from_x = flip_x ? image->width - 1 - from_x : from_x;
+			memcpy(turned.pixels + ((size_t)y * (size_t)turned.width + (size_t)x) * channels,
+			    image->pixels + ((size_t)from_y * (size_t)image->width + (size_t)from_x) * channels,
+			    channels);
+		}
+	jf_image_deinit(image);
+	*image = turned;
+	return JF_OK;
+}

@@ -1,0 +1,202 @@
+#include "core/pictures/jpeg.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* after stdio.h, which it needs and does not include */
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include "core/pictures/exif.h"
+
+#define MAX_MEMORY ((long)256 << 20) /* of the decoder: a progressive picture keeps all its coefficients */
+#define MAX_SCANS 200                /* a progressive file of few bytes may ask for thousands of passes */
+#define EXIF_HEADER "Exif\0"         /* and one more 0 */
+#define EXIF_HEADER_SIZE 6
+
+/* What a decode holds. The library leaves by longjmp, so everything it may have left behind is found from here. */
+struct codec {
+	struct jpeg_error_mgr errors; /* first: the library hands this back */
+	struct jpeg_progress_mgr progress;
+	struct jpeg_decompress_struct jpeg;
+	jmp_buf way_out;
+	uint8_t *rows; /* [height][width][1, 3 or 4] */
+	int orientation;
+	enum jf_err status;
+	char failure[JMSG_LENGTH_MAX];
+};
+
+bool jf_jpeg_is(const void *data, size_t size_bytes) {
+	return size_bytes >= 3 && memcmp(data, "\xff\xd8\xff", 3) == 0;
+}
+
+/* --- the library's callbacks --- */
+
+static void give_up(struct codec *codec, enum jf_err status) {
+	codec->status = status;
+	longjmp(codec->way_out, 1);
+}
+
+static void on_error(j_common_ptr jpeg) {
+	struct codec *codec = (struct codec *)(void *)jpeg->err;
+
+	jpeg->err->format_message(jpeg, codec->failure);
+	switch (jpeg->err->msg_code) {
+	case JERR_OUT_OF_MEMORY:
+		give_up(codec, JF_ENOMEM);
+		break;
+	case JERR_NO_BACKING_STORE:
+		snprintf(codec->failure, sizeof(codec->failure), "needs more memory than %ld MiB to decode",
+		    MAX_MEMORY >> 20);
+		give_up(codec, JF_ELIMIT);
+		break;
+	default:
+		give_up(codec, JF_EFORMAT);
+	}
+}
+
+/* The library would go on after damage, with grey where the picture is missing. Cameras' small sins are let pass. */
+static void on_message(j_common_ptr jpeg, int level) {
+	int code = jpeg->err->msg_code;
+
+	if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_ADOBE_XFORM && code != JWRN_JFIF_MAJOR)
+		on_error(jpeg);
+}
+
+static void on_progress(j_common_ptr jpeg) {
+	struct codec *codec = (struct codec *)(void *)jpeg->err;
+
+	if (codec->jpeg.input_scan_number > MAX_SCANS) {
+		snprintf(codec->failure, sizeof(codec->failure), "has more than %d scans", MAX_SCANS);
+		give_up(codec, JF_ELIMIT);
+	}
+}
+
+/* --- decoding --- */
+
+static int orientation_of(const struct jpeg_decompress_struct *jpeg) {
+	for (const struct jpeg_marker_struct *m = jpeg->marker_list; m; m = m->next)
+		if (m->marker == JPEG_APP0 + 1 && m->data_length > EXIF_HEADER_SIZE &&
+		    memcmp(m->data, EXIF_HEADER, EXIF_HEADER_SIZE) == 0)
+			return jf_exif_orientation(m->data + EXIF_HEADER_SIZE, m->data_length - EXIF_HEADER_SIZE);
+	return 1;
+}
+
+static void check_size(struct codec *codec) {
+	unsigned height = codec->jpeg.image_height, width = codec->jpeg.image_width;
+
+	if (height > JF_JPEG_MAX_SIDE || width > JF_JPEG_MAX_SIDE || (size_t)height * width > JF_JPEG_MAX_PIXELS) {
+		snprintf(codec->failure, sizeof(codec->failure),
+		    "%u x %u pixels; the limit is %d a side and %zu million in all", width, height, JF_JPEG_MAX_SIDE,
+		    JF_JPEG_MAX_PIXELS >> 20);
+		give_up(codec, JF_ELIMIT);
+	}
+}
+
+static J_COLOR_SPACE colours_wanted(J_COLOR_SPACE stored) {
+	switch (stored) {
+	case JCS_GRAYSCALE:
+		return JCS_GRAYSCALE;
+	case JCS_CMYK:
+	case JCS_YCCK:
+		return JCS_CMYK;
+	default:
+		return JCS_RGB;
+	}
+}
+
+/* Runs under setjmp: may be left at any call of the library. The result is in codec->rows. */
+static void decode_rows(struct codec *codec, const void *data, size_t size_bytes) {
+	struct jpeg_decompress_struct *jpeg = &codec->jpeg;
+	size_t stride;
+
+	jpeg_create_decompress(jpeg);
+	jpeg->mem->max_memory_to_use = MAX_MEMORY;
+	jpeg->progress = &codec->progress;
+	jpeg_mem_src(jpeg, data, size_bytes);
+	jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
+	jpeg_read_header(jpeg, TRUE);
+	check_size(codec);
+	codec->orientation = orientation_of(jpeg); /* the markers are gone once it has finished */
+	jpeg->out_color_space = colours_wanted(jpeg->jpeg_color_space);
+	jpeg->scale_num = jpeg->scale_denom = 1;
+	while (jpeg->scale_denom < 8 && (jpeg->image_height > JF_JPEG_REDUCE_ABOVE * jpeg->scale_denom ||
+					    jpeg->image_width > JF_JPEG_REDUCE_ABOVE * jpeg->scale_denom))
+		jpeg->scale_denom *= 2;
+	jpeg_start_decompress(jpeg);
+	stride = (size_t)jpeg->output_width * (size_t)jpeg->output_components;
+	codec->rows = calloc(jpeg->output_height, stride);
+	if (!codec->rows)
+		give_up(codec, JF_ENOMEM);
+	while (jpeg->output_scanline < jpeg->output_height) {
+		JSAMPROW row = codec->rows + jpeg->output_scanline * stride;
+
+		jpeg_read_scanlines(jpeg, &row, 1);
+	}
+	jpeg_finish_decompress(jpeg);
+}
+
+static bool guarded_decode(struct codec *codec, const void *data, size_t size_bytes) {
+	if (setjmp(codec->way_out))
+		return false;
+	decode_rows(codec, data, size_bytes);
+	return true;
+}
+
+/* Inks are stored as what they leave of the light where Adobe's marker stands, which is all there is in the wild. */
+static void from_inks(struct jf_image *out, const uint8_t *rows, bool inverted) {
+	size_t pixels = (size_t)out->height * (size_t)out->width;
+
+	for (size_t i = 0; i < pixels; i++)
+		for (size_t c = 0; c < 3; c++) {
+			int light = inverted ? rows[4 * i + c] : 255 - rows[4 * i + c];
+			int black = inverted ? rows[4 * i + 3] : 255 - rows[4 * i + 3];
+
+			out->pixels[3 * i + c] = (uint8_t)((light * black + 127) / 255);
+		}
+}
+
+static enum jf_err collect(struct jf_image *out, const struct codec *codec, struct jf_error *err) {
+	const struct jpeg_decompress_struct *jpeg = &codec->jpeg;
+	enum jf_err rc = jf_image_init(out, (int)jpeg->output_height, (int)jpeg->output_width,
+	    jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3, err);
+
+	if (rc != JF_OK)
+		return rc;
+	if (jpeg->out_color_space == JCS_CMYK)
+		from_inks(out, codec->rows, jpeg->saw_Adobe_marker);
+	else
+		memcpy(out->pixels, codec->rows, jf_image_size(out));
+	rc = jf_exif_turn(out, codec->orientation, err);
+	if (rc != JF_OK)
+		jf_image_deinit(out);
+	return rc;
+}
+
+enum jf_err jf_jpeg_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
+	struct codec *codec;
+	enum jf_err rc;
+
+	*out = (struct jf_image){0};
+	if (!jf_jpeg_is(data, size_bytes))
+		return jf_error_set(err, JF_EFORMAT, "not a JPEG: it does not begin as one");
+	codec = calloc(1, sizeof(*codec));
+	if (!codec)
+		return jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
+	codec->jpeg.err = jpeg_std_error(&codec->errors);
+	codec->errors.error_exit = on_error;
+	codec->errors.emit_message = on_message;
+	codec->progress.progress_monitor = on_progress;
+	if (guarded_decode(codec, data, size_bytes))
+		rc = collect(out, codec, err);
+	else if (codec->status == JF_ENOMEM)
+		rc = jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
+	else
+		rc = jf_error_set(err, codec->status, "JPEG: %s", codec->failure);
+	jpeg_destroy_decompress(&codec->jpeg);
+	free(codec->rows);
+	free(codec);
+	return rc;
+}

@@ -1,0 +1,27 @@
+/* JPEG in. The one wrapper of libjpeg-turbo. */
+#ifndef JF_CORE_PICTURES_JPEG_H
+#define JF_CORE_PICTURES_JPEG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/base/error.h"
+#include "core/pictures/image.h"
+
+#define JF_JPEG_MAX_SIDE 16384                /* pixels a side of the file */
+#define JF_JPEG_MAX_PIXELS ((size_t)64 << 20) /* of the file */
+#define JF_JPEG_REDUCE_ABOVE 2048             /* a side longer than this is read at 1/2, 1/4 or 1/8 */
+
+/* Whether the data begins as a JPEG does (3 bytes). */
+bool jf_jpeg_is(const void *data, size_t size_bytes);
+
+/* Baseline or progressive, grey, YCbCr, RGB, CMYK or YCCK of 8 bits -> 8 bit; grey stays 1 channel, colour becomes 3.
+ * Turned upright as its Exif orientation says. A picture with a side above JF_JPEG_REDUCE_ABOVE (a phone's) is decoded
+ * at the largest of 1/2, 1/4, 1/8 whose sides stay below: the decoder averages, and memory and time stay small. Colour
+ * profiles are ignored; bytes after the picture's end (a phone's second picture or film) are too.
+ * out: written whole on JF_OK (caller deinits), {0} otherwise.
+ * JF_EFORMAT not a JPEG, truncated, corrupt (the message names the cause); JF_ELIMIT beyond the limits above, or too
+ * much memory or too many scans asked for; JF_ENOMEM. Thread-safe. */
+enum jf_err jf_jpeg_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
+
+#endif

@@ -1,0 +1,27 @@
+/* A picture file of any kind that can be read: PNG or JPEG, told apart by their first bytes and not by their names. */
+#ifndef JF_CORE_PICTURES_PICTURE_H
+#define JF_CORE_PICTURES_PICTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/base/error.h"
+#include "core/pictures/image.h"
+
+#define JF_PICTURE_KINDS "PNG or JPEG"          /* as messages name them */
+#define JF_PICTURE_MAX_BYTES ((size_t)32 << 20) /* of a file that jf_picture_read accepts */
+
+/* Whether the data begins as one of the kinds does. */
+bool jf_picture_is(const void *data, size_t size_bytes);
+
+/* Whether a file's name ends as one of the kinds' names do: .png, .jpg, .jpeg, .jpe, .jfif in either case. */
+bool jf_picture_is_named(const char *name);
+
+/* 8 bit, 1 or 3 channels, upright: see core/pictures/png.h and core/pictures/jpeg.h for what is read, limits and
+ * errors. Data of no kind that is known: JF_EFORMAT. */
+enum jf_err jf_picture_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
+
+/* The same from a file ("-": standard input); messages begin with its name. JF_EIO besides. */
+enum jf_err jf_picture_read(struct jf_image *out, const char *path, struct jf_error *err);
+
+#endif
