@@ -92,6 +92,7 @@ static void refresh_metrics(void *context) {
 	for (int level = JF_LOG_ERROR; level <= JF_LOG_WARNING; level++)
 		jf_metric_set(d->metrics, JF_METRIC_LOG_MESSAGES, (double)jf_log_count((enum jf_log_level)level),
 		    JF_LABELS(jf_log_level_name((enum jf_log_level)level)));
+	jf_metric_set(d->metrics, JF_METRIC_LOG_DROPPED, (double)jf_log_dropped(), NULL);
 }
 
 static enum jf_err prepare_workers(void *context, struct jf_model *model, struct jf_error *err) {

@@ -1,6 +1,9 @@
 #include "daemon/service/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -18,6 +21,11 @@ static atomic_int current_level = JF_LOG_INFO;
 static atomic_int current_format = JF_LOG_FORMAT_AUTO;
 static atomic_bool access_lines = true;
 static atomic_ulong counts[JF_LOG_DEBUG + 1];
+static atomic_ulong dropped;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, and who may write */
+static bool cut;                                         /* the last line got out in part */
+static unsigned long told;                               /* of `dropped`, what the log itself has said */
 
 /* A line being built; what does not fit is cut, the end mark always fits. */
 struct line {
@@ -43,6 +51,10 @@ static bool stderr_is_journal(void) {
 
 unsigned long jf_log_count(enum jf_log_level level) {
 	return atomic_load_explicit(&counts[level], memory_order_relaxed);
+}
+
+unsigned long jf_log_dropped(void) {
+	return atomic_load_explicit(&dropped, memory_order_relaxed);
 }
 
 void jf_log_init(enum jf_log_level level, enum jf_log_format format) {
@@ -129,18 +141,58 @@ static void put_field(struct line *line, const char *key, const char *value) {
 	put(line, "\"");
 }
 
-static void write_line(struct line *line, bool json) {
-	if (json)
-		line->text[line->used++] = '}';
-	line->text[line->used++] = '\n';
+/* With the lock held: all of it, or false when nobody reads standard error. Never waits: a pipe or socket that is
+ * ready takes PIPE_BUF bytes at once. */
+static bool put_out(const char *text, size_t size) {
+	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
 	size_t done = 0;
-	while (done < line->used) {
-		ssize_t n = write(STDERR_FILENO, line->text + done, line->used - done);
+	while (done < size) {
+		if (poll(&fd, 1, 0) != 1 || !(fd.revents & POLLOUT) || (fd.revents & (POLLERR | POLLNVAL)))
+			break;
+		ssize_t n = write(STDERR_FILENO, text + done, size - done < PIPE_BUF ? size - done : PIPE_BUF);
 		if (n < 0 && errno != EINTR)
-			return; /* nowhere left to say so */
+			break;
 		if (n > 0)
 			done += (size_t)n;
 	}
+	if (done > 0)
+		cut = done < size;
+	return done == size;
+}
+
+static void end_line(struct line *line, bool json) {
+	if (json)
+		line->text[line->used++] = '}';
+	line->text[line->used++] = '\n';
+}
+
+/* With the lock held: says what was dropped, before the first line that gets through again. */
+static bool tell_dropped(enum jf_log_format format) {
+	unsigned long n = jf_log_dropped();
+	struct line line;
+	char message[96];
+	bool json = format == JF_LOG_FORMAT_JSON;
+	if (n == told)
+		return true;
+	snprintf(message, sizeof message, "%lu lines were dropped here: nobody read standard error", n - told);
+	start_line(&line, JF_LOG_WARNING, format);
+	if (json)
+		put_field(&line, "message", message);
+	else
+		put_escaped(&line, message, false);
+	end_line(&line, json);
+	if (!put_out(line.text, line.used))
+		return false;
+	told = n;
+	return true;
+}
+
+static void write_line(struct line *line, enum jf_log_format format) {
+	end_line(line, format == JF_LOG_FORMAT_JSON);
+	pthread_mutex_lock(&lock);
+	if ((cut && !put_out("\n", 1)) || !tell_dropped(format) || !put_out(line->text, line->used))
+		atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&lock);
 }
 
 void jf_log(enum jf_log_level level, const char *request_id, const char *format, ...) {
@@ -170,7 +222,7 @@ void jf_log(enum jf_log_level level, const char *request_id, const char *format,
 			put(&line, "]");
 		}
 	}
-	write_line(&line, json);
+	write_line(&line, shape);
 	errno = saved;
 }
 
@@ -202,5 +254,5 @@ void jf_log_request(const struct jf_log_access *access) {
 		put_escaped(&line, access->request_id, false);
 		put(&line, "]");
 	}
-	write_line(&line, json);
+	write_line(&line, shape);
 }

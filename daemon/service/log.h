@@ -1,4 +1,7 @@
-/* The log: one line a message to stderr, by one write(2), so lines of several threads do not mix.
+/* The log: one line a message to stderr; lines of several threads do not mix.
+ *
+ * Logging never waits. While nobody reads stderr (a full pipe, a stopped terminal) lines are dropped and counted, and
+ * the first line that gets through again says how many.
  *
  * Under the journal (JOURNAL_STREAM names our stderr) lines carry a "<6>" priority prefix; as JSON each line is one
  * object {"time","level","message","request_id",...}; otherwise text with a time stamp.
@@ -31,6 +34,9 @@ void jf_log_request(const struct jf_log_access *access);
 
 /* Messages of that level since the start, those that the level held back included. */
 unsigned long jf_log_count(enum jf_log_level level);
+
+/* Lines that were dropped since the start. */
+unsigned long jf_log_dropped(void);
 
 const char *jf_log_level_name(enum jf_log_level level);
 

@@ -43,7 +43,9 @@
 	X(CONFIDENCE, HISTOGRAM, "jointflow_prediction_confidence_ratio", "", "Probability of the predicted label.")   \
 	X(READY, GAUGE, "jointflow_ready", "", "1 when requests are accepted.")                                        \
 	X(BUILD_INFO, GAUGE, "jointflow_build_info", "version,compiler,isa", "The program; value 1.")                  \
-	X(LOG_MESSAGES, COUNTER, "jointflow_log_messages_total", "level", "Log messages at level warning and above.")
+	X(LOG_MESSAGES, COUNTER, "jointflow_log_messages_total", "level", "Log messages at level warning and above.")  \
+	X(LOG_DROPPED, COUNTER, "jointflow_log_dropped_lines_total", "",                                               \
+	    "Log lines dropped because nobody read standard error.")
 
 enum jf_metric {
 #define JF_METRIC_ENUM(id, type, name, labels, help) JF_METRIC_##id,

@@ -1,6 +1,7 @@
 /* Lines of the log: one write each, in three shapes, and nothing that a client sends can break one. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,12 +126,46 @@ static void test_json(void **state) {
 	assert_int_equal(lines, 4);
 }
 
+/* A pipe that nobody reads: no call waits, what does not fit is counted, and the log says so when it goes on. */
+static void test_blocked(void **state) {
+	static char sink[1 << 20];
+	unsigned long before = jf_log_dropped(), lost;
+	size_t used = 0;
+	(void)state;
+	capture();
+	jf_log_init(JF_LOG_INFO, JF_LOG_FORMAT_TEXT);
+	alarm(120); /* where logging waits, this ends the test */
+	for (int i = 0; i < 20000; i++)
+		jf_log(JF_LOG_NOTICE, NULL, "line %d", i);
+	lost = jf_log_dropped() - before;
+	assert_true(lost > 0 && lost < 20000);
+	int flags = fcntl(pipes[0], F_GETFL);
+	fcntl(pipes[0], F_SETFL, flags | O_NONBLOCK);
+	for (ssize_t n; (n = read(pipes[0], sink + used, sizeof sink - 1 - used)) > 0;)
+		used += (size_t)n;
+	fcntl(pipes[0], F_SETFL, flags);
+	sink[used] = '\0';
+	size_t lines = 0;
+	for (const char *c = sink; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines + lost, 20000);
+	jf_log(JF_LOG_NOTICE, NULL, "goes on");
+	alarm(0);
+	const char *said = captured();
+	char wanted[64];
+	snprintf(wanted, sizeof wanted, " warning: %lu lines were dropped here", lost);
+	assert_non_null(strstr(said, wanted));
+	assert_non_null(strstr(said, " notice: goes on\n"));
+	assert_int_equal(jf_log_dropped() - before, lost);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_text),
 	    cmocka_unit_test(test_journal),
 	    cmocka_unit_test(test_auto),
 	    cmocka_unit_test(test_json),
+	    cmocka_unit_test(test_blocked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
