@@ -47,9 +47,9 @@ static bool from_text(struct jf_call *call, struct jf_ask_image *image) {
 		comma = memchr(text, ',', length);
 		if (!comma || comma - text < 7 || strncmp(comma - 7, ";base64", 7) != 0)
 			return jf_problem_field(&call->problem, "/image", "is a data URL without ;base64,");
-		if (!jf_media_type_is(text + 5, "image/png"))
+		if (!jf_media_type_is(text + 5, "image/png") && !jf_media_type_is(text + 5, "image/jpeg"))
 			return jf_problem_field(
-			    &call->problem, "/image", "is a data URL of another type than image/png");
+			    &call->problem, "/image", "is a data URL of another type than image/png or image/jpeg");
 		length -= (size_t)(comma + 1 - text);
 		text = comma + 1;
 	}
