@@ -1,7 +1,6 @@
 # core: the engine, libjointflow.a
 noinst_LIBRARIES += libjointflow.a
 libjointflow_a_SOURCES =
-libjointflow_a_SOURCES += core/base/arena.c core/base/arena.h
 libjointflow_a_SOURCES += core/base/digest.c core/base/digest.h
 libjointflow_a_SOURCES += core/base/error.c core/base/error.h
 libjointflow_a_SOURCES += core/base/file.c core/base/file.h

@@ -41,7 +41,6 @@ include $(top_srcdir)/tests/unit/http.mk
 # --- unit: cmocka, one program a module (one line each, sorted) --------------------
 if CMOCKA
 check_PROGRAMS += \
-	tests/unit/test_arena \
 	tests/unit/test_augment \
 	tests/unit/test_blas \
 	tests/unit/test_checkpoint \
@@ -67,7 +66,6 @@ check_PROGRAMS += \
 	tests/unit/test_step \
 	tests/unit/test_train_options
 TESTS += \
-	tests/unit/test_arena \
 	tests/unit/test_augment \
 	tests/unit/test_blas \
 	tests/unit/test_checkpoint \
@@ -111,7 +109,6 @@ endif
 UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 GRADIENT_LDADD = $(GRADIENT_LIBS) $(CMOCKA_LIBS)
 TRAINER_LDADD = libtrainer.a $(GRADIENT_LDADD) $(MPI_LIBS)
-tests_unit_test_arena_LDADD = $(UNIT_LDADD)
 tests_unit_test_augment_LDADD = $(TRAINER_LDADD)
 tests_unit_test_blas_LDADD = $(GRADIENT_LDADD)
 tests_unit_test_checkpoint_LDADD = $(UNIT_LDADD)

@@ -82,7 +82,8 @@ void jf_log_continue(struct jf_log *log) {
 	log->idle += jf_seconds() - log->paused_at;
 }
 
-double jf_log_speed(const struct jf_log *log) {
+/* Images of all processes per second since the session began, evaluations left out. */
+static double speed_of(const struct jf_log *log) {
 	double spent = jf_seconds() - log->started - log->idle;
 
 	return spent > 0 ? (double)log->done * log->options.batch / spent : 0;
@@ -99,7 +100,7 @@ static void format_time(char *text, size_t size, double seconds) {
 
 /* "epoch 3.4/12  image 0.1834  label 0.0312  1021 img/s  ETA 41:20" */
 static void format_status(char *text, size_t size, struct jf_log *log, const struct jf_log_step *step) {
-	double speed = jf_log_speed(log);
+	double speed = speed_of(log);
 	char eta[32] = "-";
 
 	if (speed > 0)
@@ -172,7 +173,7 @@ void jf_log_step(struct jf_log *log, const struct jf_log_step *step) {
 		jf_json_put_float(w, "loss_label", (float)(log->sum_label / log->summed));
 		jf_json_put_float(w, "gradient_norm", (float)step->gradient_norm);
 		jf_json_put_float(w, "learning_rate", (float)step->rate);
-		jf_json_put_float(w, "images_per_s", (float)jf_log_speed(log));
+		jf_json_put_float(w, "images_per_s", (float)speed_of(log));
 		jf_log_json_end(log);
 		log->sum_image = log->sum_label = 0;
 		log->summed = 0;

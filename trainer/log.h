@@ -40,8 +40,6 @@ void jf_log_say(struct jf_log *log, bool always, const char *format, ...) __attr
 struct jf_json_writer *jf_log_json_begin(struct jf_log *log, const char *event);
 void jf_log_json_end(struct jf_log *log);
 
-/* Images of all processes per second since the session began, evaluations left out. */
-double jf_log_speed(const struct jf_log *log);
 /* Time between the calls does not count as training (evaluations, saving). */
 void jf_log_pause(struct jf_log *log);
 void jf_log_continue(struct jf_log *log);

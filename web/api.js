@@ -169,13 +169,6 @@ const readAll = (read) => read.catch((error) => {
 
 export const getJson = (path, signal) => persist(async () => readAll((await open(path, { signal })).json()), signal);
 
-function post(path, json, signal) {
-	return persist(async () => {
-		const response = await open(path, { method: 'POST', body: JSON.stringify(json), type: 'application/json', signal });
-		return readAll(response.json());
-	}, signal);
-}
-
 // --- server-sent events --------------------------------------------------------------------------------------------
 
 async function* events(response) {
@@ -246,9 +239,7 @@ export function classify(png, options, signal) {
 export const classifyStream = (png, options, onStep, signal) =>
 	stream('v1/classify', { query: classifyQuery(options), body: png, type: 'image/png' }, onStep, signal);
 
-export const generate = (options, signal) => post('v1/generate', options, signal);
 export const generateStream = (options, onStep, signal) => streamJson('v1/generate', options, onStep, signal);
-export const blend = (options, signal) => post('v1/blend', options, signal);
 export const blendStream = (options, onStep, signal) => streamJson('v1/blend', options, onStep, signal);
 export const sampleStream = (options, onStep, signal) => streamJson('v1/sample', options, onStep, signal);
 

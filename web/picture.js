@@ -72,7 +72,7 @@ export function paintNoise(canvas, width, height) {
 	context.putImageData(image, 0, 0);
 }
 
-export const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 // Shows each item's steps one after the other at a pace the eye can follow, however fast they arrive. With reduced
 // motion only the latest state is shown. show(item, frame) may be asynchronous; an item's frames never overtake.

@@ -32,7 +32,7 @@ export function svg(tag, attributes = {}, text) {
 	return node;
 }
 
-export const icon = (name) => {
+const icon = (name) => {
 	const node = svg('svg');
 	node.append(svg('use', { href: `#i-${name}` }));
 	return node;
@@ -74,7 +74,7 @@ export function makeChooser(box, names, choose, label = (name) => name) {
 
 // --- fields and problems -------------------------------------------------------------------------------------------
 
-export const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 // Fills every [data-seed] of root with the seed field; returns { value(), next() }.
 export function makeSeed(box, rolled, start = newSeed()) {
@@ -171,7 +171,7 @@ function atField(root, name, words_, i) {
 
 // --- curl ----------------------------------------------------------------------------------------------------------
 
-export async function copy(text) {
+async function copy(text) {
 	try {
 		await navigator.clipboard.writeText(text);
 		return 'Copied.';

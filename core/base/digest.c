@@ -1,9 +1,6 @@
 #include "core/base/digest.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <nettle/memops.h>
 #include <nettle/sha2.h>
@@ -35,46 +32,6 @@ void jf_sha256_hex(char out[JF_SHA256_HEX], const void *data, size_t size_bytes)
 
 	jf_sha256(digest, data, size_bytes);
 	to_hex(out, digest);
-}
-
-enum jf_err jf_sha256_file(char out[JF_SHA256_HEX], const char *path, struct jf_error *err) {
-	enum { CHUNK = 1 << 16 };
-	enum jf_err status = JF_OK;
-	struct jf_digest digest;
-	uint8_t *chunk = NULL;
-	int fd = -1;
-
-	out[0] = '\0';
-	sha256_init(&digest.context);
-	chunk = malloc(CHUNK);
-	if (!chunk) {
-		status = jf_error_set(err, JF_ENOMEM, "%s: out of memory", path);
-		goto out;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		status = jf_error_set(err, JF_EIO, "%s: cannot open: %m", path);
-		goto out;
-	}
-	for (;;) {
-		ssize_t got = read(fd, chunk, CHUNK);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			status = jf_error_set(err, JF_EIO, "%s: cannot read: %m", path);
-			goto out;
-		}
-		if (got == 0)
-			break;
-		sha256_update(&digest.context, (size_t)got, chunk);
-	}
-	jf_digest_hex(&digest, out);
-out:
-	if (fd >= 0)
-		close(fd);
-	free(chunk);
-	return status;
 }
 
 struct jf_digest *jf_digest_create(void) {

@@ -6,16 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/base/error.h"
-
 #define JF_SHA256_SIZE 32 /* bytes of a digest */
 #define JF_SHA256_HEX 65  /* its lower-case hex text with the final NUL */
 
 void jf_sha256(uint8_t out[JF_SHA256_SIZE], const void *data, size_t size_bytes);
 void jf_sha256_hex(char out[JF_SHA256_HEX], const void *data, size_t size_bytes);
-
-/* Of a whole file, read piece by piece; JF_EIO names the file (out is then ""). */
-enum jf_err jf_sha256_file(char out[JF_SHA256_HEX], const char *path, struct jf_error *err);
 
 /* Piece by piece: create, update any number of times, hex, destroy. */
 struct jf_digest;

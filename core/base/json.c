@@ -360,7 +360,7 @@ void jf_json_put_raw(struct jf_json_writer *writer, const char *key, const char 
 
 void jf_json_put_string(struct jf_json_writer *writer, const char *key, const char *value) {
 	if (!value) {
-		jf_json_put_null(writer, key);
+		jf_json_put_raw(writer, key, "null");
 		return;
 	}
 	begin_value(writer, key);
@@ -433,10 +433,6 @@ void jf_json_put_float(struct jf_json_writer *writer, const char *key, float val
 
 void jf_json_put_bool(struct jf_json_writer *writer, const char *key, bool value) {
 	jf_json_put_raw(writer, key, value ? "true" : "false");
-}
-
-void jf_json_put_null(struct jf_json_writer *writer, const char *key) {
-	jf_json_put_raw(writer, key, "null");
 }
 
 void jf_json_put_floats(struct jf_json_writer *writer, const char *key, const float *values, size_t n) {

@@ -84,7 +84,6 @@ void jf_json_put_unsigned(struct jf_json_writer *writer, const char *key, uint64
 void jf_json_put_double(struct jf_json_writer *writer, const char *key, double value); /* shortest that reads back */
 void jf_json_put_float(struct jf_json_writer *writer, const char *key, float value);   /* the same for a float */
 void jf_json_put_bool(struct jf_json_writer *writer, const char *key, bool value);
-void jf_json_put_null(struct jf_json_writer *writer, const char *key);
 void jf_json_put_floats(struct jf_json_writer *writer, const char *key, const float *values, size_t n); /* an array */
 /* Text that is JSON already, as it is. */
 void jf_json_put_raw(struct jf_json_writer *writer, const char *key, const char *json);

@@ -17,12 +17,10 @@ const char *jf_op_name(enum jf_op op) {
 	    [JF_OP_GROUP_NORM] = "group_norm",
 	    [JF_OP_LAYER_NORM] = "layer_norm",
 	    [JF_OP_SILU] = "silu",
-	    [JF_OP_ADD] = "add",
 	    [JF_OP_ADD_ROWS] = "add_rows",
 	    [JF_OP_ATTENTION] = "attention",
 	    [JF_OP_CONCAT] = "concat",
 	    [JF_OP_DEPTH_TO_SPACE] = "depth_to_space",
-	    [JF_OP_SPACE_TO_DEPTH] = "space_to_depth",
 	    [JF_OP_MEAN_ROWS] = "mean_rows",
 	};
 	return (unsigned)op < JF_N_OPS ? name[op] : "unknown";
@@ -272,17 +270,6 @@ int jf_g_silu(struct jf_graph *g, const char *name, int x) {
 	return add_unary(g, JF_OP_SILU, name, x, shape_of(g, x));
 }
 
-int jf_g_add(struct jf_graph *g, const char *name, int a, int b) {
-	int node = add_unary(g, JF_OP_ADD, name, a, shape_of(g, a));
-
-	if (g->status != JF_OK)
-		return 0;
-	g->nodes[node].in[1] = b;
-	if (jf_shape_count(shape_of(g, a)) != jf_shape_count(shape_of(g, b)))
-		return fail(g, JF_EINVAL, name, "addends of different sizes");
-	return node;
-}
-
 int jf_g_add_rows(struct jf_graph *g, const char *name, int x, int vector) {
 	struct jf_shape shape = shape_of(g, x);
 	int rows = shape.rows * shape.columns;
@@ -335,15 +322,6 @@ int jf_g_depth_to_space(struct jf_graph *g, const char *name, int x) {
 		return fail(g, JF_EINVAL, name, "channels are not a multiple of 4");
 	return add_unary(
 	    g, JF_OP_DEPTH_TO_SPACE, name, x, (struct jf_shape){2 * s.rows, 2 * s.columns, s.channels / 4, false});
-}
-
-int jf_g_space_to_depth(struct jf_graph *g, const char *name, int x) {
-	struct jf_shape s = shape_of(g, x);
-
-	if (s.rows % 2 || s.columns % 2)
-		return fail(g, JF_EINVAL, name, "odd image size");
-	return add_unary(
-	    g, JF_OP_SPACE_TO_DEPTH, name, x, (struct jf_shape){s.rows / 2, s.columns / 2, 4 * s.channels, false});
 }
 
 int jf_g_mean_rows(struct jf_graph *g, const char *name, int x) {

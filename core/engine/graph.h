@@ -20,12 +20,10 @@ enum jf_op {
 	JF_OP_GROUP_NORM,    /* params scale, bias; attr.silu, attr.pad */
 	JF_OP_LAYER_NORM,    /* params scale, bias; per row */
 	JF_OP_SILU,
-	JF_OP_ADD,            /* a + b */
 	JF_OP_ADD_ROWS,       /* x[r][c] + positions[r][c] (param) + vector[c]; in: x, vector */
 	JF_OP_ATTENTION,      /* in: query rows' qkv, first token set's qkv, second token set's qkv */
 	JF_OP_CONCAT,         /* channels of a, then channels of b */
 	JF_OP_DEPTH_TO_SPACE, /* [h][w][4c] -> [2h][2w][c]; source channel (2 dy + dx) c + i */
-	JF_OP_SPACE_TO_DEPTH, /* the inverse */
 	JF_OP_MEAN_ROWS,      /* mean over rows and columns -> [c] */
 	JF_N_OPS
 };
@@ -108,12 +106,10 @@ int jf_g_pad(struct jf_graph *g, const char *name, int x);
 int jf_g_group_norm(struct jf_graph *g, const char *name, int x, int groups, bool silu, bool pad);
 int jf_g_layer_norm(struct jf_graph *g, const char *name, int x);
 int jf_g_silu(struct jf_graph *g, const char *name, int x);
-int jf_g_add(struct jf_graph *g, const char *name, int a, int b);
 int jf_g_add_rows(struct jf_graph *g, const char *name, int x, int vector);
 int jf_g_attention(struct jf_graph *g, const char *name, int query, int first, int second, int heads);
 int jf_g_concat(struct jf_graph *g, const char *name, int a, int b);
 int jf_g_depth_to_space(struct jf_graph *g, const char *name, int x);
-int jf_g_space_to_depth(struct jf_graph *g, const char *name, int x);
 int jf_g_mean_rows(struct jf_graph *g, const char *name, int x);
 
 /* Floats one sample of this shape takes, the border included. */

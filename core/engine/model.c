@@ -147,13 +147,6 @@ enum jf_err jf_model_set_fact(struct jf_model *model, const char *key, const cha
 	return JF_OK;
 }
 
-const char *jf_model_fact(const struct jf_model *model, const char *key) {
-	for (size_t i = 0; i < model->n_facts; i++)
-		if (strcmp(model->facts[i].key, key) == 0)
-			return model->facts[i].value;
-	return NULL;
-}
-
 size_t jf_model_parameter_count(const struct jf_model *model) {
 	return model->graph->n_params_floats;
 }

@@ -42,7 +42,6 @@ void jf_model_unref(struct jf_model *model); /* NULL allowed; frees at the last 
 enum jf_err jf_model_set_name(struct jf_model *model, const char *name);
 enum jf_err jf_model_set_class_names(struct jf_model *model, const char *const *names);    /* [classes], copied */
 enum jf_err jf_model_set_fact(struct jf_model *model, const char *key, const char *value); /* replaces */
-const char *jf_model_fact(const struct jf_model *model, const char *key); /* borrowed; NULL when absent */
 size_t jf_model_parameter_count(const struct jf_model *model);
 
 #endif

@@ -173,18 +173,22 @@ static void concat(struct jf_exec *e, int node, int i) {
 	}
 }
 
+/* space[2h][2w][c] -> depth[h][w][4c] */
+static void space_to_depth_image(float *depth, const float *space, int h, int w, int c, bool accumulate) {
+	for (int y = 0; y < h; y++)
+		for (int x = 0; x < w; x++)
+			for (int q = 0; q < 4; q++, depth += c)
+				op_give(depth,
+				    space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
+						(size_t)c,
+				    (size_t)c, accumulate);
+}
+
 static void depth_to_space(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
 	if (op_grad(e, n->in[0], i))
-		jf_op_space_to_depth_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows / 2,
+		space_to_depth_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows / 2,
 		    n->shape.columns / 2, n->shape.channels, accumulates(e, node, 0));
-}
-
-static void space_to_depth(struct jf_exec *e, int node, int i) {
-	const struct jf_node *n = op_node(e, node);
-	if (op_grad(e, n->in[0], i))
-		jf_op_depth_to_space_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows,
-		    n->shape.columns, n->shape.channels / 4, accumulates(e, node, 0));
 }
 
 static void mean_rows(struct jf_exec *e, int node, int i) {
@@ -207,10 +211,8 @@ static void pointwise(struct jf_exec *e, int node, int first, int count) {
 	if (n->op == JF_OP_SILU && op_grad(e, n->in[0], first))
 		e->kernels->silu_grad(op_grad(e, n->in[0], first), op_value(e, n->in[0], first),
 		    op_grad(e, node, first), total, accumulates(e, node, 0));
-	if (n->op == JF_OP_ADD || n->op == JF_OP_PAD)
+	if (n->op == JF_OP_PAD)
 		give_through(e, node, 0, first, count);
-	if (n->op == JF_OP_ADD)
-		give_through(e, node, 1, first, count);
 }
 
 static void backward(struct jf_exec *e, int node, int count) {
@@ -222,7 +224,6 @@ static void backward(struct jf_exec *e, int node, int count) {
 	    [JF_OP_ATTENTION] = attention,
 	    [JF_OP_CONCAT] = concat,
 	    [JF_OP_DEPTH_TO_SPACE] = depth_to_space,
-	    [JF_OP_SPACE_TO_DEPTH] = space_to_depth,
 	    [JF_OP_MEAN_ROWS] = mean_rows,
 	};
 	const struct jf_node *n = op_node(e, node);

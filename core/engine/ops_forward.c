@@ -85,15 +85,6 @@ static void layer_norm(struct jf_exec *e, int node, int i) {
 	    op_param(e, node, 1), shape_pixels(n->shape), n->shape.channels);
 }
 
-static void add(struct jf_exec *e, int node, int i) {
-	const float *a = op_value(e, op_node(e, node)->in[0], i), *b = op_value(e, op_node(e, node)->in[1], i);
-	float *y = op_value(e, node, i);
-	size_t n = jf_shape_count(op_node(e, node)->shape);
-
-	for (size_t j = 0; j < n; j++)
-		y[j] = a[j] + b[j];
-}
-
 static void add_rows(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
 	const float *x = op_value(e, n->in[0], i), *vector = op_value(e, n->in[1], i), *pos = op_param(e, node, 0);
@@ -126,35 +117,19 @@ static void concat(struct jf_exec *e, int node, int i) {
 }
 
 /* depth[h][w][4c] -> space[2h][2w][c] */
-void jf_op_depth_to_space_image(float *space, const float *depth, int h, int w, int c, bool accumulate) {
+static void depth_to_space_image(float *space, const float *depth, int h, int w, int c) {
 	for (int y = 0; y < h; y++)
 		for (int x = 0; x < w; x++)
 			for (int q = 0; q < 4; q++, depth += c)
 				op_give(space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
 						    (size_t)c,
-				    depth, (size_t)c, accumulate);
-}
-
-void jf_op_space_to_depth_image(float *depth, const float *space, int h, int w, int c, bool accumulate) {
-	for (int y = 0; y < h; y++)
-		for (int x = 0; x < w; x++)
-			for (int q = 0; q < 4; q++, depth += c)
-				op_give(depth,
-				    space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
-						(size_t)c,
-				    (size_t)c, accumulate);
+				    depth, (size_t)c, false);
 }
 
 static void depth_to_space(struct jf_exec *e, int node, int i) {
 	struct jf_shape s = op_node(e, node)->shape;
-	jf_op_depth_to_space_image(op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows / 2,
-	    s.columns / 2, s.channels, false);
-}
-
-static void space_to_depth(struct jf_exec *e, int node, int i) {
-	struct jf_shape s = op_node(e, node)->shape;
-	jf_op_space_to_depth_image(
-	    op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows, s.columns, s.channels / 4, false);
+	depth_to_space_image(
+	    op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows / 2, s.columns / 2, s.channels);
 }
 
 static void mean_rows(struct jf_exec *e, int node, int i) {
@@ -178,12 +153,10 @@ void jf_op_forward(struct jf_exec *e, int node, int first, int count) {
 	    [JF_OP_PAD] = pad,
 	    [JF_OP_GROUP_NORM] = group_norm,
 	    [JF_OP_LAYER_NORM] = layer_norm,
-	    [JF_OP_ADD] = add,
 	    [JF_OP_ADD_ROWS] = add_rows,
 	    [JF_OP_ATTENTION] = attention,
 	    [JF_OP_CONCAT] = concat,
 	    [JF_OP_DEPTH_TO_SPACE] = depth_to_space,
-	    [JF_OP_SPACE_TO_DEPTH] = space_to_depth,
 	    [JF_OP_MEAN_ROWS] = mean_rows,
 	};
 	const struct jf_node *n = op_node(e, node);

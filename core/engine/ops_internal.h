@@ -52,8 +52,4 @@ static inline void op_give(float *to, const float *from, size_t n, bool accumula
 /* An image into a zero-bordered one. */
 void jf_op_pad_image(float *padded, const float *image, int rows, int columns, int channels);
 
-/* depth[h][w][4c] <-> space[2h][2w][c] */
-void jf_op_depth_to_space_image(float *space, const float *depth, int h, int w, int c, bool accumulate);
-void jf_op_space_to_depth_image(float *depth, const float *space, int h, int w, int c, bool accumulate);
-
 #endif

@@ -111,13 +111,6 @@ void jf_sampler_destroy(struct jf_sampler *s) {
 	free(s);
 }
 
-size_t jf_sampler_memory(const struct jf_sampler *s) {
-	size_t floats = s->plan->arena_floats + s->plan->scratch_floats;
-
-	floats += (size_t)s->max_batch * (2 * s->state_size + (size_t)s->model->config.classes);
-	return floats * sizeof(float) + sizeof(*s);
-}
-
 static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampler_args *args,
     const struct jf_trajectory *t, int n, struct jf_error *err) {
 	const struct jf_network_config *c = &s->model->config;
@@ -230,10 +223,6 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 	}
 	s->n = kept;
 	return kept;
-}
-
-int jf_sampler_count(const struct jf_sampler *s) {
-	return s->n;
 }
 
 const float *jf_sampler_image(const struct jf_sampler *s, int i) {

@@ -65,8 +65,7 @@ struct jf_sampler;
 
 /* max_batch: 1 to JF_MAX_BATCH trajectories. The model is referenced. NULL on failure, *err says why. */
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
-void jf_sampler_destroy(struct jf_sampler *sampler);        /* NULL allowed */
-size_t jf_sampler_memory(const struct jf_sampler *sampler); /* bytes it holds */
+void jf_sampler_destroy(struct jf_sampler *sampler); /* NULL allowed */
 
 /* Starts n trajectories (1 to max_batch) at t = 1; runs what is hoisted. Replaces whatever ran before.
  * JF_EINVAL on bad arguments, JF_ENUMERIC when an image or label is not finite. */
@@ -85,7 +84,6 @@ float jf_sampler_time(const struct jf_sampler *sampler); /* current t: 1 at the 
 /* Drops trajectories: those with keep[i] false leave, the rest close up in order and go on unchanged.
  * Returns how many are left. */
 int jf_sampler_keep(struct jf_sampler *sampler, const bool *keep);
-int jf_sampler_count(const struct jf_sampler *sampler);
 
 /* State of trajectory i, borrowed until the next call: z_img [H][W][C] (generate, sample), z_lab [K] (classify,
  * sample); NULL where the task has none. */

@@ -380,19 +380,18 @@ const char *jf_safetensors_metadata(const struct jf_safetensors *file, const cha
 	return NULL;
 }
 
-static enum jf_err copy_out(const struct jf_safetensors *file, const char *name, enum jf_dtype dtype, void *out,
-    size_t count, struct jf_error *err) {
+static enum jf_err copy_out(
+    const struct jf_safetensors *file, const char *name, float *out, size_t count, struct jf_error *err) {
 	const struct jf_tensor *tensor = jf_safetensors_find(file, name);
-	size_t size = jf_dtype_size(dtype);
 
 	if (!tensor)
 		return jf_error_set(err, JF_EFORMAT, "%s: tensor %s is missing", file->origin, name);
-	if (tensor->dtype != dtype)
-		return jf_error_set(err, JF_EFORMAT, "%s: tensor %s: dtype %s, expected %s", file->origin, name,
-		    jf_dtype_name(tensor->dtype), jf_dtype_name(dtype));
-	if (tensor->size_bytes / size != count)
+	if (tensor->dtype != JF_DTYPE_F32)
+		return jf_error_set(err, JF_EFORMAT, "%s: tensor %s: dtype %s, expected F32", file->origin, name,
+		    jf_dtype_name(tensor->dtype));
+	if (tensor->size_bytes / sizeof(*out) != count)
 		return jf_error_set(err, JF_EFORMAT, "%s: tensor %s: %zu elements, expected %zu", file->origin, name,
-		    tensor->size_bytes / size, count);
+		    tensor->size_bytes / sizeof(*out), count);
 	if (count > 0)
 		memcpy(out, tensor->data, tensor->size_bytes);
 	return JF_OK;
@@ -400,7 +399,7 @@ static enum jf_err copy_out(const struct jf_safetensors *file, const char *name,
 
 enum jf_err jf_safetensors_read_f32(
     const struct jf_safetensors *file, const char *name, float *out, size_t count, struct jf_error *err) {
-	enum jf_err status = copy_out(file, name, JF_DTYPE_F32, out, count, err);
+	enum jf_err status = copy_out(file, name, out, count, err);
 
 	for (size_t i = 0; !status && i < count; i++) {
 		uint32_t bits;
@@ -411,19 +410,4 @@ enum jf_err jf_safetensors_read_f32(
 			    i, bits & 0x007fffffu ? "NaN" : "infinite");
 	}
 	return status;
-}
-
-enum jf_err jf_safetensors_read_u64(
-    const struct jf_safetensors *file, const char *name, uint64_t *out, size_t count, struct jf_error *err) {
-	return copy_out(file, name, JF_DTYPE_U64, out, count, err);
-}
-
-enum jf_err jf_safetensors_read_i64(
-    const struct jf_safetensors *file, const char *name, int64_t *out, size_t count, struct jf_error *err) {
-	return copy_out(file, name, JF_DTYPE_I64, out, count, err);
-}
-
-enum jf_err jf_safetensors_read_u8(
-    const struct jf_safetensors *file, const char *name, uint8_t *out, size_t count, struct jf_error *err) {
-	return copy_out(file, name, JF_DTYPE_U8, out, count, err);
 }

@@ -73,12 +73,6 @@ const char *jf_safetensors_metadata(const struct jf_safetensors *file, const cha
  * must be finite (JF_ENUMERIC names tensor and element). JF_EFORMAT otherwise; every message names file and tensor. */
 enum jf_err jf_safetensors_read_f32(
     const struct jf_safetensors *file, const char *name, float *out, size_t count, struct jf_error *err);
-enum jf_err jf_safetensors_read_u64(
-    const struct jf_safetensors *file, const char *name, uint64_t *out, size_t count, struct jf_error *err);
-enum jf_err jf_safetensors_read_i64(
-    const struct jf_safetensors *file, const char *name, int64_t *out, size_t count, struct jf_error *err);
-enum jf_err jf_safetensors_read_u8(
-    const struct jf_safetensors *file, const char *name, uint8_t *out, size_t count, struct jf_error *err);
 
 /* --- writing --- */
 

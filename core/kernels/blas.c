@@ -29,7 +29,7 @@ const char *jf_blas_core_type(void) {
 	return name ? name : "unknown";
 }
 
-struct jf_blas_cpu jf_blas_cpu_detect(void) {
+static struct jf_blas_cpu detect_cpu(void) {
 	struct jf_blas_cpu cpu = {0};
 #ifdef JF_HAVE_X86_64
 	__builtin_cpu_init();
@@ -80,7 +80,7 @@ bool jf_blas_guard(char **argv, char *report, size_t size) {
 	const char *now = jf_blas_core_type();
 	const char *before = getenv(GUARD);
 	const char *chosen = getenv(CORE_TYPE);
-	const char *better = jf_blas_better_core_type(now, jf_blas_cpu_detect());
+	const char *better = jf_blas_better_core_type(now, detect_cpu());
 
 	if (before) {
 		snprintf(report, size, "OpenBLAS core type %s, set by us instead of %s", now, before);

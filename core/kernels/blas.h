@@ -25,7 +25,6 @@ struct jf_blas_cpu {
 	bool avx512_bf16; /* and BF16 */
 	bool amd_zen;     /* an AMD or Hygon processor */
 };
-struct jf_blas_cpu jf_blas_cpu_detect(void);
 
 /* The core type that OpenBLAS should have been told, or NULL when `core_type` is as good as it gets or unknown to us.
  * A pure function: OpenBLAS 0.3.21 does not recognise recent processors and falls back to Prescott (SSE3) or Haswell.

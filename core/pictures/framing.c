@@ -25,24 +25,6 @@ const char *jf_invert_name(enum jf_invert invert) {
 	return (unsigned)invert < JF_N_INVERT ? invert_names[invert] : "unknown";
 }
 
-enum jf_err jf_preprocess_parse(enum jf_preprocess *out, const char *name, struct jf_error *err) {
-	for (int i = 0; i < JF_N_PREPROCESS; i++)
-		if (strcmp(name, preprocess_names[i]) == 0) {
-			*out = (enum jf_preprocess)i;
-			return JF_OK;
-		}
-	return jf_error_set(err, JF_EINVAL, "preprocess must be mnist or none, not \"%.32s\"", name);
-}
-
-enum jf_err jf_invert_parse(enum jf_invert *out, const char *name, struct jf_error *err) {
-	for (int i = 0; i < JF_N_INVERT; i++)
-		if (strcmp(name, invert_names[i]) == 0) {
-			*out = (enum jf_invert)i;
-			return JF_OK;
-		}
-	return jf_error_set(err, JF_EINVAL, "invert must be auto, yes or no, not \"%.32s\"", name);
-}
-
 /* A new float copy of the picture, levels 0 to 255, with `channels` channels: grey from colour by luma, colour from
  * grey by repetition. NULL when memory is short. */
 static float *to_levels(const struct jf_image *image, int channels) {

@@ -17,7 +17,6 @@ enum jf_preprocess {
 	JF_N_PREPROCESS
 };
 const char *jf_preprocess_name(enum jf_preprocess preprocess); /* "mnist", "none" */
-enum jf_err jf_preprocess_parse(enum jf_preprocess *out, const char *name, struct jf_error *err);
 
 enum jf_invert {
 	JF_INVERT_AUTO, /* mnist: when the ink is darker than the paper; none: never */
@@ -26,7 +25,6 @@ enum jf_invert {
 	JF_N_INVERT
 };
 const char *jf_invert_name(enum jf_invert invert); /* "auto", "yes", "no" */
-enum jf_err jf_invert_parse(enum jf_invert *out, const char *name, struct jf_error *err);
 
 struct jf_framing_options {
 	enum jf_preprocess preprocess;

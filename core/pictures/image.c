@@ -50,15 +50,6 @@ void jf_floats_to_bytes(uint8_t *out, const float *in, size_t n) {
 	}
 }
 
-enum jf_err jf_image_from_floats(
-    struct jf_image *out, const float *pixels, int height, int width, int channels, struct jf_error *err) {
-	enum jf_err status = jf_image_init(out, height, width, channels, err);
-
-	if (!status)
-		jf_floats_to_bytes(out->pixels, pixels, jf_image_size(out));
-	return status;
-}
-
 uint8_t jf_luma(uint8_t r, uint8_t g, uint8_t b) {
 	return (uint8_t)((299 * r + 587 * g + 114 * b + 500) / 1000);
 }

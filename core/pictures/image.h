@@ -24,10 +24,6 @@ void jf_bytes_to_floats(float *out, const uint8_t *in, size_t n);
 /* And back: clamped to [-1, 1], rounded to nearest; NaN gives 0. The exact inverse for all 256 values. */
 void jf_floats_to_bytes(uint8_t *out, const float *in, size_t n);
 
-/* images [height][width][channels] in [-1, 1] -> a new image (init'ed here, caller deinits). */
-enum jf_err jf_image_from_floats(
-    struct jf_image *out, const float *pixels, int height, int width, int channels, struct jf_error *err);
-
 /* Luma of one RGB pixel (ITU-R BT.601, integer arithmetic; r = g = b gives that value). */
 uint8_t jf_luma(uint8_t r, uint8_t g, uint8_t b);
 

@@ -101,15 +101,3 @@ enum jf_err jf_metrics_fit_temperature(float *temperature, const float *probabil
 	*temperature = (float)exp((low + high) / 2);
 	return JF_OK;
 }
-
-void jf_metrics_apply_temperature(float *probabilities, size_t n, int classes, float temperature) {
-	for (size_t i = 0; i < n; i++) {
-		float *p = probabilities + i * (size_t)classes;
-		double top = safe_log(p[arg_max(p, classes)]) / (double)temperature, sum = 0;
-
-		for (int c = 0; c < classes; c++)
-			sum += exp(safe_log(p[c]) / (double)temperature - top);
-		for (int c = 0; c < classes; c++)
-			p[c] = (float)(exp(safe_log(p[c]) / (double)temperature - top) / sum);
-	}
-}

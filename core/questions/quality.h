@@ -30,7 +30,4 @@ void jf_metrics_compute(struct jf_metrics *out, uint64_t *confusion, const float
 enum jf_err jf_metrics_fit_temperature(float *temperature, const float *probabilities, const uint16_t *labels, size_t n,
     int classes, struct jf_error *err);
 
-/* probabilities[n][classes] <- softmax(ln p / temperature), in place. */
-void jf_metrics_apply_temperature(float *probabilities, size_t n, int classes, float temperature);
-
 #endif

@@ -36,7 +36,8 @@ struct jf_assets {
 	bool owned; /* paths and data are ours */
 };
 
-const char *jf_asset_type(const char *path) {
+/* The content type for a file name. */
+static const char *type_of(const char *path) {
 	static const struct {
 		const char *suffix, *type;
 	} types[] = {
@@ -81,7 +82,7 @@ static enum jf_err add(
 	asset = &grown[assets->n];
 	memset(asset, 0, sizeof(*asset));
 	asset->path = path;
-	asset->content_type = jf_asset_type(path);
+	asset->content_type = type_of(path);
 	asset->data = data;
 	asset->size = size;
 	jf_sha256_hex(digest, data, size);

@@ -27,7 +27,4 @@ void jf_assets_destroy(struct jf_assets *assets); /* NULL allowed */
 /* By path without a leading slash; "" is "index.html". NULL when there is none. */
 const struct jf_asset *jf_assets_find(const struct jf_assets *assets, const char *path);
 
-/* The content type for a file name. */
-const char *jf_asset_type(const char *path);
-
 #endif

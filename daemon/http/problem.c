@@ -47,10 +47,6 @@ int jf_problem_status(enum jf_problem_type type) {
 	return table[type].status;
 }
 
-const char *jf_problem_slug(enum jf_problem_type type) {
-	return table[type].slug;
-}
-
 /* The path as a URI reference: what RFC 3986 does not allow is percent-encoded. */
 static void put_instance(char *out, size_t size, const char *path) {
 	static const char hex[] = "0123456789ABCDEF";

@@ -61,7 +61,6 @@ bool jf_problem_field(struct jf_problem *problem, const char *pointer, const cha
     __attribute__((format(printf, 3, 4)));
 
 int jf_problem_status(enum jf_problem_type type);
-const char *jf_problem_slug(enum jf_problem_type type);
 
 /* The document. instance: the request's path, any bytes; request_id as it stands. *length out. malloc'd; NULL when
  * memory is short. */

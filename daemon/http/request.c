@@ -119,10 +119,6 @@ const struct jf_peer *jf_request_peer(const struct jf_request *request) {
 	return &request->peer;
 }
 
-bool jf_request_is_tls(const struct jf_request *request) {
-	return request->tls;
-}
-
 bool jf_request_unwelcome(const struct jf_request *request) {
 	return request->unwelcome;
 }

@@ -90,7 +90,6 @@ const char *jf_request_path(const struct jf_request *request);  /* raw, percent-
 const char *jf_request_query(const struct jf_request *request); /* raw, without '?'; "" when absent */
 const char *jf_request_header(const struct jf_request *request, const char *name); /* the first; NULL when absent */
 const struct jf_peer *jf_request_peer(const struct jf_request *request);
-bool jf_request_is_tls(const struct jf_request *request);
 bool jf_request_unwelcome(const struct jf_request *request);
 /* Declared length of the body; -1 when it is chunked. */
 int64_t jf_request_declared(const struct jf_request *request);

@@ -72,7 +72,7 @@ void jf_log_set_access(bool on) {
 	atomic_store(&access_lines, on);
 }
 
-bool jf_log_enabled(enum jf_log_level level) {
+static bool enabled(enum jf_log_level level) {
 	return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
@@ -197,7 +197,7 @@ static void write_line(struct line *line, enum jf_log_format format) {
 
 void jf_log(enum jf_log_level level, const char *request_id, const char *format, ...) {
 	atomic_fetch_add_explicit(&counts[level], 1, memory_order_relaxed);
-	if (!jf_log_enabled(level))
+	if (!enabled(level))
 		return;
 	char message[VALUE_SIZE];
 	va_list arguments;
@@ -227,7 +227,7 @@ void jf_log(enum jf_log_level level, const char *request_id, const char *format,
 }
 
 void jf_log_request(const struct jf_log_access *access) {
-	if (!atomic_load_explicit(&access_lines, memory_order_relaxed) || !jf_log_enabled(JF_LOG_INFO))
+	if (!atomic_load_explicit(&access_lines, memory_order_relaxed) || !enabled(JF_LOG_INFO))
 		return;
 	struct line line;
 	enum jf_log_format shape = format_now();

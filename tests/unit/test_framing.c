@@ -343,21 +343,12 @@ static void test_refused(void **state) {
 	uint8_t pixels[4] = {0};
 	struct jf_image image = {2, 2, 1, pixels}, nothing = {0};
 	struct jf_error err = {0};
-	enum jf_preprocess preprocess = JF_PREPROCESS_NONE;
-	enum jf_invert invert = JF_INVERT_NO;
 	float out[4];
 
 	(void)state;
 	assert_int_equal(jf_frame(out, NULL, &nothing, 2, 2, 1, &mnist, &err), JF_EINVAL);
 	assert_int_equal(jf_frame(out, NULL, &image, 0, 2, 1, &mnist, &err), JF_EINVAL);
 	assert_int_equal(jf_frame(out, NULL, &image, 2, 2, 2, &mnist, &err), JF_EINVAL);
-	assert_int_equal(jf_preprocess_parse(&preprocess, "mnist", &err), JF_OK);
-	assert_int_equal(preprocess, JF_PREPROCESS_MNIST);
-	assert_int_equal(jf_preprocess_parse(&preprocess, "Mnist", &err), JF_EINVAL);
-	assert_string_equal(err.message, "preprocess must be mnist or none, not \"Mnist\"");
-	assert_int_equal(jf_invert_parse(&invert, "auto", &err), JF_OK);
-	assert_int_equal(invert, JF_INVERT_AUTO);
-	assert_int_equal(jf_invert_parse(&invert, "", &err), JF_EINVAL);
 	assert_string_equal(jf_invert_name(JF_INVERT_YES), "yes");
 	assert_string_equal(jf_preprocess_name(JF_PREPROCESS_NONE), "none");
 }

@@ -179,12 +179,6 @@ static enum jf_err write_json(struct jf_error *err) {
 	return status;
 }
 
-static enum jf_err digest_file(struct jf_error *err) {
-	char hex[JF_SHA256_HEX];
-
-	return jf_sha256_file(hex, path, err);
-}
-
 static const struct {
 	const char *name;
 	enum jf_err (*run)(struct jf_error *err);
@@ -200,7 +194,6 @@ static const struct {
     {"make a sheet", make_sheet, 2},
     {"write .npy", write_npy, 3},
     {"write JSON", write_json, 3},
-    {"digest a file", digest_file, 1},
     {"save a checkpoint", save_checkpoint, 6},
 };
 
