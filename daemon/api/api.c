@@ -40,6 +40,11 @@ static void on_disconnected(void *context, const struct jf_peer *peer) {
 		jf_limit_disconnect(http->limit, peer->address);
 }
 
+static void new_id(struct jf_http *http, char *id, size_t size) {
+	snprintf(id, size, "%016llx",
+	    (unsigned long long)jf_rng_bits(http->id_key, JF_STREAM_ORDER, atomic_fetch_add(&http->next_id, 1)));
+}
+
 /* The client's own id when it is harmless in logs and headers, otherwise one of ours. */
 static void name_call(struct jf_call *call) {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:";
@@ -50,9 +55,10 @@ static void name_call(struct jf_call *call) {
 	if (length >= 1 && length < 40 && strspn(given, allowed) == length)
 		memcpy(call->id, given, length + 1);
 	else
-		snprintf(call->id, sizeof(call->id), "%016llx",
-		    (unsigned long long)jf_rng_bits(
-			http->id_key, JF_STREAM_ORDER, atomic_fetch_add(&http->next_id, 1)));
+		new_id(http, call->id, sizeof(call->id));
+	given = jf_request_header(call->request, "traceparent");
+	if (jf_access_traceparent(given))
+		snprintf(call->traceparent, sizeof(call->traceparent), "%s", given);
 }
 
 static void on_begin(void *context, struct jf_request *request, enum jf_framing_fault fault) {
@@ -123,6 +129,7 @@ static void on_finished(void *context, struct jf_request *request) {
 	    .client = call ? call->client : jf_request_peer(request)->text,
 	    .method = method,
 	    .path = jf_request_path(request),
+	    .traceparent = call ? call->traceparent : NULL,
 	    .status = jf_request_status(request),
 	    .response_bytes = jf_request_sent_bytes(request),
 	    .duration_ms = jf_request_age_ms(request),
@@ -151,16 +158,25 @@ static void on_release(void *context, void *user) {
 	free(call);
 }
 
-static void on_late(void *context, struct jf_request *request, struct jf_response *response) {
+static void on_unread(void *context, struct jf_request *request, int status, struct jf_response *response) {
 	struct jf_call *call = request ? jf_request_user(request) : NULL;
 	struct jf_http *http = context;
 	struct jf_problem problem = {0};
 	char id[24];
 
-	snprintf(id, sizeof(id), "%016llx",
-	    (unsigned long long)jf_rng_bits(http->id_key, JF_STREAM_ORDER, atomic_fetch_add(&http->next_id, 1)));
-	jf_problem_set(&problem, JF_PROBLEM_TIMEOUT, "The request was not complete after %d ms.",
-	    http->parts.conf->upload_timeout_ms);
+	new_id(http, id, sizeof(id));
+	if (status == 408)
+		jf_problem_set(&problem, JF_PROBLEM_TIMEOUT, "The request was not complete after %d ms.",
+		    http->parts.conf->upload_timeout_ms);
+	else if (status == 413)
+		jf_problem_set(&problem, JF_PROBLEM_TOO_LARGE, "Content-Length is beyond all limits.");
+	else if (status == 431)
+		jf_problem_set(&problem, JF_PROBLEM_HEAD,
+		    "The request's first line and header fields have more than %d bytes, or are too many.",
+		    JF_MAX_HEAD_BYTES);
+	else
+		jf_problem_set(
+		    &problem, JF_PROBLEM_MALFORMED, "The request's head is malformed: Content-Length is no number.");
 	jf_problem_respond(response, &problem, request ? jf_request_path(request) : "", call ? call->id : id);
 }
 
@@ -212,7 +228,7 @@ static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error *err) {
 	struct jf_http *http = calloc(1, sizeof(*http));
 	struct jf_server_handlers handlers = {http, on_connected, on_disconnected, on_begin, on_handle, on_trouble,
-	    on_finished, on_release, on_late, on_log};
+	    on_finished, on_release, on_unread, on_log};
 	struct jf_server_options options;
 
 	if (!http) {

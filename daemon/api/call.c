@@ -30,10 +30,15 @@ static bool is_page(const struct jf_response *response) {
 
 /* The fields of every answer. */
 static void add_headers(struct jf_call *call, struct jf_response *response) {
+	const char *origins = call->http->parts.conf->cors_origins;
+
 	jf_response_header(response, "X-Request-Id", "%s", call->id);
 	jf_response_header(response, "X-Content-Type-Options", "nosniff");
 	jf_response_header(response, "Referrer-Policy", "no-referrer");
-	jf_response_header(response, "Cross-Origin-Resource-Policy", *call->origin ? "cross-origin" : "same-origin");
+	jf_response_header(response, "Cross-Origin-Resource-Policy",
+	    *call->origin || jf_conf_list_has(origins, "*") ? "cross-origin" : "same-origin");
+	if (*call->traceparent)
+		jf_response_header(response, "traceparent", "%s", call->traceparent);
 	if (is_page(response))
 		jf_response_header(response, "Content-Security-Policy",
 		    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src "
@@ -45,9 +50,9 @@ static void add_headers(struct jf_call *call, struct jf_response *response) {
 	if (*call->origin) {
 		jf_response_header(response, "Access-Control-Allow-Origin", "%s", call->origin);
 		jf_response_header(
-		    response, "Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, X-Seed");
+		    response, "Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, X-Seed, traceparent");
 	}
-	if (*call->http->parts.conf->cors_origins)
+	if (*origins)
 		jf_response_header(response, "Vary", "Origin, Accept, Accept-Encoding");
 	else
 		jf_response_header(response, "Vary", "Accept, Accept-Encoding");

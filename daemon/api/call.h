@@ -41,8 +41,9 @@ struct jf_call {
 	const struct jf_route *route;
 	char id[65];
 	char client[64];
-	char tail[128];   /* what stands behind a route that ends with a star, or for {model}; decoded */
-	char origin[256]; /* the origin that CORS answers; "" none */
+	char traceparent[56]; /* the client's, when it is one; "" none */
+	char tail[128];       /* what stands behind a route that ends with a star, or for {model}; decoded */
+	char origin[256];     /* the origin that CORS answers; "" none */
 	int timeout_ms;
 	enum jf_representation as;
 	struct jf_problem problem;

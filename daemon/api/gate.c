@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "daemon/api/page.h"
 #include "daemon/api/routes.h"
@@ -36,6 +37,11 @@ static bool check_framing(struct jf_call *call, enum jf_framing_fault fault) {
 
 	if (fault == JF_FRAMING_FINE)
 		return true;
+	if (fault == JF_FRAMING_SIZE)
+		return jf_problem_set(&call->problem, JF_PROBLEM_HEAD,
+		    "The request's first line and header fields have more than %d bytes; is a cookie or the query too "
+		    "long?",
+		    JF_MAX_HEAD_BYTES);
 	return jf_problem_set(&call->problem, JF_PROBLEM_MALFORMED, "%s", why[fault]);
 }
 
@@ -64,14 +70,13 @@ static bool check_host(struct jf_call *call) {
 	    "This server does not answer for the host named \"%.100s\"; see allowed_hosts.", host);
 }
 
-/* call->route stays NULL when there is none. */
+/* call->route stays NULL when there is none. False when the path is malformed. */
 static bool find_route(struct jf_call *call) {
 	const char *raw = jf_request_path(call->request);
 	char *path = jf_percent_decode(raw, strlen(raw), false);
 
 	if (!path)
-		return jf_problem_set(&call->problem, JF_PROBLEM_MALFORMED,
-		    "The path has a malformed percent-encoding, a NUL or text that is not UTF-8.");
+		return false;
 	call->route = jf_route_find(path, call->tail, sizeof(call->tail));
 	free(path);
 	if (call->route && call->route->handle == jf_page_serve && !jf_assets_find(call->http->assets, call->tail))
@@ -137,8 +142,10 @@ static bool check_rate(struct jf_call *call) {
 		count_rejection(call, "connections");
 		return jf_problem_set(&call->problem, JF_PROBLEM_RATE, "Too many connections are open.");
 	}
-	if ((call->route && (call->route->flags & JF_ROUTE_PROBE)) || peer->is_unix)
+	if (call->route && (call->route->flags & JF_ROUTE_PROBE))
 		return true;
+	if (peer->is_unix && strcmp(call->client, peer->text) == 0)
+		return true; /* a program of this machine that speaks for nobody else */
 	memcpy(address, peer->address, sizeof(address));
 	if (strcmp(call->client, peer->text) != 0) { /* the client behind a proxy */
 		memset(address, 0, sizeof(address));
@@ -167,8 +174,9 @@ static bool check_body(struct jf_call *call) {
 		    (long long)jf_request_declared(request), call->http->parts.conf->max_body_bytes);
 	if (strcmp(jf_call_method(call), "POST") != 0 || (jf_request_declared(request) == 0 && !type))
 		return true;
-	if (encoding && strcmp(encoding, "identity") != 0)
-		return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE, "Compressed bodies are not accepted.");
+	if (encoding && strcasecmp(encoding, "identity") != 0)
+		return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE,
+		    "The body's Content-Encoding is %.40s; send it uncompressed.", encoding);
 	if (jf_media_type_is(type, "application/json") ||
 	    (pictures && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg") ||
 			     jf_media_type_is(type, "multipart/form-data"))))
@@ -228,19 +236,23 @@ static void answer_options(struct jf_call *call) {
 	if (*call->origin) {
 		jf_response_header(&response, "Access-Control-Allow-Methods", "%s", allow[call->route->methods]);
 		jf_response_header(&response, "Access-Control-Allow-Headers",
-		    "Authorization, X-API-Key, Content-Type, Accept, Request-Timeout-Ms, X-Request-Id");
+		    "Authorization, X-API-Key, Content-Type, Accept, Request-Timeout-Ms, X-Request-Id, traceparent, "
+		    "tracestate, baggage");
 		jf_response_header(&response, "Access-Control-Max-Age", "600");
 	}
 	jf_call_reply(call, &response);
 }
 
 void jf_gate_pass(struct jf_call *call, enum jf_framing_fault fault) {
-	bool probe, good;
+	bool has_path = fault == JF_FRAMING_FINE && find_route(call);
+	bool probe = call->route && (call->route->flags & JF_ROUTE_PROBE), good;
 
-	good = check_framing(call, fault) && find_route(call);
-	probe = call->route && (call->route->flags & JF_ROUTE_PROBE);
 	/* the rate counts bad requests too, so that they cannot be had for nothing */
-	good = good && check_rate(call) && (probe || check_host(call));
+	good = check_rate(call) && check_framing(call, fault);
+	if (good && !has_path)
+		good = jf_problem_set(&call->problem, JF_PROBLEM_MALFORMED,
+		    "The path has a malformed percent-encoding, a NUL or text that is not UTF-8.");
+	good = good && (probe || check_host(call));
 	if (good && !call->route)
 		good = jf_problem_set(&call->problem, JF_PROBLEM_NOT_FOUND, "There is nothing at this path.");
 	if (!good || !check_method(call) || !check_site(call)) {

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "daemon/http/access.h"
 
 #include <arpa/inet.h>
@@ -65,8 +67,68 @@ bool jf_access_host_allowed(const char *host, const char *allowed, const char *a
 	return strcasecmp(name, address) == 0 || (is_wildcard(address) && is_literal(name));
 }
 
+/* "scheme://host:port" -> lengths of scheme and host; *port is what stands behind the colon, or "". */
+static void split_origin(const char *origin, size_t size, size_t *scheme, size_t *host, size_t *port) {
+	const char *start = memmem(origin, size, "://", 3), *end = origin + size, *colon;
+
+	*scheme = start ? (size_t)(start + 3 - origin) : 0;
+	for (colon = end; colon > origin + *scheme && colon[-1] >= '0' && colon[-1] <= '9'; colon--)
+		;
+	if (end > origin + *scheme && end[-1] == '*' && end - 1 > origin + *scheme && end[-2] == ':')
+		colon = end - 1;
+	*port = colon > origin + *scheme && colon[-1] == ':' ? (size_t)(end - colon) : 0;
+	*host = size - *scheme - (*port ? *port + 1 : 0);
+}
+
+/* Whether an entry with stars in place of subdomains or port stands for this origin. */
+static bool origin_fits(const char *entry, size_t size, const char *origin) {
+	size_t length = strlen(origin), scheme[2], host[2], port[2];
+	const char *name = entry, *given = origin;
+
+	split_origin(entry, size, &scheme[0], &host[0], &port[0]);
+	split_origin(origin, length, &scheme[1], &host[1], &port[1]);
+	if (scheme[0] != scheme[1] || strncasecmp(entry, origin, scheme[0]) != 0)
+		return false;
+	name += scheme[0];
+	given += scheme[1];
+	if (port[0] == 1 && entry[size - 1] == '*')
+		; /* any port */
+	else if (port[0] != port[1] || memcmp(entry + size - port[0], origin + length - port[1], port[0]) != 0)
+		return false;
+	if (*name != '*')
+		return host[0] == host[1] && strncasecmp(name, given, host[0]) == 0;
+	name++; /* ".example.org" */
+	host[0]--;
+	return host[1] > host[0] && strncasecmp(name, given + host[1] - host[0], host[0]) == 0;
+}
+
 bool jf_access_origin_allowed(const char *origin, const char *origins) {
-	return origin && *origins && (jf_conf_list_has(origins, "*") || jf_conf_list_has(origins, origin));
+	size_t size;
+
+	if (!origin || !*origins)
+		return false;
+	if (jf_conf_list_has(origins, "*") || jf_conf_list_has(origins, origin))
+		return true;
+	for (; *origins; origins += size + (origins[size] == ',')) {
+		size = strcspn(origins, ",");
+		if (memchr(origins, '*', size) && origin_fits(origins, size, origin))
+			return true;
+	}
+	return false;
+}
+
+static bool is_hex(const char *text, size_t length) {
+	return strspn(text, "0123456789abcdef") >= length;
+}
+
+bool jf_access_traceparent(const char *field) {
+	/* 00-<32>-<16>-<2>; a later version may append "-..." */
+	if (!field || strlen(field) < 55 || !is_hex(field, 2) || field[2] != '-' || !is_hex(field + 3, 32) ||
+	    field[35] != '-' || !is_hex(field + 36, 16) || field[52] != '-' || !is_hex(field + 53, 2))
+		return false;
+	if (strncmp(field, "ff", 2) == 0 || strspn(field + 3, "0") >= 32 || strspn(field + 36, "0") >= 16)
+		return false;
+	return field[55] == '\0' || (strncmp(field, "00", 2) != 0 && field[55] == '-');
 }
 
 static bool same_host(const char *origin, const char *host) {
@@ -79,8 +141,8 @@ bool jf_access_cross_site(
     const char *method, const char *site, const char *mode, const char *origin, const char *host, const char *origins) {
 	bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 
-	if (jf_access_origin_allowed(origin, origins))
-		return false;
+	if (jf_access_origin_allowed(origin, origins) || jf_conf_list_has(origins, "*"))
+		return false; /* an <img> of another site's page names no origin */
 	if (site) {
 		if (strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0)
 			return false;

@@ -11,13 +11,18 @@
 bool jf_access_host_allowed(const char *host, const char *allowed, const char *address);
 
 /* Whether a browser sent this from another site's page: Sec-Fetch-Site says so, or, where that is absent, Origin's
- * host and port differ from Host. origins: the CORS list, whose members are welcome. Navigation by GET
- * (Sec-Fetch-Mode: navigate) is no cross-site request. */
+ * host and port differ from Host. origins: the CORS list, whose members are welcome; with "*" everybody is. Navigation
+ * by GET (Sec-Fetch-Mode: navigate) is no cross-site request. */
 bool jf_access_cross_site(
     const char *method, const char *site, const char *mode, const char *origin, const char *host, const char *origins);
 
-/* Whether CORS answers this origin. */
+/* Whether CORS answers this origin. An entry of the list is "*", an origin, or one with a star in place of its
+ * subdomains or its port: https on *.example.org, http on localhost:* (any port, or none). */
 bool jf_access_origin_allowed(const char *origin, const char *origins);
+
+/* A traceparent field of W3C Trace Context (https://www.w3.org/TR/trace-context/, 3.2): NULL, or anything that is none,
+ * gives false. */
+bool jf_access_traceparent(const char *field);
 
 /* The client's address behind a trusted proxy: the last entry of X-Forwarded-For that is not a trusted proxy itself.
  * Writes `out` (text of an address) and returns true; false when the field is absent or holds no address. */

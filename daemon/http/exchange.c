@@ -1,6 +1,7 @@
 /* One request from its first line to its last byte. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "daemon/http/internal.h"
 #include "daemon/work/job.h"
@@ -45,6 +46,7 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 	request->mhd = mhd;
 	request->connection = connection;
 	request->peer = connection->peer;
+	request->thread = pthread_self();
 	request->tls = server->options.certificate != NULL && !connection->peer.is_unix;
 	request->unwelcome = !connection->welcome;
 	request->started_ns = jf_job_now_ns();
@@ -125,6 +127,12 @@ static struct MHD_Response *make_response(struct jf_request *request, struct jf_
 	return response;
 }
 
+static bool half_closed(int fd) {
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* On the network thread: hands the answer to the library. `early`: the body has not been read. */
 static enum MHD_Result queue(struct jf_request *request, bool early) {
 	struct jf_server *server = request->server;
@@ -134,6 +142,8 @@ static enum MHD_Result queue(struct jf_request *request, bool early) {
 
 	pthread_mutex_lock(&server->lock);
 	connection = request->connection;
+	if (half_closed(connection->fd))
+		request->response.close = true; /* nothing comes after this; the library may have missed it */
 	if (!request->aborted && (response = make_response(request, &request->response))) {
 		connection->phase = JF_PHASE_SENDING;
 		request->queued = true;
@@ -234,8 +244,14 @@ static enum MHD_Result begin(struct jf_request *request, const char *method, con
 	enum jf_framing_fault fault;
 	bool aborted, early;
 
+	pthread_mutex_lock(&server->lock);
+	aborted = request->aborted;
+	pthread_mutex_unlock(&server->lock);
+	if (aborted)
+		return MHD_NO; /* it came too late: its 408 is under way */
 	strncpy(request->method, method, sizeof(request->method) - 1);
 	request->is_head = strcmp(method, "HEAD") == 0;
+	request->takes_interim = strcmp(version, "HTTP/1.1") == 0;
 	fault = jf_exchange_read_head(request, version);
 	if (!jf_exchange_split_target(request) && fault == JF_FRAMING_FINE)
 		fault = JF_FRAMING_TARGET;
@@ -322,7 +338,10 @@ static enum MHD_Result go_on(struct jf_request *request) {
 		jf_response_init(&request->response, 503);
 		request->replied = replied = true;
 	}
-	if (!replied) {
+	/* The library remembers what it waited for when it suspends. Here that would be more to read, so once resumed
+	 * it would read first, and the end of a half-closed stream makes it give up. On the next round it waits for us.
+	 */
+	if (!replied && !first) {
 		MHD_suspend_connection(request->mhd);
 		request->suspended = true;
 		jf_watch_hangup(server->watch, request->connection->slot, true);

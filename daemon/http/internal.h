@@ -36,7 +36,9 @@ struct jf_request {
 	struct jf_server *server;
 	struct MHD_Connection *mhd; /* valid while connection is */
 	struct jf_peer peer;
+	pthread_t thread; /* the network thread that serves it */
 	bool tls, unwelcome, is_head;
+	bool takes_interim; /* HTTP/1.1: answers may be preceded by 1xx ones */
 	int64_t started_ns;
 	char *target; /* as it came; path and query point into it */
 	const char *path, *query, *authority;

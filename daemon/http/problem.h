@@ -22,6 +22,7 @@
 	X(INVALID, 422, "invalid-parameters", "Invalid parameters")              \
 	X(IMAGE, 422, "unusable-image", "Unusable image")                        \
 	X(RATE, 429, "too-many-requests", "Too many requests")                   \
+	X(HEAD, 431, "head-too-large", "Request header fields too large")        \
 	X(INTERNAL, 500, "internal-error", "Internal error")                     \
 	X(FULL, 503, "queue-full", "The queue is full")                          \
 	X(LOADING, 503, "loading", "The model is loading")                       \

@@ -73,6 +73,14 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 	return MHD_YES;
 }
 
+/* The first line and all fields. */
+static size_t head_bytes(struct jf_request *request) {
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(request->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+	return info ? info->header_size : 0;
+}
+
 enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *version) {
 	struct head head = {0};
 	const char *length;
@@ -83,6 +91,8 @@ enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const ch
 		request->declared = -1;
 	else
 		request->declared = length ? strtoll(length, NULL, 10) : 0; /* the library has checked its digits */
+	if (head_bytes(request) > JF_MAX_HEAD_BYTES)
+		return JF_FRAMING_SIZE;
 	if (head.lengths > 1 || (head.lengths && head.encodings) || head.encodings > 1)
 		return JF_FRAMING_LENGTHS;
 	if (head.encodings && !head.chunked)

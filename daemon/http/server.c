@@ -13,7 +13,9 @@
 
 #include "daemon/http/internal.h"
 
-#define CONNECTION_MEMORY 65536
+/* A head of JF_MAX_HEAD_BYTES, the library's copy of a Cookie field that is nearly all of it, and the answer's head. */
+#define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
+#define LINGER_MS 2000
 #define STOP_GRACE_MS 1000
 
 /* --- connections -----------------------------------------------------------------------------------------------------
@@ -100,31 +102,56 @@ static struct jf_connection *find(struct jf_server *server, int slot, uint64_t t
 	return connection && connection->ticket == ticket ? connection : NULL;
 }
 
+/* With the lock held, which is dropped meanwhile: the client of a waiting request is gone. */
+static void hang_up(struct jf_server *server, struct jf_request *request) {
+	jf_request_ref(request);
+	request->hung_up = true;
+	if (request->queued)
+		jf_exchange_resume(request); /* a stream: its reader sees hung_up and ends it */
+	pthread_mutex_unlock(&server->lock);
+	server->handlers.trouble(server->handlers.context, request, JF_TROUBLE_HUNG_UP);
+	jf_request_unref(request);
+	pthread_mutex_lock(&server->lock);
+}
+
 static void on_hung_up(void *context, int slot, uint64_t ticket) {
 	struct jf_server *server = context;
 	struct jf_connection *connection;
-	struct jf_request *request = NULL;
 
 	pthread_mutex_lock(&server->lock);
 	connection = find(server, slot, ticket);
-	if (connection && connection->request && connection->request->suspended) {
-		request = jf_request_ref(connection->request);
-		request->hung_up = true;
-		if (request->queued)
-			jf_exchange_resume(request); /* a stream: its reader sees hung_up and ends it */
-	}
+	if (connection && connection->request && connection->request->suspended)
+		hang_up(server, connection->request);
 	pthread_mutex_unlock(&server->lock);
-	if (request) {
-		server->handlers.trouble(server->handlers.context, request, JF_TROUBLE_HUNG_UP);
-		jf_request_unref(request);
-	}
 }
 
-/* With the lock held: answers for the library, which is still reading and would only close. TLS has no way in. */
-static void send_late(struct jf_connection *connection) {
+/* A client that has left and one that has only said all it wanted to say look the same until something is sent: the
+ * first one's kernel then resets the connection. An interim answer is the one thing that may be sent before the answer
+ * (RFC 9110, 15.2), and 100 is the one that every client skips. A stream finds out by its next event. Over TLS nothing
+ * can be sent beside the library, and no client half-closes: there it is gone. */
+static void on_half_closed(void *context, int slot, uint64_t ticket) {
+	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct jf_server *server = context;
+	struct jf_connection *connection;
+	struct jf_request *request;
+
+	pthread_mutex_lock(&server->lock);
+	connection = find(server, slot, ticket);
+	request = connection ? connection->request : NULL;
+	if (request && request->suspended &&
+	    (request->tls || (!request->queued && request->takes_interim &&
+				 send(connection->fd, interim, sizeof(interim) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)))
+		hang_up(server, request);
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* With the lock held: answers for the library. Somebody must go on reading: a byte that is never read resets the
+ * connection and destroys the answer on its way. TLS has no way in. */
+static void answer_unread(struct jf_connection *connection, int status) {
 	struct jf_request *request = connection->request;
 	struct jf_server *server = connection->server;
 	struct jf_response *response = &request->response;
+	bool has_head = connection->phase == JF_PHASE_BODY;
 	char head[1024];
 	struct iovec part[2];
 	struct msghdr message = {.msg_iov = part, .msg_iovlen = 2};
@@ -135,10 +162,11 @@ static void send_late(struct jf_connection *connection) {
 	int n;
 
 	jf_response_deinit(response);
-	jf_response_init(response, 408);
-	server->handlers.late(server->handlers.context, connection->phase == JF_PHASE_BODY ? request : NULL, response);
+	jf_response_init(response, status);
+	server->handlers.unread(server->handlers.context, has_head ? request : NULL, status, response);
 	n = snprintf(head, sizeof(head),
-	    "HTTP/1.1 408 Request Timeout\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+	    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+	    MHD_get_reason_phrase_for((unsigned)status),
 	    jf_response_get(response, "Content-Type") ? jf_response_get(response, "Content-Type") : "text/plain",
 	    response->size);
 	body.constant = response->body;
@@ -146,7 +174,23 @@ static void send_late(struct jf_connection *connection) {
 	part[1] = (struct iovec){.iov_base = body.memory, .iov_len = response->size};
 	if (sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
 		request->sent = response->size;
-	jf_watch_linger(server->watch, connection->fd, 2000);
+	shutdown(connection->fd, SHUT_WR);
+}
+
+/* With the lock held: the request is not there yet, or the linger of its answer, during which the library reads on, is
+ * over. */
+static void request_is_late(struct jf_connection *connection) {
+	struct jf_request *request = connection->request;
+	bool waiting = request && !request->replied && !request->aborted;
+
+	if (waiting)
+		request->aborted = true;
+	if (waiting && !request->tls) {
+		answer_unread(connection, 408);
+		jf_watch_deadline(connection->server->watch, connection->slot, LINGER_MS);
+	} else {
+		shutdown(connection->fd, SHUT_RDWR); /* the library reads the end of the stream and closes */
+	}
 }
 
 static void on_expired(void *context, int slot, uint64_t ticket) {
@@ -164,12 +208,7 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 		else if (!connection->request->replied)
 			jf_watch_deadline(server->watch, slot, 100); /* its handler is still running */
 	} else if (connection->phase != JF_PHASE_SENDING) {
-		if (connection->request && !connection->request->replied) {
-			connection->request->aborted = true;
-			if (!connection->request->tls)
-				send_late(connection);
-		}
-		shutdown(connection->fd, SHUT_RDWR); /* the library reads the end of the stream and closes */
+		request_is_late(connection);
 	}
 	pthread_mutex_unlock(&server->lock);
 	if (request) {
@@ -181,11 +220,52 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 /* --- life ------------------------------------------------------------------------------------------------------------
  */
 
+/* With the lock held: the connection of this thread whose head the library has read whole and not handed over. */
+static struct jf_connection *in_head(struct jf_server *server) {
+	struct jf_connection *connection;
+	int i;
+
+	for (i = 0; i < server->n_slots; i++) {
+		connection = server->connections[i];
+		if (connection && connection->request && connection->phase == JF_PHASE_HEAD &&
+		    pthread_equal(connection->request->thread, pthread_self()) &&
+		    MHD_get_connection_info(connection->request->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE))
+			return connection;
+	}
+	return NULL;
+}
+
+/* The library refuses a head that it has read whole (no room for its copy of the cookies, a Content-Length that is no
+ * number) and then forgets that it did: it writes its answer's head twice. It says so in its log first, and there it is
+ * answered in its place; what it sends afterwards has no way out. */
+static void answer_refusal(struct jf_server *server, int status) {
+	struct jf_connection *connection;
+
+	pthread_mutex_lock(&server->lock);
+	connection = in_head(server);
+	if (connection && !connection->request->aborted) {
+		connection->request->aborted = true;
+		if (connection->request->tls)
+			shutdown(connection->fd, SHUT_WR);
+		else
+			answer_unread(connection, status);
+		jf_watch_linger(server->watch, connection->fd, LINGER_MS);
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
 __attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format, va_list args) {
+	static const char refusal[] = "Error processing request (HTTP response code is %u";
 	struct jf_server *server = context;
 	char text[512];
+	va_list copy;
 	size_t length;
 
+	if (strncmp(format, refusal, sizeof(refusal) - 1) == 0) {
+		va_copy(copy, args);
+		answer_refusal(server, (int)va_arg(copy, unsigned));
+		va_end(copy);
+	}
 	vsnprintf(text, sizeof(text), format, args);
 	length = strlen(text);
 	if (length && text[length - 1] == '\n')
@@ -232,7 +312,7 @@ static enum jf_err start_daemon(struct jf_server *server, const struct jf_listen
 struct jf_server *jf_server_start(
     const struct jf_server_options *options, const struct jf_server_handlers *handlers, struct jf_error *err) {
 	struct jf_server *server = calloc(1, sizeof(*server));
-	struct jf_watch_events events = {on_hung_up, on_expired, server};
+	struct jf_watch_events events = {on_hung_up, on_half_closed, on_expired, server};
 	enum jf_err code = JF_OK;
 	sigset_t all, before;
 	int i;

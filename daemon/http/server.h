@@ -31,7 +31,10 @@ enum jf_request_trouble {
 	JF_TROUBLE_DEADLINE, /* jf_request_deadline has passed */
 };
 
-/* What was wrong with a request's framing; `begin` gets it and should answer 400, 413 or 501. */
+/* Of a request's head: its first line and all its fields. */
+#define JF_MAX_HEAD_BYTES 32768
+
+/* What was wrong with a request's framing; `begin` gets it and should answer 400, 413, 431 or 501. */
 enum jf_framing_fault {
 	JF_FRAMING_FINE,
 	JF_FRAMING_LENGTHS,  /* several Content-Length fields, or Content-Length beside Transfer-Encoding */
@@ -39,6 +42,7 @@ enum jf_framing_fault {
 	JF_FRAMING_HEADER,   /* a field name that is not a token, or a field that must be single and is not */
 	JF_FRAMING_HOST,     /* HTTP/1.1 without Host */
 	JF_FRAMING_TARGET,   /* the target is neither origin-form nor absolute-form */
+	JF_FRAMING_SIZE,     /* the head is longer than JF_MAX_HEAD_BYTES */
 };
 
 struct jf_server_handlers {
@@ -59,9 +63,9 @@ struct jf_server_handlers {
 	void (*finished)(void *context, struct jf_request *request);
 	/* Frees what jf_request_set_user put there; after the last reference is gone. */
 	void (*release)(void *context, void *user);
-	/* Fills the answer to a request that did not arrive in time; request is NULL when its head did not. Formats
-	 * only: a lock is held. */
-	void (*late)(void *context, struct jf_request *request, struct jf_response *response);
+	/* Fills the answer to a request that never got through: 408 when it did not arrive in time, else what is wrong
+	 * with its head. request is NULL when that is not complete or not read. Formats only: a lock is held. */
+	void (*unread)(void *context, struct jf_request *request, int status, struct jf_response *response);
 	void (*log)(void *context, const char *message); /* the library's own messages, for debugging */
 };
 

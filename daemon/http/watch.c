@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define TICK_MS 100
+#define HALF_CLOSED_MS 1000 /* this long after the end of a peer's stream `half_closed` is due */
 #define MAX_LINGER 256
 #define EVENTS 64
 #define LINGER_BIT (UINT64_C(1) << 63)
@@ -22,8 +23,9 @@
 struct slot {
 	int fd;
 	int next_free;
-	uint64_t ticket;     /* 0: free */
-	int64_t deadline_ms; /* -1: none */
+	uint64_t ticket;        /* 0: free */
+	int64_t deadline_ms;    /* -1: none */
+	int64_t half_closed_ms; /* when half_closed is due; -1: it is not */
 	bool watched;
 };
 
@@ -89,7 +91,20 @@ static void linger_read(struct jf_watch *watch, struct lingering *linger) {
 		linger_end(watch, linger);
 }
 
-static void on_event(struct jf_watch *watch, uint64_t tag) {
+static uint64_t slot_tag(const struct jf_watch *watch, int slot) {
+	return (watch->slots[slot].ticket << SLOT_BITS & ~LINGER_BIT) | (uint64_t)slot;
+}
+
+/* With the lock held: the peer sends no more. That is how a client leaves, and also what one does that has said all it
+ * wants to say and waits for the answer; from here on only a reset or an error is of interest. */
+static void half_closed(struct jf_watch *watch, int slot) {
+	struct epoll_event event = {.events = EPOLLONESHOT, .data.u64 = slot_tag(watch, slot)};
+
+	watch->slots[slot].half_closed_ms = jf_watch_now_ms() + HALF_CLOSED_MS;
+	epoll_ctl(watch->epoll_fd, EPOLL_CTL_MOD, watch->slots[slot].fd, &event);
+}
+
+static void on_event(struct jf_watch *watch, uint64_t tag, uint32_t events) {
 	uint64_t value;
 	int slot;
 
@@ -111,25 +126,36 @@ static void on_event(struct jf_watch *watch, uint64_t tag) {
 	value = watch->slots[slot].ticket;
 	if (value << SLOT_BITS >> SLOT_BITS != tag >> SLOT_BITS || !watch->slots[slot].watched)
 		value = 0; /* an event of a socket that has left this slot */
+	if (value && !(events & (EPOLLHUP | EPOLLERR))) {
+		half_closed(watch, slot);
+		value = 0;
+	}
 	pthread_mutex_unlock(&watch->lock);
 	if (value)
 		watch->events.hung_up(watch->events.context, slot, value);
 }
 
+/* With the lock held, which is dropped meanwhile: calls `event` for slot i when *when has come. */
+static void call_when_due(struct jf_watch *watch, int i, int64_t *when, int64_t now,
+    void (*event)(void *context, int slot, uint64_t ticket)) {
+	uint64_t ticket = watch->slots[i].ticket;
+
+	if (!ticket || *when < 0 || *when > now)
+		return;
+	*when = -1;
+	pthread_mutex_unlock(&watch->lock);
+	event(watch->events.context, i, ticket);
+	pthread_mutex_lock(&watch->lock);
+}
+
 static void check_deadlines(struct jf_watch *watch) {
 	int64_t now = jf_watch_now_ms();
-	uint64_t due;
 	int i;
 
 	pthread_mutex_lock(&watch->lock);
 	for (i = 0; i < watch->n_slots; i++) {
-		if (!watch->slots[i].ticket || watch->slots[i].deadline_ms < 0 || watch->slots[i].deadline_ms > now)
-			continue;
-		due = watch->slots[i].ticket;
-		watch->slots[i].deadline_ms = -1;
-		pthread_mutex_unlock(&watch->lock);
-		watch->events.expired(watch->events.context, i, due);
-		pthread_mutex_lock(&watch->lock);
+		call_when_due(watch, i, &watch->slots[i].half_closed_ms, now, watch->events.half_closed);
+		call_when_due(watch, i, &watch->slots[i].deadline_ms, now, watch->events.expired);
 	}
 	for (i = 0; i < MAX_LINGER && watch->n_lingers; i++)
 		if (watch->lingers[i].fd >= 0 && watch->lingers[i].deadline_ms <= now)
@@ -154,7 +180,7 @@ static void *run(void *argument) {
 			return NULL;
 		n = epoll_wait(watch->epoll_fd, ready, EVENTS, timeout);
 		for (i = 0; i < n; i++)
-			on_event(watch, ready[i].data.u64);
+			on_event(watch, ready[i].data.u64, ready[i].events);
 		now = jf_watch_now_ms();
 		if (now >= next_check) {
 			check_deadlines(watch);
@@ -251,7 +277,8 @@ int jf_watch_open(struct jf_watch *watch, int fd, uint64_t *ticket) {
 		watch->first_free = watch->slots[slot].next_free;
 		watch->n_used++;
 		*ticket = watch->next_ticket++;
-		watch->slots[slot] = (struct slot){.fd = fd, .ticket = *ticket, .deadline_ms = -1};
+		watch->slots[slot] =
+		    (struct slot){.fd = fd, .ticket = *ticket, .deadline_ms = -1, .half_closed_ms = -1};
 		wake_if_asleep(watch);
 	}
 	pthread_mutex_unlock(&watch->lock);
@@ -261,11 +288,11 @@ int jf_watch_open(struct jf_watch *watch, int fd, uint64_t *ticket) {
 /* With the lock held. */
 static void hangup(struct jf_watch *watch, int slot, bool on) {
 	struct slot *s = &watch->slots[slot];
-	struct epoll_event event = {
-	    .events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = (s->ticket << SLOT_BITS & ~LINGER_BIT) | (uint64_t)slot};
+	struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = slot_tag(watch, slot)};
 
 	if (on == s->watched)
 		return;
+	s->half_closed_ms = -1;
 	if (epoll_ctl(watch->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, s->fd, on ? &event : NULL) == 0 || !on)
 		s->watched = on;
 }

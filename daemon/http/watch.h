@@ -17,6 +17,9 @@ struct jf_watch;
  * socket, a moment before: `ticket` is what jf_watch_open gave, so compare it under your own lock. */
 struct jf_watch_events {
 	void (*hung_up)(void *context, int slot, uint64_t ticket); /* once per jf_watch_hangup(.., true) */
+	/* The peer sends no more, since a second, and may or may not still read: only writing to it tells. Once per
+	 * jf_watch_hangup(.., true), before hung_up. */
+	void (*half_closed)(void *context, int slot, uint64_t ticket);
 	void (*expired)(void *context, int slot, uint64_t ticket); /* once per deadline set */
 	void *context;
 };
@@ -32,7 +35,7 @@ void jf_watch_close(struct jf_watch *watch, int slot); /* before fd is closed */
 /* `expired` is due this many milliseconds from now; negative: never. Replaces what was set before. */
 void jf_watch_deadline(struct jf_watch *watch, int slot, int64_t in_ms);
 
-/* Whether to look for the peer's end of stream, reset or error. Half-closing counts as hanging up. */
+/* Whether to look for a peer that leaves: a reset or an error is hanging up, the end of its stream is half-closing. */
 void jf_watch_hangup(struct jf_watch *watch, int slot, bool on);
 
 /* Keeps a duplicate of fd open, reads and forgets what the peer still sends, until it closes or ms have passed: closing

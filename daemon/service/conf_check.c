@@ -79,7 +79,15 @@ static bool is_origin(const char *item) {
 	const char *host = strncmp(item, "https://", 8) == 0  ? item + 8
 			   : strncmp(item, "http://", 7) == 0 ? item + 7
 							      : NULL;
-	return host && *host && strpbrk(host, "/?#@ ") == NULL;
+	if (!host || !*host || strpbrk(host, "/?#@ "))
+		return false;
+	/* a star is for whole subdomains, in front, or for the port */
+	if (strncmp(host, "*.", 2) == 0)
+		host += 2;
+	size_t length = strlen(host);
+	if (length > 2 && strcmp(host + length - 2, ":*") == 0)
+		length -= 2;
+	return length > 0 && *host != '.' && *host != ':' && !memchr(host, '*', length);
 }
 
 static enum jf_err check_listening(const struct jf_conf *conf, struct jf_error *err) {
@@ -110,13 +118,15 @@ static enum jf_err check_access(const struct jf_conf *conf, struct jf_error *err
 		    err, JF_EINVAL, "allowed_hosts: '%.80s' is not a host name or address; leave out the port", bad);
 	if (!all_items(conf->cors_origins, is_origin, bad, sizeof bad))
 		return jf_error_set(err, JF_EINVAL,
-		    "cors_origins: '%.80s' is not an origin such as https://example.org, without a path", bad);
+		    "cors_origins: '%.80s' is not an origin such as https://example.org, without a path; a star may "
+		    "stand for subdomains (https://*.example.org) or the port (http://localhost:*)",
+		    bad);
 	if (!all_items(conf->trusted_proxies, is_address, bad, sizeof bad))
 		return jf_error_set(err, JF_EINVAL, "trusted_proxies: '%.80s' is not a numeric address", bad);
-	if (jf_conf_list_has(conf->cors_origins, "*") && !*conf->key_file)
+	if (jf_conf_list_has(conf->cors_origins, "*") && !*conf->key_file && !conf->allow_unauthenticated)
 		return jf_error_set(err, JF_EINVAL,
-		    "cors_origins = * without key_file lets every web page use this daemon; name the origins or set "
-		    "key_file");
+		    "cors_origins = * without key_file lets every web page use this daemon; name the origins, set "
+		    "key_file, or say allow_unauthenticated = yes if that is what you want");
 	return JF_OK;
 }
 

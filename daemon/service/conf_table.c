@@ -99,8 +99,9 @@ const struct jf_conf_key jf_conf_keys[] = {
 	    "addresses and the addresses listened on; this keeps foreign web pages from reaching the daemon by DNS "
 	    "rebinding. * for any, behind something that checks access."},
     {ACCESS, AT(cors_origins), LIST(""),
-	.help = "Web origins that may read answers, comma-separated, such as https://example.org; * for any; empty for "
-		"none."},
+	.help = "Web origins that may read answers, comma-separated, such as https://example.org, "
+		"https://*.example.org for "
+		"its subdomains, or http://localhost:* for any port; * for any; empty for none."},
     {ACCESS, AT(key_file), STRING(""), RELOAD,
 	.help = "File with one access key a line; lines that start with # are comments. Requests then need "
 		"Authorization: Bearer "

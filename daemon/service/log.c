@@ -231,7 +231,7 @@ void jf_log_request(const struct jf_log_access *access) {
 		return;
 	struct line line;
 	enum jf_log_format shape = format_now();
-	bool json = shape == JF_LOG_FORMAT_JSON;
+	bool json = shape == JF_LOG_FORMAT_JSON, trace = access->traceparent && *access->traceparent;
 	char path[256], method[32]; /* the client chose them: cut */
 	snprintf(path, sizeof path, "%s", access->path);
 	snprintf(method, sizeof method, "%s", access->method);
@@ -239,6 +239,8 @@ void jf_log_request(const struct jf_log_access *access) {
 	if (json) {
 		put_field(&line, "message", "request");
 		put_field(&line, "request_id", access->request_id);
+		if (trace)
+			put_field(&line, "traceparent", access->traceparent);
 		put_field(&line, "client", access->client);
 		put_field(&line, "method", method);
 		put_field(&line, "path", path);
@@ -253,6 +255,10 @@ void jf_log_request(const struct jf_log_access *access) {
 		put(&line, " %d %zu B %.1f ms [", access->status, access->response_bytes, access->duration_ms);
 		put_escaped(&line, access->request_id, false);
 		put(&line, "]");
+		if (trace) {
+			put(&line, " trace ");
+			put_escaped(&line, access->traceparent, false);
+		}
 	}
 	write_line(&line, shape);
 }

@@ -24,11 +24,13 @@ void jf_log(enum jf_log_level level, const char *request_id, const char *format,
 
 struct jf_log_access {
 	const char *request_id, *client, *method, *path; /* path without the query; any bytes, escaped here */
+	const char *traceparent;                         /* of W3C Trace Context; NULL or "": none */
 	int status;
 	size_t response_bytes;
 	double duration_ms;
 };
-/* The access line, level info: "127.0.0.1 POST /v1/classify 200 512 B 1.9 ms"; fields of their own in JSON. */
+/* The access line, level info: "127.0.0.1 POST /v1/classify 200 512 B 1.9 ms [id]", and " trace ..." behind it when
+ * there is one; fields of their own in JSON. */
 void jf_log_request(const struct jf_log_access *access);
 
 /* Messages of that level since the start, those that the level held back included. */

@@ -2,6 +2,7 @@
 TESTS += \
 	tests/functional/http_access.py \
 	tests/functional/http_api.py \
+	tests/functional/http_clients.py \
 	tests/functional/http_load.py \
 	tests/functional/http_malformed.py
 THREAD_TESTS += \
@@ -10,6 +11,7 @@ THREAD_TESTS += \
 EXTRA_DIST += \
 	tests/functional/http_access.py \
 	tests/functional/http_api.py \
+	tests/functional/http_clients.py \
 	tests/functional/http_load.py \
 	tests/functional/http_malformed.py \
 	tests/functional/jf.py

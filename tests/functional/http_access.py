@@ -117,6 +117,27 @@ def sites(d):
         equal(own.post("/generate", ask, {**origin, "Origin": "https://c.example"}).status, 403, "another")
     with Daemon("--cors-origins=*", "--key-file=" + key_file(KEY)) as own, case("sites: CORS for all"):
         equal(own.post("/generate", ask, {"Origin": "https://c.example", "X-API-Key": KEY}).headers["access-control-allow-origin"], "*", "POST")
+    img = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    with Daemon("--cors-origins=*", "--allow-unauthenticated=yes") as own, case("sites: with CORS for all, an <img> of another site's page loads"):
+        for path in ("/generate?digit=7&steps=1", "/digits/7.png"):
+            answer = own.get(path, headers=img)
+            equal((answer.status, answer.headers["cross-origin-resource-policy"]), (200, "cross-origin"), path)
+    stars = "https://*.example.org,http://localhost:*,https://*.test:8443,https://plain.example"
+    with Daemon("--cors-origins=" + stars) as own, case("sites: a star stands for subdomains or for the port"):
+        for origin in ("https://a.example.org", "https://a.b.Example.org", "http://localhost", "http://localhost:3000", "https://x.test:8443",
+                       "https://plain.example"):
+            answer = own.post("/generate", ask, {"Origin": origin, "Sec-Fetch-Site": "cross-site"})
+            equal((answer.status, answer.headers.get("access-control-allow-origin"), "Origin" in answer.headers["vary"]), (200, origin, True), origin)
+        for origin in ("https://example.org", "http://a.example.org", "https://a.example.org:444", "https://aexample.org", "https://evil.org",
+                       "https://a.example.org.evil.org", "https://localhost:3000", "http://localhost.evil.org:80", "http://localhost:80.evil.org",
+                       "https://x.test", "https://x.test:84430", "https://plain.example:8443", "null", "https://", "*", "https://*.example.org:*"):
+            answer = own.post("/generate", ask, {"Origin": origin, "Sec-Fetch-Site": "cross-site"})
+            equal((answer.status, "access-control-allow-origin" in answer.headers), (403, False), origin)
+        answer = own.request("OPTIONS", "/generate", headers={"Origin": "https://a.example.org", "Access-Control-Request-Method": "POST",
+                                                              "Access-Control-Request-Headers": "traceparent,baggage"})
+        allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+        check({"traceparent", "tracestate", "baggage"} <= set(allowed), allowed)
+        check("traceparent" in own.post("/generate", ask, {"Origin": "http://localhost"}).headers["access-control-expose-headers"], "exposed")
     with case("sites: every answer carries the protecting headers"):
         for answer in (d.get("/"), d.get("/version"), d.get("/nothing"), d.get("/generate?digit=1&steps=1")):
             equal((answer.headers["x-content-type-options"], answer.headers["referrer-policy"], answer.headers["cross-origin-resource-policy"]),
@@ -148,6 +169,12 @@ def rates():
         with case("rate: bad requests are counted too"):
             got = [d.get("/nothing", headers={"X-Forwarded-For": "192.0.2.9"}).status for _ in range(30)]
             check(got[0] == 404 and got[-1] == 429, got)
+        with case("rate: bad paths and bad framing are counted too"):
+            for i, request in enumerate((b"GET /%%zz HTTP/1.1\r\nHost: localhost\r\n%sConnection: close\r\n\r\n",
+                                         b"GET /version HTTP/1.1\r\nHost: localhost\r\nHost: x\r\n%s\r\n")):
+                client = b"X-Forwarded-For: 192.0.2.%d\r\n" % (20 + i)
+                got = [jf.parse_raw(d.raw(request % client))[0] for _ in range(30)]
+                check(got[0] == 400 and got[-1] == 429, got)
         with case("rate: the log names the client, not the proxy"):
             check(" 192.0.2.1 GET /version 429" in d.log(), "log")
     with Daemon("--max-rate-per-client=5", "--max-burst-per-client=3") as d, case("rate: X-Forwarded-For of a stranger is not believed"):
@@ -190,6 +217,14 @@ def rates():
                 pass
             time.sleep(0.05)
         equal(got, 200, "afterwards")
+
+
+    with Daemon("--max-rate-per-client=1", "--max-burst-per-client=3", "--trusted-proxies=127.0.0.1", unix=True) as d:
+        with case("rate: a client that a proxy names through a Unix socket is limited"):
+            got = [d.get("/version", headers={"X-Forwarded-For": "192.0.2.1"}).status for _ in range(20)]
+            check(got[0] == 200 and 429 in got, got)
+        with case("rate: a program behind a Unix socket that names nobody is not"):
+            equal({d.get("/version").status for _ in range(20)}, {200}, "status")
 
 
 def tls():

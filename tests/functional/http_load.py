@@ -4,7 +4,9 @@
 import json
 import random
 import signal
+import socket
 import statistics
+import struct
 import threading
 import time
 
@@ -185,11 +187,16 @@ def leaving():
             equal([link.getresponse().status for link in waiting[1::2]], [200] * 3, "the others")
             for link in waiting:
                 link.close()
-        with case("leaving: a client that sent its request and half-closed counts as gone"):
+        with case("leaving: a client that sent its request, half-closed and went away later is noticed by a reset"):
             body = json.dumps(long).encode()
             before = d.metric("jointflow_cancellations_total")
-            d.raw(b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
-                  half_close=True)
+            link = d.connect()
+            link.sendall(b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            link.shutdown(socket.SHUT_WR)
+            equal(link.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n", "the question whether it is there")
+            equal(d.metric("jointflow_cancellations_total"), before, "it is still there")
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            link.close()
             check(wait_for(lambda: d.metric("jointflow_cancellations_total") > before, 10), "not cancelled")
         with case("deadline: Request-Timeout-Ms ends the work with 503"):
             begin = time.monotonic()
