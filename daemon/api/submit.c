@@ -41,7 +41,7 @@ static void end_badly(struct jf_call *call, const struct jf_job *job) {
 	else
 		jf_problem_set(&problem, JF_PROBLEM_INTERNAL, "%.300s", job->error.message);
 	if (jf_problem_status(problem.type) == 503)
-		problem.retry_after_s = 1;
+		problem.retry_after_s = jf_scheduler_retry_after_s(call->http->parts.scheduler);
 	if (call->as == JF_AS_STREAM) {
 		text = jf_problem_text(&problem, jf_request_path(call->request), call->id, &length);
 		jf_stream_end(call, "error", text ? text : "{}");
@@ -72,7 +72,12 @@ static void refuse(struct jf_call *call, enum jf_admission admission, int retry_
 	else if (admission == JF_REFUSED_DRAINING)
 		jf_call_fail_with(call, JF_PROBLEM_DRAINING, "The server is shutting down; ask another instance.");
 	else if (admission == JF_REFUSED_DEADLINE)
-		jf_call_fail_with(call, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+		jf_call_fail_with(call, JF_PROBLEM_DEADLINE,
+		    "With the work that is waiting already this would not be finished within %d ms.", call->timeout_ms);
+	else if (admission == JF_REFUSED_LARGE)
+		jf_call_fail_with(call, JF_PROBLEM_INVALID,
+		    "This is more than one request may ask for: %.200s. Ask for fewer images, draws or steps.",
+		    err->message);
 	else
 		jf_call_fail_with(call, JF_PROBLEM_INTERNAL, "%.300s", err->message);
 }

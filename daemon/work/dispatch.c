@@ -21,7 +21,7 @@ bool jf_dispatch_begin_end(struct jf_scheduler *s, struct jf_job *job, enum jf_j
 	atomic_store(&job->q.ending, 1 + (int)end);
 	if (job->q.queued)
 		jf_queue_remove(&s->queue, job);
-	s->cost_outstanding -= job->q.item_cost * (job->n - job->q.taken);
+	s->cost_outstanding[jf_job_is_classification(job)] -= job->q.item_cost * (job->n - job->q.taken);
 	job->q.taken = job->n;
 	if (job->q.running > 0)
 		return false;
@@ -33,6 +33,7 @@ bool jf_dispatch_begin_end(struct jf_scheduler *s, struct jf_job *job, enum jf_j
 void jf_dispatch_push_to_end(struct jf_scheduler *s, struct jf_job *job) {
 	job->q.done_next = s->to_end;
 	s->to_end = job;
+	s->handing_back++;
 	pthread_cond_signal(&s->tick);
 }
 
@@ -78,6 +79,7 @@ static void hand_back_list(struct jf_scheduler *s, struct jf_job *list) {
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->outstanding -= n;
+	s->handing_back -= n;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -102,7 +104,7 @@ void jf_dispatch_give_back(
 		struct jf_job *job = items[i].job;
 		job->q.running--;
 		job->q.finished += completed;
-		s->cost_outstanding -= job->q.item_cost;
+		s->cost_outstanding[jf_job_is_classification(job)] -= job->q.item_cost;
 		if (batch_size > job->max_batch_seen)
 			job->max_batch_seen = batch_size;
 		if (steps > job->steps_done)
@@ -111,6 +113,7 @@ void jf_dispatch_give_back(
 			complete(s, job);
 			job->q.done_next = list;
 			list = job;
+			s->handing_back++; /* whoever gets the answer sees it gone from the queue */
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -175,7 +178,7 @@ static void note_taken(struct jf_scheduler *s, const struct jf_batch *batch) {
 			batch->items[i].job->started_ns = now;
 	bool urgent = false;
 	for (const struct jf_job *job = s->queue.head; job && !urgent; job = job->q.next)
-		urgent = job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
+		urgent = jf_job_is_classification(job);
 	atomic_store(&s->urgent, urgent);
 }
 
@@ -191,8 +194,8 @@ bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch) {
 			int64_t until = s->queue.head->submitted_ns + (int64_t)s->options.max_queue_delay_us * 1000;
 			if (s->options.max_queue_delay_us == 0 || s->draining || jf_job_now_ns() >= until ||
 			    jf_queue_compatible(&s->queue, s->options.max_batch) >= s->options.max_batch) {
-				taken = jf_queue_take(&s->queue, batch, JF_QUEUE_ANY, INT64_MAX, s->options.max_batch,
-				    s->options.workers);
+				taken = jf_queue_take(
+				    &s->queue, batch, JF_QUEUE_ANY, s->options.max_batch, s->options.workers);
 				note_taken(s, batch);
 				break;
 			}
@@ -216,29 +219,29 @@ bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch) {
 	return taken;
 }
 
-bool jf_dispatch_take_urgent(struct jf_scheduler *s, struct jf_batch *batch, int64_t rank_ns) {
+bool jf_dispatch_take_urgent(struct jf_scheduler *s, struct jf_batch *batch) {
 	if (!atomic_load_explicit(&s->urgent, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&s->lock);
-	/* A posterior is short and may always pass; a label integration only while the batch is younger than the
-	 * ageing. */
+	/* A posterior is the shorter one. */
 	bool taken =
-	    jf_queue_take(&s->queue, batch, JF_QUEUE_POSTERIOR, INT64_MAX, s->options.max_batch, s->options.workers);
-	if (!taken)
-		taken = jf_queue_take(
-		    &s->queue, batch, JF_QUEUE_CLASSIFICATIONS, rank_ns, s->options.max_batch, s->options.workers);
+	    jf_queue_take(&s->queue, batch, JF_QUEUE_POSTERIOR, s->options.max_batch, s->options.workers) ||
+	    jf_queue_take(&s->queue, batch, JF_QUEUE_CLASSIFICATIONS, s->options.max_batch, s->options.workers);
 	if (taken)
 		note_taken(s, batch);
 	pthread_mutex_unlock(&s->lock);
 	return taken;
 }
 
-void jf_dispatch_note_speed(struct jf_scheduler *s, long cost, int64_t elapsed_ns) {
+void jf_dispatch_note_speed(struct jf_scheduler *s, const struct jf_job *job, double cost, int64_t elapsed_ns) {
+	struct jf_speed *speed = &s->speed[jf_job_is_classification(job)];
 	if (elapsed_ns <= 0)
 		return;
-	double now = (double)cost * 1e9 / (double)elapsed_ns * s->options.workers;
+	/* Cost and time are smoothed apart: under a CPU quota most steps are quick and a few take all the time. */
 	pthread_mutex_lock(&s->lock);
-	s->speed += 0.1 * (now - s->speed);
+	speed->cost = 0.95 * speed->cost + cost;
+	speed->seconds = 0.95 * speed->seconds + (double)elapsed_ns * 1e-9;
+	speed->measured_ns = jf_job_now_ns();
 	pthread_mutex_unlock(&s->lock);
 }
 

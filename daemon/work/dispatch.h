@@ -20,13 +20,13 @@ void jf_dispatch_give_back(struct jf_scheduler *scheduler, const struct jf_batch
 /* The items' jobs shall end as FAILED with this error, unless they are ending already. */
 void jf_dispatch_fail(
     struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, const struct jf_error *error);
-/* A classification that may run between two steps of a batch of that rank; false: none. */
-bool jf_dispatch_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *batch, int64_t rank_ns);
+/* Classifications that shall run between two steps of a generation; false: none wait. */
+bool jf_dispatch_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *batch);
 /* The model that a preparation wants; NULL when this worker has answered. Referenced for the worker. */
 struct jf_model *jf_dispatch_preparation(struct jf_worker *worker);
 void jf_dispatch_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error);
-/* A batch has run: smooths the speed. */
-void jf_dispatch_note_speed(struct jf_scheduler *scheduler, long cost, int64_t elapsed_ns);
+/* A step, or a posterior's batch, has taken one worker so long: what admission expects of the next ones. */
+void jf_dispatch_note_speed(struct jf_scheduler *scheduler, const struct jf_job *job, double cost, int64_t elapsed_ns);
 /* Waits for work: true with a batch, false with a preparation to answer (batch->n == 0) or stopping (n == -1). */
 bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch);
 

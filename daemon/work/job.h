@@ -112,6 +112,11 @@ enum jf_err jf_job_alloc_labels(struct jf_job *job, int count, struct jf_error *
 struct jf_job *jf_job_ref(struct jf_job *job);
 void jf_job_unref(struct jf_job *job); /* NULL allowed */
 
+/* Whether it asks for a label: a classification goes first. */
+static inline bool jf_job_is_classification(const struct jf_job *job) {
+	return job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
+}
+
 /* Cost in the queue's units: items x network evaluations (twice with guidance other than 1). */
 long jf_job_cost(const struct jf_job *job);
 

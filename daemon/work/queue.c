@@ -2,12 +2,8 @@
 
 #include <string.h>
 
-static bool is_classification(const struct jf_job *job) {
-	return job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
-}
-
 static int64_t handicap_ns(const struct jf_queue *queue, const struct jf_job *job) {
-	if (is_classification(job))
+	if (jf_job_is_classification(job))
 		return 0;
 	int64_t by_cost = (int64_t)jf_job_cost(job) * 1000000;
 	return by_cost < queue->ageing_ns ? by_cost : queue->ageing_ns;
@@ -59,18 +55,17 @@ static bool compatible(const struct jf_job *a, const struct jf_job *b) {
 static bool passes(const struct jf_job *job, enum jf_queue_filter filter) {
 	if (filter == JF_QUEUE_POSTERIOR)
 		return job->kind == JF_JOB_POSTERIOR;
-	return filter == JF_QUEUE_ANY || is_classification(job);
+	return filter == JF_QUEUE_ANY || jf_job_is_classification(job);
 }
 
-bool jf_queue_take(struct jf_queue *queue, struct jf_batch *batch, enum jf_queue_filter filter, int64_t before_ns,
-    int max_batch, int workers) {
+bool jf_queue_take(
+    struct jf_queue *queue, struct jf_batch *batch, enum jf_queue_filter filter, int max_batch, int workers) {
 	batch->n = 0;
 	struct jf_job *first = queue->head;
-	while (first && first->q.rank_ns < before_ns && !passes(first, filter))
+	while (first && !passes(first, filter))
 		first = first->q.next;
-	if (!first || first->q.rank_ns >= before_ns)
+	if (!first)
 		return false;
-	batch->rank_ns = first->q.rank_ns;
 	for (struct jf_job *job = first, *next; job && batch->n < max_batch; job = next) {
 		next = job->q.next;
 		if (!compatible(first, job))

@@ -23,7 +23,6 @@ struct jf_batch_item {
 struct jf_batch {
 	struct jf_batch_item items[JF_MAX_BATCH];
 	int n;
-	int64_t rank_ns; /* of its first job */
 };
 
 enum jf_queue_filter {
@@ -37,9 +36,9 @@ void jf_queue_remove(struct jf_queue *queue, struct jf_job *job); /* must be que
 
 /* Takes the first job that passes the filter and fills up with what is compatible, in order. A job gives at most its
  * share, ceil(n / workers), so that the other workers find some of it. Jobs with nothing left leave the queue.
- * before_ns: only if the first one's rank is smaller. false: nothing suits. */
-bool jf_queue_take(struct jf_queue *queue, struct jf_batch *batch, enum jf_queue_filter filter, int64_t before_ns,
-    int max_batch, int workers);
+ * false: nothing suits. */
+bool jf_queue_take(
+    struct jf_queue *queue, struct jf_batch *batch, enum jf_queue_filter filter, int max_batch, int workers);
 
 /* Items that a take would find now, at most `enough`. */
 int jf_queue_compatible(const struct jf_queue *queue, int enough);

@@ -9,8 +9,12 @@
 #include "daemon/work/dispatch.h"
 #include "daemon/work/worker.h"
 
+#define GUESSED_SPEED 500.0           /* cost units a second of one worker, until one has been measured */
+#define STALE_NS INT64_C(10000000000) /* a measured speed older than this turns nothing away from an idle daemon */
+#define RESERVE 8                     /* classifications get an eighth of the capacity on top */
+
 const char *jf_admission_name(enum jf_admission admission) {
-	static const char *const names[] = {"admitted", "full", "draining", "deadline", "invalid"};
+	static const char *const names[] = {"admitted", "full", "draining", "deadline", "large", "invalid"};
 	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
 }
 
@@ -54,10 +58,57 @@ static enum jf_err check_job(const struct jf_job *job, struct jf_error *err) {
 	return check_items(job, err);
 }
 
+static int whole_seconds(double seconds) {
+	return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)ceil(seconds);
+}
+
+/* Lock held: how long all workers together, or `workers` of them, take for work of that class. */
+static double seconds_for(const struct jf_scheduler *s, bool classification, double cost, int workers) {
+	const struct jf_speed *speed = &s->speed[classification];
+	double per_second = speed->seconds > 0 ? speed->cost / speed->seconds : GUESSED_SPEED;
+	return cost / (per_second * workers);
+}
+
+/* Lock held: until the job would be done, if it were admitted now. A classification passes all generations. */
+static double seconds_until_done(const struct jf_scheduler *s, const struct jf_job *job, double cost) {
+	bool classification = jf_job_is_classification(job);
+	int workers = s->options.workers;
+	double ahead = seconds_for(s, true, (double)s->cost_outstanding[1], workers);
+	if (!classification)
+		ahead += seconds_for(s, false, (double)s->cost_outstanding[0], workers);
+	return ahead + seconds_for(s, classification, cost, job->n < workers ? job->n : workers);
+}
+
+/* Lock held: whether the speed measured last says that the job cannot be done in time. With nothing under way and no
+ * measurement of late it is let in, so that a slow spell does not turn everything away for ever. */
+static bool too_slow(const struct jf_scheduler *s, const struct jf_job *job, double seconds, int64_t now) {
+	const struct jf_speed *speed = &s->speed[jf_job_is_classification(job)];
+	if (!job->deadline_ns || speed->seconds <= 0 || seconds <= (double)(job->deadline_ns - now) * 1e-9)
+		return false;
+	return s->outstanding > s->handing_back || now - speed->measured_ns < STALE_NS;
+}
+
 /* Lock held. */
-static int estimate_retry_s(const struct jf_scheduler *s) {
-	double seconds = ceil((double)s->cost_outstanding / s->speed);
-	return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds;
+static enum jf_admission decide(
+    const struct jf_scheduler *s, const struct jf_job *job, long cost, int64_t now, int *retry_after_s) {
+	long outstanding = s->cost_outstanding[0] + s->cost_outstanding[1];
+	long room = s->options.capacity + (jf_job_is_classification(job) ? s->options.capacity / RESERVE : 0);
+	double seconds = seconds_until_done(s, job, (double)cost);
+	*retry_after_s = 1;
+	if (s->draining)
+		return JF_REFUSED_DRAINING;
+	if (cost > s->options.capacity)
+		return JF_REFUSED_LARGE;
+	if (outstanding + cost > room) {
+		*retry_after_s = whole_seconds(seconds_for(
+		    s, s->cost_outstanding[0] == 0, (double)(outstanding + cost - room), s->options.workers));
+		return JF_REFUSED_FULL;
+	}
+	if (job->deadline_ns && (job->deadline_ns <= now || too_slow(s, job, seconds, now))) {
+		*retry_after_s = whole_seconds(seconds - (double)(job->deadline_ns - now) * 1e-9);
+		return JF_REFUSED_DEADLINE;
+	}
+	return JF_ADMITTED;
 }
 
 /* Lock held. */
@@ -70,9 +121,9 @@ static void enqueue(struct jf_scheduler *s, struct jf_job *job, int64_t now) {
 		s->all->q.all_previous = job;
 	s->all = job;
 	s->outstanding++;
-	s->cost_outstanding += job->q.item_cost * job->n;
+	s->cost_outstanding[jf_job_is_classification(job)] += job->q.item_cost * job->n;
 	jf_queue_push(&s->queue, job, now);
-	if (job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY)
+	if (jf_job_is_classification(job))
 		atomic_store(&s->urgent, true);
 	if (job->deadline_ns && job->deadline_ns < s->next_deadline_ns) {
 		s->next_deadline_ns = job->deadline_ns;
@@ -97,17 +148,15 @@ enum jf_admission jf_scheduler_submit(
 	int64_t now = jf_job_now_ns();
 
 	pthread_mutex_lock(&s->lock);
-	if (s->draining)
-		answer = JF_REFUSED_DRAINING;
-	else if (job->deadline_ns && job->deadline_ns <= now)
-		answer = JF_REFUSED_DEADLINE;
-	else if (s->cost_outstanding > 0 && s->cost_outstanding + cost > s->options.capacity)
-		answer = JF_REFUSED_FULL;
-	else
+	answer = decide(s, job, cost, now, &retry);
+	if (answer == JF_ADMITTED)
 		enqueue(s, job, now);
-	retry = estimate_retry_s(s);
 	pthread_mutex_unlock(&s->lock);
-	if (answer != JF_ADMITTED)
+	if (answer == JF_REFUSED_LARGE)
+		jf_error_set(err, JF_ELIMIT,
+		    "it takes %ld network evaluations, at most %ld are admitted (queue_capacity)", cost,
+		    s->options.capacity);
+	else if (answer != JF_ADMITTED)
 		jf_error_set(err, JF_ELIMIT, "refused: %s", jf_admission_name(answer));
 out:
 	if (retry_after_s)
@@ -115,6 +164,14 @@ out:
 	if (answer != JF_ADMITTED)
 		jf_metric_add(s->options.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(jf_admission_name(answer)));
 	return answer;
+}
+
+int jf_scheduler_retry_after_s(struct jf_scheduler *s) {
+	pthread_mutex_lock(&s->lock);
+	double seconds = seconds_for(s, false, (double)s->cost_outstanding[0], s->options.workers) +
+			 seconds_for(s, true, (double)s->cost_outstanding[1], s->options.workers);
+	pthread_mutex_unlock(&s->lock);
+	return whole_seconds(seconds);
 }
 
 void jf_scheduler_cancel(struct jf_scheduler *s, struct jf_job *job) {
@@ -172,7 +229,6 @@ struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *opti
 	s->options = *options;
 	s->queue.ageing_ns = (int64_t)options->ageing_ms * 1000000;
 	s->next_deadline_ns = INT64_MAX;
-	s->speed = 500.0 * options->workers;
 	pthread_mutex_init(&s->lock, NULL);
 	init_condition(&s->work);
 	init_condition(&s->tick);
@@ -256,8 +312,8 @@ void jf_scheduler_stats(struct jf_scheduler *s, struct jf_scheduler_stats *stats
 	*stats = (struct jf_scheduler_stats){.workers = s->options.workers,
 	    .workers_busy = atomic_load(&s->in_batch),
 	    .jobs_queued = queued,
-	    .jobs_outstanding = s->outstanding,
-	    .cost_outstanding = s->cost_outstanding,
+	    .jobs_outstanding = s->outstanding - s->handing_back,
+	    .cost_outstanding = s->cost_outstanding[0] + s->cost_outstanding[1],
 	    .capacity = s->options.capacity,
 	    .draining = s->draining};
 	pthread_mutex_unlock(&s->lock);

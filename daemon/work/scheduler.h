@@ -17,7 +17,7 @@ struct jf_scheduler;
 struct jf_scheduler_options {
 	int workers;   /* 1 to 256 */
 	int max_batch; /* 1 to JF_MAX_BATCH */
-	long capacity; /* cost units */
+	long capacity; /* cost units; classifications may take an eighth more, which is theirs alone */
 	int max_queue_delay_us;
 	int ageing_ms;
 	struct jf_metrics *metrics; /* borrowed, must outlive the scheduler */
@@ -27,7 +27,8 @@ enum jf_admission {
 	JF_ADMITTED,
 	JF_REFUSED_FULL,     /* 503 + Retry-After */
 	JF_REFUSED_DRAINING, /* 503 + Retry-After */
-	JF_REFUSED_DEADLINE, /* its deadline has passed already: 503 */
+	JF_REFUSED_DEADLINE, /* at the speed measured last it cannot be done by its deadline: 503 + Retry-After */
+	JF_REFUSED_LARGE,    /* its cost alone is above the capacity, whatever else is going on: 422 */
 	JF_REFUSED_INVALID,  /* an item lacks its image or label, a value is not finite, args out of range: *err; a bug
 				above */
 	JF_N_ADMISSIONS
@@ -42,11 +43,14 @@ struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *opti
 enum jf_err jf_scheduler_prepare(struct jf_scheduler *scheduler, struct jf_model *model, struct jf_error *err);
 
 /* Admits or refuses at once; never blocks for longer than the queue's lock. On refusal the job is untouched but for
- * error, nothing will be called, and the refusal is counted. Any thread. A job whose cost is above the whole capacity
- * is admitted only when nothing else is outstanding. *retry_after_s (may be NULL): 1 to 60, estimated from the
- * outstanding cost and the recent speed. */
+ * error, nothing will be called, and the refusal is counted. Any thread. *retry_after_s (may be NULL): 1 to
+ * 60, when there will be room, or time enough, at the speed measured last. *err says in JF_REFUSED_LARGE's case what
+ * the job would cost. */
 enum jf_admission jf_scheduler_submit(
     struct jf_scheduler *scheduler, struct jf_job *job, int *retry_after_s, struct jf_error *err);
+
+/* When what is outstanding now will be done, at the speed measured last: 1 to 60 seconds. */
+int jf_scheduler_retry_after_s(struct jf_scheduler *scheduler);
 
 /* The client is gone: `done` follows soon with JF_JOB_CANCELED (or with whatever end came first). Any thread, any time
  * while the caller holds a reference; harmless when the job has ended or was never admitted. Does not call `done`. */

@@ -49,9 +49,14 @@ struct jf_scheduler {
 	struct jf_job *all;    /* everything outstanding */
 	struct jf_job *to_end; /* complete, for the timer to hand back */
 	int outstanding;
-	long cost_outstanding;
+	int handing_back; /* of these: complete, `done` is being called or has been */
+	/* Two classes of work: [0] generations, [1] classifications. */
+	long cost_outstanding[2];
+	struct jf_speed {
+		double cost, seconds; /* smoothed sums over the last batches and steps; seconds 0: none yet */
+		int64_t measured_ns;
+	} speed[2];               /* of one worker */
 	int64_t next_deadline_ns; /* INT64_MAX = none */
-	double speed;             /* cost units a second, all workers together, smoothed */
 	bool draining, stopping, joined;
 	struct jf_model *preparing; /* borrowed from jf_scheduler_prepare's caller */
 	int preparations_left;

@@ -153,10 +153,10 @@ static enum jf_err run_posterior(
 static void run_batch(struct jf_worker *worker, struct jf_batch *batch);
 
 /* Between two steps: get ready for a new model, and let one waiting classification batch pass. */
-static void serve_in_between(struct jf_worker *worker, int64_t rank_ns) {
+static void serve_in_between(struct jf_worker *worker) {
 	struct jf_batch urgent;
 	answer_preparation(worker);
-	if (jf_dispatch_take_urgent(worker->scheduler, &urgent, rank_ns))
+	if (jf_dispatch_take_urgent(worker->scheduler, &urgent))
 		run_batch(worker, &urgent);
 }
 
@@ -171,8 +171,12 @@ static enum jf_err begin(const struct jf_batch *batch, struct jf_sampler *sample
  * between the steps of another batch. */
 static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler,
     bool outer, int *steps, struct jf_error *err) {
-	const char *task = jf_job_kind_name(batch->items[0].job->kind);
-	int total = batch->items[0].job->args.steps;
+	struct jf_scheduler *scheduler = worker->scheduler;
+	const struct jf_job *first = batch->items[0].job;
+	const char *task = jf_job_kind_name(first->kind);
+	int total = first->args.steps;
+	double step_cost = (double)first->q.item_cost / total; /* of one item */
+	int64_t start = jf_job_now_ns();
 	enum jf_err rc = begin(batch, sampler, err);
 	*steps = 0;
 	while (rc == JF_OK && *steps < total) {
@@ -181,12 +185,14 @@ static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *b
 			break;
 		++*steps;
 		beat(worker);
-		jf_metric_add(worker->scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS(task));
+		jf_metric_add(scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS(task));
 		report_step(batch, sampler, *steps, total);
+		jf_dispatch_note_speed(scheduler, batch->items[0].job, step_cost * batch->n, jf_job_now_ns() - start);
 		if (drop_ending(worker, batch, sampler, *steps) == 0)
 			return JF_OK;
 		if (outer && *steps < total)
-			serve_in_between(worker, batch->rank_ns);
+			serve_in_between(worker);
+		start = jf_job_now_ns();
 	}
 	if (rc == JF_OK)
 		copy_results(batch, sampler);
@@ -204,8 +210,11 @@ static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, in
 	if (!sampler)
 		return JF_ENOMEM;
 	if (kind == JF_JOB_POSTERIOR) {
+		int64_t start = jf_job_now_ns();
 		enum jf_err rc = run_posterior(set, batch, sampler, err);
 		*steps = rc == JF_OK;
+		jf_dispatch_note_speed(
+		    worker->scheduler, first, (double)(first->q.item_cost * batch->n), jf_job_now_ns() - start);
 		jf_metric_add(worker->scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS("posterior"));
 		return rc;
 	}
@@ -226,7 +235,6 @@ static void run_one_by_one(struct jf_worker *worker, const struct jf_batch *batc
 		struct jf_error error = {.code = JF_OK};
 		int steps = 0;
 		alone.n = 0;
-		alone.rank_ns = batch->rank_ns;
 		const struct jf_job *job = batch->items[i].job;
 		while (i < batch->n && batch->items[i].job == job)
 			alone.items[alone.n++] = batch->items[i++];
@@ -253,8 +261,6 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch) {
 	if (drop_ending(worker, batch, NULL, 0) == 0)
 		return;
 	int size = batch->n;
-	long cost = batch->items[0].job->q.item_cost * size;
-	int64_t start = jf_job_now_ns();
 	jf_metric_observe(scheduler->options.metrics, JF_METRIC_BATCH_SIZE, size,
 	    JF_LABELS(jf_job_kind_name(batch->items[0].job->kind)));
 	enum jf_err rc = run_once(worker, batch, &steps, &error);
@@ -263,8 +269,6 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch) {
 	} else if (batch->n > 0) {
 		if (rc != JF_OK)
 			jf_dispatch_fail(scheduler, batch->items, batch->n, &error);
-		else
-			jf_dispatch_note_speed(scheduler, cost, jf_job_now_ns() - start);
 		jf_dispatch_give_back(scheduler, batch->items, batch->n, rc == JF_OK, size, steps);
 	}
 	beat(worker);

@@ -319,6 +319,28 @@ static void test_classification_passes(void **state) {
 	sem_destroy(&gate);
 }
 
+/* However long ago the generation began, a label integration waits for one of its steps only. */
+static void test_label_integration_passes(void **state) {
+	sem_t gate;
+	struct jf_error error;
+	struct jf_scheduler_options options = {
+	    .workers = 1, .max_batch = 4, .capacity = 100000, .ageing_ms = 0, .metrics = metrics};
+	(void)state;
+	sem_init(&gate, 0, 0);
+	struct jf_scheduler *scheduler = jf_scheduler_create(&options, &error);
+	assert_non_null(scheduler);
+	struct ticket *blocker = block_worker(scheduler, &gate, 3);
+	struct ticket *classify = make(JF_JOB_CLASSIFY, 2, 5, 1);
+	assert_int_equal(submit(scheduler, classify), JF_ADMITTED);
+	sem_post(&gate);
+	assert_true(wait_for(&blocker->entered, WAIT_S)); /* its second step */
+	assert_int_equal(sem_trywait(&classify->done), 0);
+	release(blocker, &gate, 2);
+	discard(classify);
+	jf_scheduler_destroy(scheduler);
+	sem_destroy(&gate);
+}
+
 /* --- admission --- */
 
 static void test_admission(void **state) {
@@ -332,9 +354,13 @@ static void test_admission(void **state) {
 	double refused = jf_metric_value(metrics, JF_METRIC_REJECTIONS, JF_LABELS("full"));
 	struct ticket *blocker = block_worker(scheduler, &gate, 10); /* guided: cost 20 */
 	struct ticket *fits = make(JF_JOB_GENERATE, 4, 20, 2);       /* 80 */
+	struct ticket *theirs = make(JF_JOB_POSTERIOR, 12, 1, 0);    /* the eighth that only classifications get */
 	struct ticket *one = make(JF_JOB_POSTERIOR, 1, 1, 0);        /* 1 */
+	struct ticket *more = make(JF_JOB_GENERATE, 1, 1, 0);
 	struct ticket *late = make(JF_JOB_POSTERIOR, 1, 1, 0);
 	assert_int_equal(submit(scheduler, fits), JF_ADMITTED);
+	assert_int_equal(submit(scheduler, more), JF_REFUSED_FULL);
+	assert_int_equal(submit(scheduler, theirs), JF_ADMITTED);
 	int64_t before = jf_job_now_ns();
 	assert_int_equal(jf_scheduler_submit(scheduler, one->job, &retry, &error), JF_REFUSED_FULL);
 	assert_true(jf_job_now_ns() - before < INT64_C(1000000000)); /* at once, though the worker stands still */
@@ -342,12 +368,12 @@ static void test_admission(void **state) {
 	assert_int_equal(error.code, JF_ELIMIT);
 	assert_true(jf_metric_value(metrics, JF_METRIC_REJECTIONS, JF_LABELS("full")) > refused + 0.5);
 	jf_scheduler_stats(scheduler, &stats);
-	assert_int_equal(stats.cost_outstanding, 100);
-	assert_int_equal(stats.jobs_outstanding, 2);
-	assert_int_equal(stats.jobs_queued, 1);
+	assert_int_equal(stats.cost_outstanding, 112);
+	assert_int_equal(stats.jobs_outstanding, 3);
+	assert_int_equal(stats.jobs_queued, 2);
 	assert_int_equal(stats.workers_busy, 1);
 	jf_scheduler_publish(scheduler);
-	assert_int_equal((int)jf_metric_value(metrics, JF_METRIC_QUEUE_COST, NULL), 100);
+	assert_int_equal((int)jf_metric_value(metrics, JF_METRIC_QUEUE_COST, NULL), 112);
 
 	jf_scheduler_cancel(scheduler, fits->job); /* its cost is free at once */
 	wait_done(fits);
@@ -356,20 +382,27 @@ static void test_admission(void **state) {
 	assert_int_equal(submit(scheduler, late), JF_REFUSED_DEADLINE);
 	release(blocker, &gate, 10);
 	wait_done(one);
+	wait_done(theirs);
 	assert_true(jf_scheduler_wait_idle(scheduler, 1000 * WAIT_S));
 	jf_scheduler_stats(scheduler, &stats);
 	assert_int_equal(stats.cost_outstanding, 0);
 
-	/* a job above the whole capacity runs when nothing else is outstanding */
-	struct ticket *huge = make(JF_JOB_GENERATE, 50, 3, 2);
-	assert_int_equal(submit(scheduler, huge), JF_ADMITTED);
-	wait_done(huge);
+	/* a job above the whole capacity never fits, not even alone; one that fills it does */
+	struct ticket *huge = make(JF_JOB_GENERATE, 26, 2, 0); /* guided: 104 */
+	struct ticket *whole = make(JF_JOB_GENERATE, 50, 2, 2);
+	assert_int_equal(jf_scheduler_submit(scheduler, huge->job, &retry, &error), JF_REFUSED_LARGE);
+	assert_non_null(strstr(error.message, "104 network evaluations, at most 100"));
+	assert_int_equal(submit(scheduler, whole), JF_ADMITTED);
+	wait_done(whole);
 	jf_scheduler_drain(scheduler);
 	struct ticket *after = make(JF_JOB_POSTERIOR, 1, 1, 0);
 	assert_int_equal(submit(scheduler, after), JF_REFUSED_DRAINING);
 	assert_int_equal(atomic_load(&after->n_done), 0);
 	discard(after);
 	discard(huge);
+	discard(whole);
+	discard(more);
+	discard(theirs);
 	discard(fits);
 	discard(one);
 	discard(late);
@@ -510,6 +543,9 @@ static void test_deadline(void **state) {
 	assert_int_equal(waiting->job->started_ns, 0);
 	release(blocker, &gate, 1);
 
+	/* in a scheduler that has not seen yet how fast it is */
+	jf_scheduler_destroy(scheduler);
+	scheduler = scheduler_of(1, 4, 100000);
 	struct ticket *running = make(JF_JOB_GENERATE, 16, 1000, 1); /* seconds of work */
 	running->job->deadline_ns = jf_job_now_ns() + 100000000;
 	assert_int_equal(submit(scheduler, running), JF_ADMITTED);
@@ -517,6 +553,22 @@ static void test_deadline(void **state) {
 	assert_int_equal(running->job->end, JF_JOB_DEADLINE);
 	assert_true(running->job->steps_done < 1000);
 	assert_true(strstr(running->job->error.message, "deadline") != NULL);
+
+	/* now it has: what it could not finish is turned away at once, and told when to come again */
+	struct ticket *hopeless = make(JF_JOB_GENERATE, 16, 1000, 2);
+	struct jf_error error;
+	int retry = 0;
+	hopeless->job->deadline_ns = jf_job_now_ns() + 100000000;
+	assert_int_equal(jf_scheduler_submit(scheduler, hopeless->job, &retry, &error), JF_REFUSED_DEADLINE);
+	assert_true(retry >= 1 && retry <= 60);
+	assert_int_equal(atomic_load(&hopeless->n_done), 0);
+	struct ticket *quick = make(JF_JOB_GENERATE, 1, 1, 2);
+	quick->job->deadline_ns = jf_job_now_ns() + INT64_C(1000000000) * WAIT_S;
+	assert_int_equal(submit(scheduler, quick), JF_ADMITTED);
+	wait_done(quick);
+	assert_int_equal(quick->job->end, JF_JOB_DONE);
+	discard(quick);
+	discard(hopeless);
 	discard(waiting);
 	discard(running);
 	jf_scheduler_destroy(scheduler);
@@ -729,6 +781,7 @@ int main(void) {
 	    cmocka_unit_test(test_queue_delay),
 	    cmocka_unit_test(test_splitting),
 	    cmocka_unit_test(test_classification_passes),
+	    cmocka_unit_test(test_label_integration_passes),
 	    cmocka_unit_test(test_admission),
 	    cmocka_unit_test(test_invalid),
 	    cmocka_unit_test(test_cancel),
