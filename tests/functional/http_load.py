@@ -157,7 +157,7 @@ def wait_for(truth, seconds):
 
 
 def leaving():
-    with Daemon("--workers=1", "--queue-capacity=1000000") as d:
+    with Daemon("--workers=1", "--queue-capacity=1000000", "--request-timeout-ms=600000") as d:
         busy = lambda: d.get("/health").json()["workers"]["busy"]
         long = {"digit": 7, "count": 128, "steps": 200}
         for name, headers in (("waits for JSON", JSON), ("follows a stream", {**JSON, "Accept": "text/event-stream"})):
