@@ -6,6 +6,7 @@
 #include "cli/report.h"
 #include "cli/setup.h"
 #include "core/pictures/picture.h"
+#include "core/questions/answer.h"
 
 /* One picture on the command line. */
 struct picture {
@@ -92,9 +93,9 @@ static enum jf_err run(struct classification *c, const struct cli_args *args, in
 		return JF_OK;
 	cli_task_options(&options, args, JF_TASK_CLASSIFY);
 	cli_progress_begin(&progress, &options, "classify", args->quiet);
-	if (args->method == CLI_METHOD_POSTERIOR)
-		status = jf_classify_posterior(
-		    c->model, c->probabilities, c->images, c->n_usable, args->draws ? args->draws : 1, &options, err);
+	if (args->method == JF_METHOD_POSTERIOR)
+		status =
+		    jf_classify_posterior(c->model, c->probabilities, c->images, c->n_usable, samples, &options, err);
 	else
 		status = jf_classify_sample(
 		    c->model, c->votes, NULL, c->probabilities, c->images, c->n_usable, samples, &options, err);
@@ -102,26 +103,16 @@ static enum jf_err run(struct classification *c, const struct cli_args *args, in
 	return status;
 }
 
-/* What the classes are ordered by: P(label | image), or the votes, of which equal ones are told apart by P. */
-static double score(const struct classification *c, int row, int k, bool votes) {
-	size_t at = (size_t)row * (size_t)c->model->config.classes + (size_t)k;
-
-	return (double)c->probabilities[at] + (votes ? 2.0 * c->votes[at] : 0.0);
-}
-
-/* The class on place `place` (0: the best) of the order; the first of equals comes first. */
+/* The class on place `place` (0: the best) of the order. */
 static int on_place(const struct classification *c, int row, int place, bool votes) {
 	int classes = c->model->config.classes;
+	size_t at = (size_t)row * (size_t)classes;
 
 	for (int k = 0; k < classes; k++) {
-		double own = score(c, row, k, votes);
 		int better = 0;
 
-		for (int other = 0; other < classes; other++) {
-			double theirs = score(c, row, other, votes);
-
-			better += theirs > own || (theirs >= own && other < k);
-		}
+		for (int other = 0; other < classes; other++)
+			better += jf_votes_better(votes ? c->votes + at : NULL, c->probabilities + at, other, k);
 		if (better == place)
 			return k;
 	}
@@ -129,7 +120,7 @@ static int on_place(const struct classification *c, int row, int place, bool vot
 }
 
 static void print_text(const struct classification *c, const struct cli_args *args, int samples) {
-	bool votes = args->method == CLI_METHOD_SAMPLE;
+	bool votes = args->method == JF_METHOD_SAMPLE;
 	int classes = c->model->config.classes;
 	int top = args->top ? args->top : 1;
 
@@ -152,22 +143,6 @@ static void print_text(const struct classification *c, const struct cli_args *ar
 	}
 }
 
-static void put_framing(struct jf_json_writer *json, const struct jf_framing_report *report) {
-	jf_json_begin_object(json, "preprocess");
-	jf_json_put_string(json, "name", jf_preprocess_name(report->preprocess));
-	jf_json_put_bool(json, "inverted", report->inverted);
-	jf_json_put_bool(json, "resized", report->resized);
-	jf_json_put_integer(json, "source_height", report->source_height);
-	jf_json_put_integer(json, "source_width", report->source_width);
-	jf_json_begin_object(json, "ink");
-	jf_json_put_integer(json, "y", report->ink_y);
-	jf_json_put_integer(json, "x", report->ink_x);
-	jf_json_put_integer(json, "height", report->ink_height);
-	jf_json_put_integer(json, "width", report->ink_width);
-	jf_json_end_object(json);
-	jf_json_end_object(json);
-}
-
 static void put_picture(
     struct jf_json_writer *json, const struct classification *c, const struct picture *picture, int row, bool votes) {
 	int classes = c->model->config.classes;
@@ -182,33 +157,27 @@ static void put_picture(
 		return;
 	}
 	label = on_place(c, row, 0, votes);
-	jf_json_put_integer(json, "label", label);
-	jf_json_put_string(json, "name", c->model->class_names[label]);
-	jf_json_put_float(json, "confidence", c->probabilities[at + (size_t)label]);
-	jf_json_put_floats(json, "probabilities", c->probabilities + at, (size_t)classes);
-	if (votes) {
-		jf_json_begin_array(json, "votes");
-		for (int k = 0; k < classes; k++)
-			jf_json_put_integer(json, NULL, c->votes[at + (size_t)k]);
-		jf_json_end_array(json);
-	}
-	put_framing(json, &picture->framing);
+	jf_answer_put_label(json, c->model, label, c->probabilities + at);
+	if (votes)
+		jf_answer_put_votes(json, c->votes + at, classes);
+	jf_json_begin_object(json, "preprocess");
+	jf_answer_put_framing(json, &picture->framing);
+	jf_json_end_object(json);
 	jf_json_end_object(json);
 }
 
 static enum jf_err print_json(
     const struct classification *c, const struct cli_args *args, int samples, struct jf_error *err) {
-	bool votes = args->method == CLI_METHOD_SAMPLE;
+	bool votes = args->method == JF_METHOD_SAMPLE;
 	struct jf_json_writer json;
 	enum jf_err status;
 
 	jf_json_writer_init(&json);
 	jf_json_begin_object(&json, NULL);
-	cli_json_model(&json, c->model);
-	jf_json_put_string(&json, "method", cli_method_name(args->method));
+	jf_answer_put_model(&json, c->model);
+	jf_json_put_string(&json, "method", jf_method_names[args->method]);
 	jf_json_put_unsigned(&json, "seed", args->seed);
-	if (votes)
-		jf_json_put_integer(&json, "samples", samples);
+	jf_json_put_integer(&json, "samples", samples);
 	jf_json_begin_array(&json, "results");
 	for (int i = 0, row = 0; i < c->n; i++) {
 		put_picture(&json, c, &c->pictures[i], row, votes);
@@ -222,7 +191,7 @@ static enum jf_err print_json(
 }
 
 int cli_classify(const struct cli_args *args) {
-	int samples = args->samples ? args->samples : 16;
+	int samples = cli_samples(args);
 	struct jf_error err = {0};
 	struct classification c;
 	int status = CLI_EXIT_OK;

@@ -1,6 +1,4 @@
 /* generate, blend and sample: what ends in pictures. */
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +7,7 @@
 #include "cli/report.h"
 #include "cli/setup.h"
 #include "core/pictures/sheet.h"
+#include "core/questions/answer.h"
 
 /* What is to be drawn, and what was. */
 struct drawing {
@@ -30,11 +29,12 @@ static void drawing_deinit(struct drawing *d) {
 	jf_model_unref(d->model);
 }
 
-static enum jf_err drawing_init(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
+static enum jf_err drawing_init(
+    struct drawing *d, const struct cli_args *args, enum jf_task task, struct jf_error *err) {
 	d->model = cli_model_load(args, NULL, 0, err);
 	if (!d->model)
 		return err->code;
-	cli_task_options(&d->options, args, JF_TASK_GENERATE);
+	cli_task_options(&d->options, args, task);
 	return JF_OK;
 }
 
@@ -72,7 +72,7 @@ static enum jf_err draw(struct drawing *d, const struct cli_args *args, const ch
 static void put_settings(struct jf_json_writer *json, const struct drawing *d) {
 	const struct jf_network_config *c = &d->model->config;
 
-	cli_json_model(json, d->model);
+	jf_answer_put_model(json, d->model);
 	jf_json_put_unsigned(json, "seed", d->options.seed);
 	jf_json_put_string(json, "solver", jf_solver_name(d->options.sampler.solver));
 	jf_json_put_integer(json, "steps", d->options.sampler.steps);
@@ -102,13 +102,11 @@ static enum jf_err print_json(struct drawing *d, struct jf_error *err) {
 			jf_json_put_string(&json, "file", member);
 		jf_json_put_unsigned(&json, "index", d->probabilities ? (uint64_t)i : d->noise_index[i]);
 		if (d->probabilities) {
-			int label = jf_argmax(label_at(d, i), (int)classes);
+			const float *probabilities = d->probabilities + (size_t)i * classes;
 
-			jf_json_put_integer(&json, "label", label);
-			jf_json_put_string(&json, "name", d->model->class_names[label]);
-			jf_json_put_floats(&json, "probabilities", d->probabilities + (size_t)i * classes, classes);
+			jf_answer_put_label(&json, d->model, jf_argmax(probabilities, (int)classes), probabilities);
 		}
-		jf_json_put_floats(&json, d->probabilities ? "label_state" : "label_vector", label_at(d, i), classes);
+		jf_json_put_floats(&json, "label_values", label_at(d, i), classes);
 		jf_json_end_object(&json);
 	}
 	jf_json_end_array(&json);
@@ -129,57 +127,23 @@ static enum jf_err write_and_tell(struct drawing *d, const struct cli_args *args
 
 /* --- generate ------------------------------------------------------------- */
 
-/* "-1,1,..." -> exactly K numbers */
-static enum jf_err parse_label(float *label, int classes, const char *text, struct jf_error *err) {
-	const char *at = text;
+/* The one label vector that the options name. */
+static enum jf_err parse_label(
+    float *label, const struct jf_model *model, const struct cli_args *args, struct jf_error *err) {
+	const char *const *names = (const char *const *)model->class_names;
+	int classes = model->config.classes, class;
 
-	for (int k = 0; k < classes; k++) {
-		char *end;
-		double value = strtod(at, &end);
-
-		if (end == at || !isfinite(value) || fabs(value) > 100.0 || *end != (k + 1 < classes ? ',' : '\0')) {
-			return jf_error_set(err, JF_EINVAL,
-			    "--label needs %d numbers from -100 to 100 with commas between, not '%s'", classes, text);
-		}
-		label[k] = (float)value;
-		at = end + 1;
+	if (args->digit) {
+		if (cli_class_parse(&class, model, "digit", args->digit, err) == JF_OK)
+			jf_label_one_hot(label, class, classes);
+	} else if (args->label) {
+		if (jf_label_parse(label, args->label, classes, err))
+			jf_error_prefix(err, "--label");
+	} else if (jf_weights_parse(label, args->weights, names, classes, err)) {
+		jf_error_prefix(err, "--weights");
+	} else {
+		jf_label_from_weights(label, label, classes);
 	}
-	return JF_OK;
-}
-
-/* "6=0.5,7=0.5" -> 2 w - 1; classes that are not named have weight 0 */
-static enum jf_err parse_weights(float *label, const struct jf_model *model, char *text, struct jf_error *err) {
-	int classes = model->config.classes;
-	float *weights = cli_floats((size_t)classes, err);
-	char *rest = NULL;
-
-	if (!weights)
-		return JF_ENOMEM;
-	for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
-		char *equals = strrchr(part, '='), *end;
-		double value;
-		int k;
-
-		if (!equals) {
-			jf_error_set(err, JF_EINVAL, "--weights needs CLASS=WEIGHT,..., and '%s' has no '='", part);
-			goto out;
-		}
-		*equals = '\0';
-		if (cli_class_parse(&k, model, part, err))
-			goto out;
-		value = strtod(equals + 1, &end);
-		if (end == equals + 1 || *end || !isfinite(value) || fabs(value) > 50.0) {
-			jf_error_set(
-			    err, JF_EINVAL, "the weight of '%s' is no number from -50 to 50: '%s'", part, equals + 1);
-			goto out;
-		}
-		weights[k] = (float)value;
-	}
-	jf_label_from_weights(label, weights, classes);
-	free(weights);
-	return JF_OK;
-out:
-	free(weights);
 	return err->code;
 }
 
@@ -187,35 +151,22 @@ out:
 static enum jf_err plan_generate(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
 	int classes = d->model->config.classes;
 	bool all = !args->digit && !args->label && !args->weights;
-	int count = args->count ? args->count : 16;
+	int count = args->count ? args->count : JF_DEFAULT_COUNT;
 	int rows = all ? classes : 1;
-	char *weights = NULL;
 	enum jf_err status = drawing_allocate(d, (int64_t)rows * count, err);
-	int digit;
 
 	if (status)
 		return status;
 	for (int i = 0; i < d->n; i++)
 		d->noise_index[i] = (uint64_t)(i % count);
 	if (all) {
-		if (!d->output.columns)
-			d->output.columns = count;
+		if (!d->output.columns && count > 1)
+			d->output.columns = count; /* a row for each class */
 		for (int i = 0; i < d->n; i++)
 			jf_label_one_hot(label_at(d, i), i / count, classes);
 		return JF_OK;
 	}
-	if (args->digit) {
-		status = cli_class_parse(&digit, d->model, args->digit, err);
-		if (status == JF_OK)
-			jf_label_one_hot(d->labels, digit, classes);
-	} else if (args->label) {
-		status = parse_label(d->labels, classes, args->label, err);
-	} else {
-		weights = strdup(args->weights);
-		status = weights ? parse_weights(d->labels, d->model, weights, err)
-				 : jf_error_set(err, JF_ENOMEM, "no memory");
-		free(weights);
-	}
+	status = parse_label(d->labels, d->model, args, err);
 	for (int i = 1; i < d->n && status == JF_OK; i++)
 		memcpy(label_at(d, i), d->labels, sizeof(float) * (size_t)classes);
 	return status;
@@ -232,8 +183,8 @@ int cli_generate(const struct cli_args *args) {
 		return cli_usage("%s", err.message);
 	if (!!args->digit + !!args->label + !!args->weights > 1)
 		return cli_usage("--digit, --weights and --label exclude each other");
-	if (drawing_init(&d, args, &err) || plan_generate(&d, args, &err) || draw(&d, args, "generate", &err) ||
-	    write_and_tell(&d, args, &err))
+	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) || plan_generate(&d, args, &err) ||
+	    draw(&d, args, "generate", &err) || write_and_tell(&d, args, &err))
 		status = cli_fail(&err);
 	drawing_deinit(&d);
 	return status;
@@ -243,11 +194,12 @@ int cli_generate(const struct cli_args *args) {
 
 /* Row r has noise r and runs from one class to the other. */
 static enum jf_err plan_morph(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
-	int rows = args->rows ? args->rows : 4, columns = args->columns ? args->columns : 9;
+	int rows = args->rows ? args->rows : JF_DEFAULT_ROWS;
+	int columns = args->columns ? args->columns : JF_DEFAULT_COLUMNS;
 	int from, to;
 
-	if (cli_class_parse(&from, d->model, args->from, err) || cli_class_parse(&to, d->model, args->to, err) ||
-	    drawing_allocate(d, (int64_t)rows * columns, err))
+	if (cli_class_parse(&from, d->model, "from", args->from, err) ||
+	    cli_class_parse(&to, d->model, "to", args->to, err) || drawing_allocate(d, (int64_t)rows * columns, err))
 		return err->code;
 	d->output.columns = columns;
 	jf_blend_fill(d->labels, d->noise_index,
@@ -280,8 +232,9 @@ int cli_blend(const struct cli_args *args) {
 		return cli_usage("--matrix goes without --from, --to, --rows and --columns");
 	if (!args->matrix && (!args->from || !args->to))
 		return cli_usage("blend needs --from CLASS --to CLASS, or --matrix");
-	if (drawing_init(&d, args, &err) || (args->matrix ? plan_matrix(&d, &err) : plan_morph(&d, args, &err)) ||
-	    draw(&d, args, "blend", &err) || write_and_tell(&d, args, &err))
+	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) ||
+	    (args->matrix ? plan_matrix(&d, &err) : plan_morph(&d, args, &err)) || draw(&d, args, "blend", &err) ||
+	    write_and_tell(&d, args, &err))
 		status = cli_fail(&err);
 	drawing_deinit(&d);
 	return status;
@@ -291,7 +244,7 @@ int cli_blend(const struct cli_args *args) {
 
 static enum jf_err sample(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
 	struct cli_progress progress;
-	enum jf_err status = drawing_allocate(d, args->count ? args->count : 16, err);
+	enum jf_err status = drawing_allocate(d, args->count ? args->count : JF_DEFAULT_COUNT, err);
 
 	if (status)
 		return status;
@@ -311,7 +264,8 @@ static void print_labels(struct drawing *d, const struct cli_args *args) {
 	if (args->json || args->quiet || !strcmp(d->output.name, "-"))
 		return;
 	for (int i = 0; i < d->n; i++) {
-		int label = jf_argmax(label_at(d, i), d->model->config.classes);
+		int classes = d->model->config.classes;
+		int label = jf_argmax(d->probabilities + (size_t)i * (size_t)classes, classes);
 		bool last = (i + 1) % columns == 0 || i + 1 == d->n;
 
 		printf("%s%s", d->model->class_names[label], last ? "\n" : " ");
@@ -327,11 +281,10 @@ int cli_sample(const struct cli_args *args) {
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (cli_output_plan(&d.output, args, "sample.png", &err))
 		return cli_usage("%s", err.message);
-	if (drawing_init(&d, args, &err) || sample(&d, args, &err)) {
+	if (drawing_init(&d, args, JF_TASK_SAMPLE, &err) || sample(&d, args, &err)) {
 		status = cli_fail(&err);
 	} else {
-		if (!d.output.columns)
-			d.output.columns = jf_sheet_columns(d.n);
+		d.output.columns = jf_sheet_columns_of(d.output.columns, d.n);
 		if (write_and_tell(&d, args, &err))
 			status = cli_fail(&err);
 		else

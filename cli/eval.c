@@ -6,6 +6,7 @@
 #include "cli/report.h"
 #include "cli/setup.h"
 #include "core/files/dataset.h"
+#include "core/questions/answer.h"
 #include "core/questions/quality.h"
 
 struct evaluation {
@@ -48,12 +49,12 @@ static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struc
 
 	s->seconds = cli_seconds();
 	cli_progress_begin(&progress, &e->options, "classify", args->quiet);
-	if (args->method == CLI_METHOD_POSTERIOR)
+	if (args->method == JF_METHOD_POSTERIOR)
 		status = jf_classify_posterior(
-		    e->model, s->probabilities, s->images, n, args->draws ? args->draws : 1, &e->options, err);
+		    e->model, s->probabilities, s->images, n, cli_samples(args), &e->options, err);
 	else
-		status = jf_classify_sample(e->model, s->votes, NULL, s->probabilities, s->images, n,
-		    args->samples ? args->samples : 1, &e->options, err);
+		status = jf_classify_sample(
+		    e->model, s->votes, NULL, s->probabilities, s->images, n, cli_samples(args), &e->options, err);
 	cli_progress_end(&progress);
 	s->seconds = cli_seconds() - s->seconds;
 	return status;
@@ -63,15 +64,18 @@ static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struc
  * the likelier class. */
 static void score(struct evaluation *e, struct scores *s, const uint16_t *labels, size_t n) {
 	int classes = e->model->config.classes;
-	int samples = e->args->samples ? e->args->samples : 1;
 	struct jf_metrics voted;
 
 	jf_metrics_compute(&s->metrics, s->confusion, s->probabilities, labels, n, classes);
-	if (e->args->method == CLI_METHOD_POSTERIOR)
+	if (e->args->method == JF_METHOD_POSTERIOR)
 		return;
-	for (size_t i = 0; i < n * (size_t)classes; i++)
-		s->probabilities[i] =
-		    (s->probabilities[i] + 2.0f * (float)s->votes[i]) / (2.0f * (float)samples + 1.0f);
+	for (size_t i = 0; i < n; i++) {
+		float *p = s->probabilities + i * (size_t)classes;
+		int winner = jf_votes_winner(s->votes + i * (size_t)classes, p, classes);
+
+		for (int k = 0; k < classes; k++)
+			p[k] = k == winner ? 1.0f : 0.0f;
+	}
 	jf_metrics_compute(&voted, s->confusion, s->probabilities, labels, n, classes);
 	s->metrics.accuracy = voted.accuracy;
 }
@@ -99,10 +103,11 @@ static void print_scores(struct evaluation *e, const struct scores *s) {
 	const struct jf_metrics *m = &s->metrics;
 
 	printf("images     %zu\n", m->n);
-	printf("method     %s", cli_method_name(e->args->method));
-	if (e->args->method == CLI_METHOD_SAMPLE)
-		printf(", %d %s step%s", e->options.sampler.steps, jf_solver_name(e->options.sampler.solver),
-		    e->options.sampler.steps == 1 ? "" : "s");
+	printf("method     %s", jf_method_names[e->args->method]);
+	if (e->args->method == JF_METHOD_SAMPLE)
+		printf(", %d %s step%s, %d sample%s", e->options.sampler.steps,
+		    jf_solver_name(e->options.sampler.solver), e->options.sampler.steps == 1 ? "" : "s",
+		    cli_samples(e->args), cli_samples(e->args) == 1 ? "" : "s");
 	printf("\naccuracy   %.2f %%\n", 100.0 * m->accuracy);
 	printf("NLL        %.4f\n", m->nll);
 	printf("ECE        %.2f %%\n", 100.0 * m->ece);
@@ -116,11 +121,12 @@ static void put_scores(struct evaluation *e, const struct scores *s) {
 	int classes = e->model->config.classes;
 
 	jf_json_begin_object(json, "classification");
-	jf_json_put_string(json, "method", cli_method_name(e->args->method));
-	if (e->args->method == CLI_METHOD_SAMPLE) {
+	jf_json_put_string(json, "method", jf_method_names[e->args->method]);
+	if (e->args->method == JF_METHOD_SAMPLE) {
 		jf_json_put_integer(json, "steps", e->options.sampler.steps);
 		jf_json_put_string(json, "solver", jf_solver_name(e->options.sampler.solver));
 	}
+	jf_json_put_integer(json, "samples", cli_samples(e->args));
 	jf_json_put_unsigned(json, "images", s->metrics.n);
 	jf_json_put_double(json, "accuracy", s->metrics.accuracy);
 	jf_json_put_double(json, "nll", s->metrics.nll);
@@ -206,16 +212,17 @@ static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, boo
 	size_t cells = (size_t)n * (size_t)classes;
 	float *images = cli_floats((size_t)n * jf_network_image_floats(&e->model->config), err);
 	float *labels = cli_floats(cells, err), *probabilities = cli_floats(cells, err);
+	float *drawn = cli_floats(cells, err); /* the labels' probabilities, where they were drawn too */
 	struct cli_progress progress;
 
-	if (!images || !labels || !probabilities)
+	if (!images || !labels || !probabilities || !drawn)
 		goto out;
 	for (int i = 0; i < n && !joint; i++)
 		jf_label_one_hot(labels + (size_t)i * (size_t)classes, i % classes, classes);
 	a->seconds = cli_seconds();
 	cli_progress_begin(&progress, &e->options, joint ? "sample" : "generate", e->args->quiet);
 	if (joint)
-		jf_sample(e->model, images, labels, NULL, n, &e->options, err);
+		jf_sample(e->model, images, labels, drawn, n, &e->options, err);
 	else
 		jf_generate(e->model, images, labels, NULL, n, &e->options, err);
 	cli_progress_end(&progress);
@@ -224,7 +231,7 @@ static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, boo
 	if (err->code || jf_classify_posterior(e->model, probabilities, images, n, 1, &e->options, err))
 		goto out;
 	for (int i = 0; i < n; i++) {
-		int label = jf_argmax(labels + (size_t)i * (size_t)classes, classes);
+		int label = jf_argmax((joint ? drawn : labels) + (size_t)i * (size_t)classes, classes);
 		int agrees = jf_argmax(probabilities + (size_t)i * (size_t)classes, classes) == label;
 
 		a->drawn[label]++;
@@ -236,6 +243,7 @@ out:
 	free(images);
 	free(labels);
 	free(probabilities);
+	free(drawn);
 	return err->code;
 }
 
@@ -310,7 +318,7 @@ int cli_eval(const struct cli_args *args) {
 	cli_task_options(&e.options, args, JF_TASK_CLASSIFY);
 	jf_json_writer_init(&e.json);
 	jf_json_begin_object(&e.json, NULL);
-	cli_json_model(&e.json, e.model);
+	jf_answer_put_model(&e.json, e.model);
 	if (args->data)
 		eval_data(&e, &err);
 	cli_task_options(&e.options, args, JF_TASK_GENERATE);

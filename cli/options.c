@@ -30,15 +30,6 @@ struct option_row {
 	const char *help;
 };
 
-static const char *const methods[] = {[CLI_METHOD_POSTERIOR] = "posterior", [CLI_METHOD_SAMPLE] = "sample", NULL};
-static const char *const solvers[] = {[JF_SOLVER_EULER] = "euler",
-    [JF_SOLVER_MIDPOINT] = "midpoint",
-    [JF_SOLVER_HEUN] = "heun",
-    [JF_SOLVER_ANCESTRAL] = "ancestral",
-    NULL};
-static const char *const preprocesses[] = {[JF_PREPROCESS_MNIST] = "mnist", [JF_PREPROCESS_NONE] = "none", NULL};
-static const char *const inversions[] = {
-    [JF_INVERT_AUTO] = "auto", [JF_INVERT_YES] = "yes", [JF_INVERT_NO] = "no", NULL};
 static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
     [CLI_PLAN_GENERATE] = "generate",
     [CLI_PLAN_SAMPLE] = "sample",
@@ -55,22 +46,24 @@ static const struct option_row table[] = {
     {"digit", 'd', TYPE_TEXT, AT(digit), "CLASS", 0, 0, NULL, CLI_GENERATE,
 	"draw this class, by name or number (default: every class)"},
     {"weights", 'w', TYPE_TEXT, AT(weights), "CLASS=W,...", 0, 0, NULL, CLI_GENERATE,
-	"draw a mixture, as in 6=0.5,7=0.5"},
+	"draw a mixture, as in 6=0.5,7=0.5; weights are 0 to " JF_TEXT_OF(JF_MAX_WEIGHT)},
     {"label", 'l', TYPE_TEXT, AT(label), "NUMBERS", 0, 0, NULL, CLI_GENERATE,
-	"draw this label vector: one number a class, -1 for no, 1 for yes"},
+	"draw this label vector: one number a class, -1 for no, 1 for yes,\nanything from -" JF_TEXT_OF(
+	    JF_MAX_LABEL) " to " JF_TEXT_OF(JF_MAX_LABEL) " between and beyond"},
     {"from", 'f', TYPE_TEXT, AT(from), "CLASS", 0, 0, NULL, CLI_BLEND, "what the morph starts with"},
     {"to", 't', TYPE_TEXT, AT(to), "CLASS", 0, 0, NULL, CLI_BLEND, "what it ends with"},
     {"matrix", 'M', TYPE_FLAG, AT(matrix), NULL, 0, 0, NULL, CLI_BLEND,
 	"instead: every class blended half and half with every class"},
     {"rows", 'r', TYPE_INTEGER, AT(rows), "N", 1, 1000, NULL, CLI_BLEND,
-	"rows of the morph, each from its own noise (default: 4)"},
-    {"columns", 'c', TYPE_INTEGER, AT(columns), "N", 2, 1000, NULL, CLI_BLEND, "steps of the morph (default: 9)"},
+	"rows of the morph, each from its own noise (default: " JF_TEXT_OF(JF_DEFAULT_ROWS) ")"},
+    {"columns", 'c', TYPE_INTEGER, AT(columns), "N", 2, 1000, NULL, CLI_BLEND,
+	"steps of the morph (default: " JF_TEXT_OF(JF_DEFAULT_COLUMNS) ")"},
     {"columns", 'c', TYPE_INTEGER, AT(columns), "N", 1, 1000, NULL, CLI_GENERATE | CLI_SAMPLE,
 	"columns of the sheet (default: nearly square)"},
     {"count", 'n', TYPE_INTEGER, AT(count), "N", 1, CLI_MAX_IMAGES, NULL, CLI_GENERATE,
-	"images of each class asked for (default: 16)"},
+	"images of each class asked for (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"count", 'n', TYPE_INTEGER, AT(count), "N", 1, CLI_MAX_IMAGES, NULL, CLI_SAMPLE,
-	"pairs of image and label (default: 16)"},
+	"pairs of image and label (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"data", 'd', TYPE_TEXT, AT(data), "PATH", 0, 0, NULL, CLI_EVAL,
 	"test data: a folder with IDX files or with one sub-folder of PNGs a class"},
     {"limit", 'L', TYPE_INTEGER, AT(limit), "N", 1, 1e9, NULL, CLI_EVAL, "only the first N images of the data"},
@@ -78,24 +71,22 @@ static const struct option_row table[] = {
 	"judge drawn images by the posterior: how often it sees the label"},
     {"count", 'n', TYPE_INTEGER, AT(count), "N", 1, CLI_MAX_IMAGES, NULL, CLI_EVAL,
 	"images a class for --generate (default: 100)"},
-    {"method", 'M', TYPE_CHOICE, AT(method), "NAME", 0, 0, methods, CLI_CLASSIFY | CLI_EVAL,
+    {"method", 'M', TYPE_CHOICE, AT(method), "NAME", 0, 0, jf_method_names, CLI_CLASSIFY | CLI_EVAL,
 	"posterior: one evaluation; sample: integrate the label (default: posterior)"},
-    {"draws", 'D', TYPE_INTEGER, AT(draws), "N", 1, 1000, NULL, CLI_CLASSIFY | CLI_EVAL,
-	"posterior: average over N label noises (default: 1)"},
-    {"samples", 'S', TYPE_INTEGER, AT(samples), "N", 1, 1000, NULL, CLI_CLASSIFY,
-	"sample: labels drawn for each image, which vote (default: 16)"},
-    {"samples", 'S', TYPE_INTEGER, AT(samples), "N", 1, 1000, NULL, CLI_EVAL,
-	"sample: labels drawn for each image, which vote (default: 1)"},
+    {"samples", 'S', TYPE_INTEGER, AT(samples), "N", 1, JF_MAX_VOTES, NULL, CLI_CLASSIFY | CLI_EVAL,
+	"posterior: label noises averaged (default: 1);\nsample: labels drawn for each image, which vote "
+	"(default: " JF_TEXT_OF(JF_DEFAULT_VOTES) ")"},
     {"top", 'T', TYPE_INTEGER, AT(top), "N", 1, 1000, NULL, CLI_CLASSIFY, "print the N likeliest classes (default: 1)"},
-    {"preprocess", 'p', TYPE_CHOICE, AT(preprocess), "NAME", 0, 0, preprocesses, CLI_CLASSIFY,
+    {"preprocess", 'p', TYPE_CHOICE, AT(preprocess), "NAME", 0, 0, jf_preprocess_names, CLI_CLASSIFY,
 	"mnist: find the ink, scale and centre it; none: as it is (default: mnist)"},
-    {"invert", 'i', TYPE_CHOICE, AT(invert), "WHEN", 0, 0, inversions, CLI_CLASSIFY,
+    {"invert", 'i', TYPE_CHOICE, AT(invert), "WHEN", 0, 0, jf_invert_names, CLI_CLASSIFY,
 	"turn dark on light into light on dark: auto, yes or no (default: auto)"},
-    {"steps", 's', TYPE_INTEGER, AT(steps), "N", 1, JF_MAX_STEPS, NULL, COMPUTES, "steps of the solver (default: 20)"},
-    {"solver", 'x', TYPE_CHOICE, AT(solver), "NAME", 0, 0, solvers, COMPUTES,
+    {"steps", 's', TYPE_INTEGER, AT(steps), "N", 1, JF_MAX_STEPS, NULL, COMPUTES,
+	"steps of the solver (default: " JF_TEXT_OF(JF_DEFAULT_STEPS) ")"},
+    {"solver", 'x', TYPE_CHOICE, AT(solver), "NAME", 0, 0, jf_solver_names, COMPUTES,
 	"euler, midpoint, heun or ancestral (default: euler for labels, ancestral for images)"},
-    {"guidance", 'G', TYPE_NUMBER, AT(guidance), "G", 0, 20, NULL, CLI_GENERATE | CLI_BLEND | CLI_EVAL,
-	"above 1 exaggerates the label (default: 1)"},
+    {"guidance", 'G', TYPE_NUMBER, AT(guidance), "G", 0, JF_MAX_GUIDANCE, NULL, CLI_GENERATE | CLI_BLEND | CLI_EVAL,
+	"above 1 exaggerates the label (default: " JF_TEXT_OF(JF_DEFAULT_GUIDANCE) ")"},
     {"seed", 'e', TYPE_SEED, AT(seed), "N", 0, 0, NULL, COMPUTES, "the same seed gives the same result (default: 0)"},
     {"output", 'o', TYPE_TEXT, AT(output), "NAME", 0, 0, NULL, DRAWS_IMAGES,
 	"NAME.png: one sheet, FOLDER/: single PNGs, NAME.npy: a NumPy array,\n-: a sheet to standard output (default: "
@@ -103,8 +94,8 @@ static const struct option_row table[] = {
     {"onnx", 'O', TYPE_FLAG, AT(onnx), NULL, 0, 0, NULL, CLI_EXPORT, "write ONNX"},
     {"output", 'o', TYPE_TEXT, AT(output), "FOLDER", 0, 0, NULL, CLI_EXPORT,
 	"the folder for posterior.onnx and field.onnx (default: .)"},
-    {"scale", 'z', TYPE_INTEGER, AT(scale), "N", 1, 64, NULL, DRAWS_IMAGES,
-	"PNG: every pixel becomes N x N (default: 1)"},
+    {"scale", 'z', TYPE_INTEGER, AT(scale), "N", 1, JF_MAX_SCALE, NULL, DRAWS_IMAGES,
+	"PNG: every pixel becomes N x N (default: " JF_TEXT_OF(JF_DEFAULT_SCALE) " in a sheet, 1 in single PNGs)"},
     {"plan", 'p', TYPE_CHOICE, AT(plan), "TASK", 0, 0, plans, CLI_INFO,
 	"what is computed when: classify, generate, sample or train"},
     {"model", 'm', TYPE_TEXT, AT(model), "FILE", 0, 0, NULL, ALL,
@@ -225,7 +216,7 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 		if (table[i].argument)
 			letters[n_letters++] = ':';
 	}
-	*args = (struct cli_args){.guidance = 1.0, .solver = -1};
+	*args = (struct cli_args){.guidance = JF_DEFAULT_GUIDANCE, .solver = -1};
 	optind = 0;
 	while ((got = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct option_row *row = got == '?' ? NULL : row_of(got, command);
@@ -236,6 +227,11 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 		}
 		if (!apply(args, row, optarg))
 			return false;
+	}
+	if (args->samples > jf_samples_max((enum jf_method)args->method)) {
+		cli_usage("--samples is at most %d with --method=%s, not %d",
+		    jf_samples_max((enum jf_method)args->method), jf_method_names[args->method], args->samples);
+		return false;
 	}
 	args->operands = argv + optind;
 	args->n_operands = argc - optind;
@@ -256,8 +252,4 @@ void cli_options_help(FILE *out, enum cli_command command) {
 			fprintf(out, "%.*s\n%*s", (int)(next - line), line, 29, "");
 		fprintf(out, "%s\n", line);
 	}
-}
-
-const char *cli_method_name(int method) {
-	return methods[method];
 }

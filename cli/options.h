@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "core/engine/sampler.h"
 #include "core/pictures/framing.h"
+#include "core/questions/question.h"
 
 #define CLI_MAX_IMAGES 100000 /* of one call: keeps a slip of the finger from asking for terabytes */
 
@@ -20,11 +20,6 @@ enum cli_command {
 	CLI_EVAL = 1 << 4,
 	CLI_INFO = 1 << 5,
 	CLI_EXPORT = 1 << 6,
-};
-
-enum cli_method {
-	CLI_METHOD_POSTERIOR, /* one evaluation gives P(label | image) */
-	CLI_METHOD_SAMPLE,    /* labels are drawn by integrating the label ODE */
 };
 
 enum cli_plan {
@@ -49,7 +44,7 @@ struct cli_args {
 	int plan;                       /* enum cli_plan */
 	int method, preprocess, invert; /* enums */
 	int solver;                     /* enum; -1: not given */
-	int steps, samples, draws, top;
+	int steps, samples, top;
 	int count, rows, columns, scale, limit;
 	int threads, batch;
 	double guidance;
@@ -64,7 +59,5 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 
 /* The option lines of --help. */
 void cli_options_help(FILE *out, enum cli_command command);
-
-const char *cli_method_name(int method);
 
 #endif

@@ -22,20 +22,18 @@ enum jf_err cli_output_plan(
 	const char *name = args->output ? args->output : fallback;
 	struct stat status;
 
-	*output = (struct cli_output){
-	    .name = name, .columns = args->columns, .scale = args->scale ? args->scale : 1, .kind = CLI_OUTPUT_SHEET};
+	*output = (struct cli_output){.name = name, .columns = args->columns, .kind = CLI_OUTPUT_SHEET};
 	if (!strcmp(name, "-")) {
 		if (args->json)
 			return jf_error_set(err, JF_EINVAL, "-o - and --json would both write to standard output");
-		return JF_OK;
-	}
-	if ((*name && name[strlen(name) - 1] == '/') || (!stat(name, &status) && S_ISDIR(status.st_mode)))
+	} else if ((*name && name[strlen(name) - 1] == '/') || (!stat(name, &status) && S_ISDIR(status.st_mode)))
 		output->kind = CLI_OUTPUT_FOLDER;
 	else if (ends_with(name, ".npy"))
 		output->kind = CLI_OUTPUT_NPY;
 	else if (!ends_with(name, ".png"))
 		return jf_error_set(
 		    err, JF_EINVAL, "'%s' is no output that I know: NAME.png, FOLDER/, NAME.npy or -", name);
+	output->scale = args->scale ? args->scale : output->kind == CLI_OUTPUT_SHEET ? JF_DEFAULT_SCALE : 1;
 	return JF_OK;
 }
 
@@ -114,7 +112,7 @@ enum jf_err cli_output_write(
 	const struct jf_network_config *c = &model->config;
 	struct jf_sheet_options options = jf_sheet_options_default();
 
-	options.columns = output->columns;
+	options.columns = jf_sheet_columns_of(output->columns, n);
 	options.scale = output->scale;
 	switch (output->kind) {
 	case CLI_OUTPUT_FOLDER:

@@ -51,7 +51,9 @@ struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t 
 void cli_task_options(struct jf_task_options *options, const struct cli_args *args, enum jf_task task) {
 	*options = jf_task_options_default();
 	options->seed = args->seed;
-	options->sampler.solver = args->solver < 0 ? jf_solver_default(task) : (enum jf_solver)args->solver;
+	options->sampler = jf_sampler_args_default(task);
+	if (args->solver >= 0)
+		options->sampler.solver = (enum jf_solver)args->solver;
 	options->sampler.guidance = (float)args->guidance;
 	if (args->steps)
 		options->sampler.steps = args->steps;
@@ -62,25 +64,15 @@ void cli_task_options(struct jf_task_options *options, const struct cli_args *ar
 	options->cancel = cli_cancel_flag();
 }
 
-enum jf_err cli_class_parse(int *out, const struct jf_model *model, const char *text, struct jf_error *err) {
-	int classes = model->config.classes;
-	char *end;
-	long number;
+enum jf_err cli_class_parse(
+    int *out, const struct jf_model *model, const char *option, const char *text, struct jf_error *err) {
+	if (jf_class_parse(out, text, (const char *const *)model->class_names, model->config.classes, err))
+		jf_error_prefix(err, "--%s", option);
+	return err->code;
+}
 
-	for (int k = 0; k < classes; k++) {
-		if (!strcmp(model->class_names[k], text)) {
-			*out = k;
-			return JF_OK;
-		}
-	}
-	errno = 0;
-	number = strtol(text, &end, 10);
-	if (end == text || *end || errno || number < 0 || number >= classes) {
-		return jf_error_set(err, JF_EINVAL, "'%s' is no class of this model: it has %d, from '%s' to '%s'",
-		    text, classes, model->class_names[0], model->class_names[classes - 1]);
-	}
-	*out = (int)number;
-	return JF_OK;
+int cli_samples(const struct cli_args *args) {
+	return args->samples ? args->samples : jf_samples_default((enum jf_method)args->method);
 }
 
 float *cli_floats(size_t n, struct jf_error *err) {
@@ -89,13 +81,6 @@ float *cli_floats(size_t n, struct jf_error *err) {
 	if (!floats)
 		jf_error_set(err, JF_ENOMEM, "no memory for %zu numbers", n);
 	return floats;
-}
-
-void cli_json_model(struct jf_json_writer *json, const struct jf_model *model) {
-	jf_json_begin_object(json, "model");
-	jf_json_put_string(json, "name", model->name);
-	jf_json_put_string(json, "checksum", model->checksum);
-	jf_json_end_object(json);
 }
 
 enum jf_err cli_json_print(struct jf_json_writer *json, struct jf_error *err) {

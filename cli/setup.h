@@ -14,14 +14,15 @@ struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t 
 /* What the options say, and for the rest the defaults of this task. */
 void cli_task_options(struct jf_task_options *options, const struct cli_args *args, enum jf_task task);
 
-/* A class by its name or, when no class has that name, its number. JF_EINVAL names what there is. */
-enum jf_err cli_class_parse(int *out, const struct jf_model *model, const char *text, struct jf_error *err);
+/* A class as the option `option` names it. JF_EINVAL says what there is. */
+enum jf_err cli_class_parse(
+    int *out, const struct jf_model *model, const char *option, const char *text, struct jf_error *err);
+
+/* The samples that --samples says, or the method's default. */
+int cli_samples(const struct cli_args *args);
 
 /* malloc of n floats; NULL: *err says so. */
 float *cli_floats(size_t n, struct jf_error *err);
-
-/* "model": {...}: which model an answer comes from. */
-void cli_json_model(struct jf_json_writer *json, const struct jf_model *model);
 
 /* Prints the text and a newline to stdout, and empties the writer. */
 enum jf_err cli_json_print(struct jf_json_writer *json, struct jf_error *err);

@@ -14,10 +14,10 @@ const char *jf_task_name(enum jf_task task) {
 	return (unsigned)task < JF_N_TASKS ? names[task] : "unknown";
 }
 
-static const char *const solver_names[JF_N_SOLVERS] = {"euler", "midpoint", "heun", "ancestral"};
+const char *const jf_solver_names[JF_N_SOLVERS + 1] = {"euler", "midpoint", "heun", "ancestral", NULL};
 
 const char *jf_solver_name(enum jf_solver solver) {
-	return (unsigned)solver < JF_N_SOLVERS ? solver_names[solver] : "unknown";
+	return (unsigned)solver < JF_N_SOLVERS ? jf_solver_names[solver] : "unknown";
 }
 
 enum jf_solver jf_solver_default(enum jf_task task) {
@@ -120,8 +120,9 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 		return jf_error_set(err, JF_EINVAL, "batch of %d; this sampler takes 1 to %d", n, s->max_batch);
 	if (args->steps < 1 || args->steps > JF_MAX_STEPS || (unsigned)args->solver >= JF_N_SOLVERS)
 		return jf_error_set(err, JF_EINVAL, "steps is %d; it must be 1 to %d", args->steps, JF_MAX_STEPS);
-	if (!(args->guidance >= 0.0f && args->guidance <= 20.0f))
-		return jf_error_set(err, JF_EINVAL, "guidance is %g; it must be 0 to 20", (double)args->guidance);
+	if (!(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
+		return jf_error_set(
+		    err, JF_EINVAL, "guidance is %g; it must be 0 to %d", (double)args->guidance, JF_MAX_GUIDANCE);
 	for (int i = 0; i < n; i++) {
 		if ((s->task == JF_TASK_CLASSIFY) != (t[i].image != NULL) ||
 		    (s->task == JF_TASK_GENERATE) != (t[i].label != NULL))
@@ -243,7 +244,7 @@ enum jf_err jf_sampler_posterior(
 	struct jf_trajectory trajectories[JF_MAX_BATCH];
 	size_t k = s->label_size;
 
-	if (s->task != JF_TASK_CLASSIFY || draws < 1 || draws > JF_MAX_STEPS || n < 1 || n > s->max_batch)
+	if (s->task != JF_TASK_CLASSIFY || draws < 1 || draws > JF_MAX_DRAWS || n < 1 || n > s->max_batch)
 		return jf_error_set(err, JF_EINVAL, "posterior of %d images with %d draws", n, draws);
 	for (int i = 0; i < n; i++)
 		trajectories[i] = (struct jf_trajectory){.seed = 0, .index = 0, .image = images[i]};

@@ -31,12 +31,15 @@ enum jf_solver {
 	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; fresh noise at every step, keyed by (seed, index, step) */
 	JF_N_SOLVERS
 };
-const char *jf_solver_name(enum jf_solver solver); /* "euler", ... */
+extern const char *const jf_solver_names[JF_N_SOLVERS + 1]; /* "euler", ..., NULL */
+const char *jf_solver_name(enum jf_solver solver);
 /* What the programs use when nobody says otherwise: euler for labels, ancestral where an image is drawn. */
 enum jf_solver jf_solver_default(enum jf_task task);
 int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
 
 #define JF_MAX_STEPS 1000
+#define JF_MAX_DRAWS 1000 /* of a posterior */
+#define JF_MAX_GUIDANCE 20
 #define JF_MAX_BATCH 256 /* trajectories that one sampler integrates at a time */
 
 /* The label's clock in a joint sample: t_lab = t / (t + lag (1 - t)) where the image's is t. 1: one clock for both.
@@ -47,7 +50,8 @@ int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluati
 struct jf_sampler_args {
 	enum jf_solver solver;
 	int steps;      /* 1 to JF_MAX_STEPS */
-	float guidance; /* generate only; 1 = plain conditional; v = v_uncond + g (v_cond - v_uncond); 0 to 20 */
+	float guidance; /* generate only; 1 = plain conditional; v = v_uncond + g (v_cond - v_uncond); 0 to
+			   JF_MAX_GUIDANCE */
 };
 
 /* One sample to integrate. Pointers are borrowed during jf_sampler_begin only (contents are copied). */
@@ -93,6 +97,7 @@ const float *jf_sampler_label(const struct jf_sampler *sampler, int i);
 const float *jf_sampler_probabilities(const struct jf_sampler *sampler, int i);
 
 /* P(label | image): one evaluation at t_lab = 1 for each of `draws` fixed label noises, averaged.
+ * draws: 1 to JF_MAX_DRAWS.
  * probabilities out [n][K]; images [n] pointers to [H][W][C]; n up to max_batch; a JF_TASK_CLASSIFY sampler.
  * The answer does not depend on the batch. JF_ENUMERIC when an image is not finite. */
 enum jf_err jf_sampler_posterior(struct jf_sampler *sampler, float *probabilities, const float *const *images, int n,

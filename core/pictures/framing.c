@@ -14,15 +14,15 @@
 #define THIN 0.9f      /* strokes that would come out thinner, in output pixels, */
 #define THICKENED 1.8f /* are made this thick: a pen's hairline is no MNIST stroke */
 
-static const char *const preprocess_names[JF_N_PREPROCESS] = {"mnist", "none"};
-static const char *const invert_names[JF_N_INVERT] = {"auto", "yes", "no"};
+const char *const jf_preprocess_names[JF_N_PREPROCESS + 1] = {"mnist", "none", NULL};
+const char *const jf_invert_names[JF_N_INVERT + 1] = {"auto", "yes", "no", NULL};
 
 const char *jf_preprocess_name(enum jf_preprocess preprocess) {
-	return (unsigned)preprocess < JF_N_PREPROCESS ? preprocess_names[preprocess] : "unknown";
+	return (unsigned)preprocess < JF_N_PREPROCESS ? jf_preprocess_names[preprocess] : "unknown";
 }
 
 const char *jf_invert_name(enum jf_invert invert) {
-	return (unsigned)invert < JF_N_INVERT ? invert_names[invert] : "unknown";
+	return (unsigned)invert < JF_N_INVERT ? jf_invert_names[invert] : "unknown";
 }
 
 /* A new float copy of the picture, levels 0 to 255, with `channels` channels: grey from colour by luma, colour from

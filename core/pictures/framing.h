@@ -16,7 +16,8 @@ enum jf_preprocess {
 	JF_PREPROCESS_NONE,  /* as it is; another size is stretched to H x W by area averaging, aspect not kept */
 	JF_N_PREPROCESS
 };
-const char *jf_preprocess_name(enum jf_preprocess preprocess); /* "mnist", "none" */
+extern const char *const jf_preprocess_names[JF_N_PREPROCESS + 1]; /* "mnist", "none", NULL */
+const char *jf_preprocess_name(enum jf_preprocess preprocess);
 
 enum jf_invert {
 	JF_INVERT_AUTO, /* mnist: when the ink is darker than the paper; none: never */
@@ -24,7 +25,8 @@ enum jf_invert {
 	JF_INVERT_NO,
 	JF_N_INVERT
 };
-const char *jf_invert_name(enum jf_invert invert); /* "auto", "yes", "no" */
+extern const char *const jf_invert_names[JF_N_INVERT + 1]; /* "auto", "yes", "no", NULL */
+const char *jf_invert_name(enum jf_invert invert);
 
 struct jf_framing_options {
 	enum jf_preprocess preprocess;

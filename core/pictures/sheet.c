@@ -18,6 +18,12 @@ int jf_sheet_columns(int n) {
 	return root;
 }
 
+int jf_sheet_columns_of(int wanted, int n) {
+	if (wanted == 0)
+		return jf_sheet_columns(n);
+	return wanted < n ? wanted : n;
+}
+
 static enum jf_err check(
     const struct jf_sheet_options *options, int n, int height, int width, int channels, struct jf_error *err) {
 	if (n < 1)
@@ -26,8 +32,9 @@ static enum jf_err check(
 		return jf_error_set(err, JF_EINVAL, "sheet: images of %d x %d x %d", height, width, channels);
 	if (options->columns < 0)
 		return jf_error_set(err, JF_EINVAL, "sheet: %d columns", options->columns);
-	if (options->gap < 0 || options->gap > 64)
-		return jf_error_set(err, JF_EINVAL, "sheet: a gap of %d pixels; must be 0 to 64", options->gap);
+	if (options->gap < 0 || options->gap > JF_MAX_GAP)
+		return jf_error_set(
+		    err, JF_EINVAL, "sheet: a gap of %d pixels; must be 0 to %d", options->gap, JF_MAX_GAP);
 	if (options->scale < 1 || options->scale > 64)
 		return jf_error_set(err, JF_EINVAL, "sheet: scale %d; must be 1 to 64", options->scale);
 	return JF_OK;
@@ -54,7 +61,7 @@ static void draw_cell(
 
 enum jf_err jf_sheet(struct jf_image *out, const float *images, int n, int height, int width, int channels,
     const struct jf_sheet_options *options, struct jf_error *err) {
-	int columns, rows;
+	int columns, rows, gap = n > 1 ? options->gap : 0;
 	long long sheet_width, sheet_height, cell_width, cell_height;
 	enum jf_err status;
 	uint8_t *line;
@@ -65,10 +72,10 @@ enum jf_err jf_sheet(struct jf_image *out, const float *images, int n, int heigh
 		return status;
 	columns = options->columns ? options->columns : jf_sheet_columns(n);
 	rows = (n - 1) / columns + 1;
-	cell_width = (long long)width * options->scale + options->gap;
-	cell_height = (long long)height * options->scale + options->gap;
-	sheet_width = columns * cell_width + options->gap;
-	sheet_height = rows * cell_height + options->gap;
+	cell_width = (long long)width * options->scale + gap;
+	cell_height = (long long)height * options->scale + gap;
+	sheet_width = columns * cell_width + gap;
+	sheet_height = rows * cell_height + gap;
 	if (sheet_width > 65535 || sheet_height > 65535)
 		return jf_error_set(
 		    err, JF_ELIMIT, "sheet: %lld x %lld pixels; a side may have 65535", sheet_width, sheet_height);
@@ -80,8 +87,8 @@ enum jf_err jf_sheet(struct jf_image *out, const float *images, int n, int heigh
 		memset(out->pixels, options->background, jf_image_size(out));
 		for (int i = 0; i < n; i++)
 			draw_cell(out, line, images + (size_t)i * (size_t)height * (size_t)width * (size_t)channels,
-			    height, width, options->scale, (size_t)(options->gap + i / columns * cell_height),
-			    (size_t)(options->gap + i % columns * cell_width));
+			    height, width, options->scale, (size_t)(gap + i / columns * cell_height),
+			    (size_t)(gap + i % columns * cell_width));
 	}
 	free(line);
 	return status;

@@ -7,9 +7,12 @@
 #include "core/base/error.h"
 #include "core/pictures/image.h"
 
+#define JF_MAX_GAP 64
+
 struct jf_sheet_options {
-	int columns;        /* 1 or more; 0: jf_sheet_columns(n). A K x K matrix has K. */
-	int gap;            /* pixels between neighbours and around the sheet, 0 to 64, not scaled */
+	int columns; /* 1 or more; 0: jf_sheet_columns(n). A K x K matrix has K. */
+	int gap; /* pixels between neighbours and around the sheet, 0 to JF_MAX_GAP, not scaled; a single image has none
+		  */
 	int scale;          /* every pixel becomes scale x scale, 1 to 64 */
 	uint8_t background; /* grey of the gaps and of empty cells */
 };
@@ -19,6 +22,8 @@ struct jf_sheet_options jf_sheet_options_default(void);
 
 /* Columns of a nearly square sheet of n cells: the smallest divisor of n in [sqrt n, 2 sqrt n], else ceil(sqrt n). */
 int jf_sheet_columns(int n);
+/* The columns that somebody wanted (0: nearly square), but no more than there are cells. */
+int jf_sheet_columns_of(int wanted, int n);
 
 /* images [n][height][width][channels] in [-1, 1], row by row -> out (init'ed here, caller deinits).
  * JF_EINVAL, JF_ELIMIT (a side over 65535 or over 1 GiB), JF_ENOMEM; out is then {0}. */

@@ -1,5 +1,12 @@
 #include "core/questions/question.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/number.h"
+
+const char *const jf_method_names[JF_N_METHODS + 1] = {"posterior", "sample", NULL};
+
 const char *jf_question_name(enum jf_question question) {
 	static const char *const names[JF_N_QUESTIONS] = {"classify", "generate", "blend", "sample"};
 
@@ -13,6 +20,21 @@ enum jf_task jf_question_task(enum jf_question question) {
 	return tasks[question];
 }
 
+int jf_samples_max(enum jf_method method) {
+	return method == JF_METHOD_POSTERIOR ? JF_MAX_DRAWS : JF_MAX_VOTES;
+}
+
+int jf_samples_default(enum jf_method method) {
+	return method == JF_METHOD_POSTERIOR ? 1 : JF_DEFAULT_VOTES;
+}
+
+struct jf_sampler_args jf_sampler_args_default(enum jf_task task) {
+	return (struct jf_sampler_args){
+	    .solver = jf_solver_default(task), .steps = JF_DEFAULT_STEPS, .guidance = JF_DEFAULT_GUIDANCE};
+}
+
+/* --- labels --- */
+
 void jf_label_one_hot(float *label, int class, int classes) {
 	for (int k = 0; k < classes; k++)
 		label[k] = k == class ? 1.0f : -1.0f;
@@ -21,6 +43,107 @@ void jf_label_one_hot(float *label, int class, int classes) {
 void jf_label_from_weights(float *label, const float *weights, int classes) {
 	for (int k = 0; k < classes; k++)
 		label[k] = 2.0f * weights[k] - 1.0f;
+}
+
+enum jf_err jf_class_parse(int *class, const char *text, const char *const *names, int classes, struct jf_error *err) {
+	int64_t number;
+
+	for (int k = 0; k < classes; k++)
+		if (strcmp(names[k], text) == 0) {
+			*class = k;
+			return JF_OK;
+		}
+	if (!jf_number_parse_integer(&number, text) || number < 0 || number >= classes)
+		return jf_error_set(
+		    err, JF_EINVAL, "must be a class from 0 to %d or its name, not \"%.40s\"", classes - 1, text);
+	*class = (int)number;
+	return JF_OK;
+}
+
+/* The number up to the next comma; *text moves behind it. */
+static enum jf_err take_number(float *out, const char **text, double min, double max, struct jf_error *err) {
+	size_t length = strcspn(*text, ",");
+	char number[64];
+	double value;
+
+	snprintf(number, sizeof(number), "%.*s", length < sizeof(number) ? (int)length : 0, *text);
+	if (!jf_number_parse(&value, number))
+		return jf_error_set(err, JF_EFORMAT, "must have numbers from %g to %g, not \"%.*s\"", min, max,
+		    length < 40 ? (int)length : 40, *text);
+	if (value < min || value > max)
+		return jf_error_set(err, JF_EINVAL, "must have numbers from %g to %g, not %s", min, max, number);
+	*out = (float)value;
+	*text += length;
+	return JF_OK;
+}
+
+/* The class that a part "CLASS=WEIGHT" begins with; *text moves to the weight. */
+static enum jf_err take_class(
+    int *class, const char **text, const char *const *names, int classes, struct jf_error *err) {
+	size_t longest = 0, part = strcspn(*text, ","), length;
+	char number[16];
+	int found = -1;
+
+	for (int k = 0; k < classes; k++) {
+		length = strlen(names[k]);
+		if (length >= longest && strncmp(*text, names[k], length) == 0 && strchr("=:", (*text)[length]) &&
+		    (*text)[length]) {
+			longest = length;
+			found = k;
+		}
+	}
+	length = strcspn(*text, "=:");
+	if (found < 0 && length < part) {
+		snprintf(number, sizeof(number), "%.*s", length < sizeof(number) ? (int)length : 0, *text);
+		if (jf_class_parse(&found, number, names, classes, NULL) == JF_OK)
+			longest = length;
+	}
+	if (found < 0)
+		return jf_error_set(err, JF_EINVAL,
+		    "must look like 6=0.5,7=0.5 with classes from 0 to %d or their names, not \"%.*s\"", classes - 1,
+		    part < 40 ? (int)part : 40, *text);
+	*class = found;
+	*text += longest + 1;
+	return JF_OK;
+}
+
+enum jf_err jf_weights_parse(
+    float *weights, const char *text, const char *const *names, int classes, struct jf_error *err) {
+	enum jf_err code = JF_OK;
+	bool more = true;
+	int class = 0;
+
+	for (int k = 0; k < classes; k++)
+		weights[k] = -1.0f; /* not named */
+	while (code == JF_OK && more) {
+		code = take_class(&class, &text, names, classes, err);
+		if (code == JF_OK && weights[class] >= 0.0f)
+			code =
+			    jf_error_set(err, JF_EINVAL, "must name a class once, not \"%.40s\" twice", names[class]);
+		if (code == JF_OK)
+			code = take_number(&weights[class], &text, 0, JF_MAX_WEIGHT, err);
+		more = *text++ == ',';
+	}
+	for (int k = 0; k < classes; k++)
+		if (weights[k] < 0.0f)
+			weights[k] = 0.0f;
+	return code;
+}
+
+enum jf_err jf_label_parse(float *label, const char *text, int classes, struct jf_error *err) {
+	enum jf_err code = JF_OK;
+	int n = 0;
+
+	for (const char *at = text; code == JF_OK; at++, n++) {
+		float ignored;
+
+		code = take_number(n < classes ? &label[n] : &ignored, &at, -JF_MAX_LABEL, JF_MAX_LABEL, err);
+		if (code == JF_OK && !*at)
+			break;
+	}
+	if (code == JF_OK && n + 1 != classes)
+		return jf_error_set(err, JF_EINVAL, "must have exactly %d numbers, not %d", classes, n + 1);
+	return code;
 }
 
 int jf_argmax(const float *values, int n) {
@@ -32,14 +155,10 @@ int jf_argmax(const float *values, int n) {
 	return best;
 }
 
-void jf_votes_count(int *votes, float *mean, const float *probabilities, int n, int classes) {
-	for (int i = 0; i < n; i++) {
-		const float *row = probabilities + (size_t)i * (size_t)classes;
-
-		votes[jf_argmax(row, classes)]++;
-		for (int k = 0; k < classes; k++)
-			mean[k] += row[k] / (float)n;
-	}
+void jf_votes_add(int *votes, float *mean, const float *probabilities, int draws, int classes) {
+	votes[jf_argmax(probabilities, classes)]++;
+	for (int k = 0; mean && k < classes; k++)
+		mean[k] += probabilities[k] / (float)draws;
 }
 
 bool jf_votes_better(const int *votes, const float *mean, int a, int b) {

@@ -27,6 +27,34 @@ enum jf_method {
 	JF_METHOD_SAMPLE,    /* labels are drawn by integrating the label ODE, and vote */
 	JF_N_METHODS
 };
+extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior", "sample", NULL */
+
+/* --- limits and defaults ---------------------------------------------------------------------------------------------
+ * What nobody may exceed, whatever a program's own limits are, and what holds when nothing is said. JF_MAX_STEPS,
+ * JF_MAX_DRAWS and JF_MAX_GUIDANCE are the sampler's. */
+
+#define JF_MAX_SEED INT64_C(9007199254740991) /* over HTTP: 2^53 - 1, exact in every JSON reader */
+#define JF_MAX_VOTES 4096                     /* samples of JF_METHOD_SAMPLE */
+#define JF_MAX_SCALE 16
+#define JF_MAX_LABEL 10 /* of a label vector's entries, either way; -1 and +1 are the usual ones */
+#define JF_MAX_WEIGHT 1 /* weights are 0 to this */
+
+#define JF_DEFAULT_STEPS 20
+#define JF_DEFAULT_GUIDANCE 1
+#define JF_DEFAULT_VOTES 8   /* samples of JF_METHOD_SAMPLE; a posterior has one */
+#define JF_DEFAULT_COUNT 1   /* images of a label, pairs of image and label */
+#define JF_DEFAULT_ROWS 1    /* of a morph */
+#define JF_DEFAULT_COLUMNS 9 /* of a morph */
+#define JF_DEFAULT_SCALE 4   /* of a sheet; single pictures that are handed out as data have one pixel for one */
+
+/* A number as a literal, for tables of texts. */
+#define JF_TEXT_OF(number) JF_TEXT_OF_(number)
+#define JF_TEXT_OF_(number) #number
+
+int jf_samples_max(enum jf_method method);
+int jf_samples_default(enum jf_method method);
+/* Solver and guidance of a task, and JF_DEFAULT_STEPS. */
+struct jf_sampler_args jf_sampler_args_default(enum jf_task task);
 
 /* --- labels ----------------------------------------------------------------------------------------------------------
  * A label vector has K entries, -1 for no and +1 for yes; weights w from 0 to 1 become 2 w - 1. */
@@ -36,15 +64,26 @@ void jf_label_one_hot(float *label, int class, int classes);
 /* label out [classes], weights [classes]; both may be the same memory. */
 void jf_label_from_weights(float *label, const float *weights, int classes);
 
+/* How labels are written. names [classes]; what is wrong is said as "must be ...", for the caller to name the place:
+ * JF_EINVAL, or JF_EFORMAT for what is no number.
+ * A class: its name or, when no class has that name, its number. */
+enum jf_err jf_class_parse(int *class, const char *text, const char *const *names, int classes, struct jf_error *err);
+/* A mixture: "6=0.5,7=0.5" or "6:0.5,7:0.5"; at least one class, none twice. A name may hold commas and separators: the
+ * longest that fits is meant. weights out [classes], 0 for classes that are not named. */
+enum jf_err jf_weights_parse(
+    float *weights, const char *text, const char *const *names, int classes, struct jf_error *err);
+/* A vector: exactly one number a class, "-1,1,-1". label out [classes]. */
+enum jf_err jf_label_parse(float *label, const char *text, int classes, struct jf_error *err);
+
 /* Index of the largest value, the first of equals; n at least 1. */
 int jf_argmax(const float *values, int n);
 
 /* --- votes -----------------------------------------------------------------------------------------------------------
  * A draw's label is the most probable class of its final probabilities. */
 
-/* votes out [classes], mean out [classes]: how many of the n draws chose each class, and the mean of their
- * probabilities [n][classes]. Both are added to, so clear them first. */
-void jf_votes_count(int *votes, float *mean, const float *probabilities, int n, int classes);
+/* One of `draws` draws votes: adds to votes [classes], and its probabilities [classes] to their mean [classes], which
+ * may be NULL. Both begin as zeros. */
+void jf_votes_add(int *votes, float *mean, const float *probabilities, int draws, int classes);
 /* Whether class a is a better answer than b: more votes, among equals the higher mean, then the smaller index.
  * votes NULL: by the mean alone. */
 bool jf_votes_better(const int *votes, const float *mean, int a, int b);

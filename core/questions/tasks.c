@@ -30,7 +30,7 @@ struct work {
 struct jf_task_options jf_task_options_default(void) {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return (struct jf_task_options){.sampler = {JF_SOLVER_EULER, 20, 1.0f},
+	return (struct jf_task_options){.sampler = jf_sampler_args_default(JF_TASK_CLASSIFY),
 	    .threads = cpus < 1    ? 1
 		       : cpus > 16 ? 16
 				   : (int)cpus,
@@ -100,18 +100,16 @@ static enum jf_err run_integration(struct work *w, struct jf_sampler *sampler, i
 }
 
 static void count_votes(const struct work *w, const struct jf_sampler *sampler, int first, int n, int sample) {
-	int k = w->model->config.classes;
+	size_t k = classes(w);
 
 	for (int i = 0; i < n; i++) {
-		const float *label = jf_sampler_label(sampler, i), *p = jf_sampler_probabilities(sampler, i);
 		size_t at = (size_t)(first + i);
 
-		w->votes[at * classes(w) + (size_t)jf_argmax(label, k)]++;
+		jf_votes_add(w->votes + at * k, w->out_probabilities ? w->out_probabilities + at * k : NULL,
+		    jf_sampler_probabilities(sampler, i), w->samples, (int)k);
 		if (w->out_labels)
-			memcpy(w->out_labels + (at * (size_t)w->samples + (size_t)sample) * classes(w), label,
-			    classes(w) * sizeof(float));
-		for (int j = 0; w->out_probabilities && j < k; j++)
-			w->out_probabilities[at * classes(w) + (size_t)j] += p[j] / (float)w->samples;
+			memcpy(w->out_labels + (at * (size_t)w->samples + (size_t)sample) * k,
+			    jf_sampler_label(sampler, i), k * sizeof(float));
 	}
 }
 

@@ -1,16 +1,13 @@
 #include "daemon/api/ask.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/pictures/sheet.h"
 #include "daemon/api/ask_image.h"
 #include "daemon/api/call.h"
-
-#define MAX_SCALE 16
-#define MAX_GAP 64
-#define MAX_LABEL 10.0 /* of a label vector's entries; -1 and +1 are the usual ones */
-#define MAX_GUIDANCE 20.0
 
 /* 32 bits, so that a person can copy it. */
 static int64_t random_seed(const struct jf_call *call) {
@@ -23,22 +20,47 @@ static int64_t random_seed(const struct jf_call *call) {
 
 /* --- what several questions take --- */
 
-static void read_sampler(struct jf_call *call) {
-	const struct jf_conf *conf = call->http->parts.conf;
-	enum jf_task task = jf_question_task(call->ask.question);
-	struct jf_sampler_args *sampler = &call->ask.sampler;
-	const char *solvers[JF_N_SOLVERS];
-	int solver = (int)jf_solver_default(task);
+void jf_ask_defaults(struct jf_ask *ask, enum jf_question question, const struct jf_conf *conf) {
+	*ask = (struct jf_ask){.question = question,
+	    .method = JF_METHOD_POSTERIOR,
+	    .sampler = jf_sampler_args_default(jf_question_task(question)),
+	    .framing = {JF_PREPROCESS_MNIST, JF_INVERT_AUTO},
+	    .count = JF_DEFAULT_COUNT,
+	    .blend = {.rows = JF_DEFAULT_ROWS, .columns = JF_DEFAULT_COLUMNS},
+	    .gap = jf_sheet_options_default().gap};
+	ask->sampler.steps = conf->default_steps < conf->max_steps ? conf->default_steps : conf->max_steps;
+}
 
-	for (int i = 0; i < JF_N_SOLVERS; i++)
-		solvers[i] = jf_solver_name((enum jf_solver)i);
-	sampler->steps = conf->default_steps < conf->max_steps ? conf->default_steps : conf->max_steps;
-	sampler->guidance = 1.0f;
-	jf_params_int(&call->params, "steps", &sampler->steps, 1, conf->max_steps);
-	jf_params_choice(&call->params, "solver", &solver, solvers, JF_N_SOLVERS);
+int jf_ask_max_samples(const struct jf_conf *conf, enum jf_method method) {
+	int max = jf_samples_max(method);
+
+	return conf->max_samples < max ? conf->max_samples : max;
+}
+
+int jf_ask_default_samples(const struct jf_conf *conf, enum jf_method method) {
+	int samples = jf_samples_default(method), max = jf_ask_max_samples(conf, method);
+
+	return samples < max ? samples : max;
+}
+
+/* A choice into *out, an enum as int. */
+static void read_choice(struct jf_call *call, const char *name, int *out, const char *const *names) {
+	int n = 0;
+
+	while (names[n])
+		n++;
+	jf_params_choice(&call->params, name, out, names, n);
+}
+
+static void read_sampler(struct jf_call *call) {
+	struct jf_sampler_args *sampler = &call->ask.sampler;
+	int solver = (int)sampler->solver;
+
+	jf_params_int(&call->params, "steps", &sampler->steps, 1, call->http->parts.conf->max_steps);
+	read_choice(call, "solver", &solver, jf_solver_names);
 	sampler->solver = (enum jf_solver)solver;
-	if (task == JF_TASK_GENERATE)
-		jf_params_float(&call->params, "guidance", &sampler->guidance, 0, MAX_GUIDANCE);
+	if (jf_question_task(call->ask.question) == JF_TASK_GENERATE)
+		jf_params_float(&call->params, "guidance", &sampler->guidance, 0, JF_MAX_GUIDANCE);
 }
 
 static void read_seed(struct jf_call *call) {
@@ -53,10 +75,9 @@ static void read_seed(struct jf_call *call) {
 static void read_picture(struct jf_call *call) {
 	struct jf_ask *ask = &call->ask;
 
-	ask->scale = call->as == JF_AS_PNG ? 4 : 1;
-	ask->gap = 2;
-	jf_params_int(&call->params, "scale", &ask->scale, 1, MAX_SCALE);
-	jf_params_int(&call->params, "gap", &ask->gap, 0, MAX_GAP);
+	ask->scale = call->as == JF_AS_PNG ? JF_DEFAULT_SCALE : 1;
+	jf_params_int(&call->params, "scale", &ask->scale, 1, JF_MAX_SCALE);
+	jf_params_int(&call->params, "gap", &ask->gap, 0, JF_MAX_GAP);
 }
 
 /* A job for n items with room for that many input images and labels; NULL after noting a problem. */
@@ -91,29 +112,23 @@ static struct jf_job *checked(struct jf_call *call, struct jf_job *job) {
 /* --- the four questions --- */
 
 static void read_framing(struct jf_call *call) {
-	int preprocess = JF_PREPROCESS_MNIST, invert = JF_INVERT_AUTO;
-	const char *preprocesses[JF_N_PREPROCESS], *inversions[JF_N_INVERT];
+	struct jf_framing_options *framing = &call->ask.framing;
+	int preprocess = (int)framing->preprocess, invert = (int)framing->invert;
 
-	for (int i = 0; i < JF_N_PREPROCESS; i++)
-		preprocesses[i] = jf_preprocess_name((enum jf_preprocess)i);
-	for (int i = 0; i < JF_N_INVERT; i++)
-		inversions[i] = jf_invert_name((enum jf_invert)i);
-	jf_params_choice(&call->params, "preprocess", &preprocess, preprocesses, JF_N_PREPROCESS);
-	jf_params_choice(&call->params, "invert", &invert, inversions, JF_N_INVERT);
-	call->ask.framing = (struct jf_framing_options){(enum jf_preprocess)preprocess, (enum jf_invert)invert};
+	read_choice(call, "preprocess", &preprocess, jf_preprocess_names);
+	read_choice(call, "invert", &invert, jf_invert_names);
+	*framing = (struct jf_framing_options){(enum jf_preprocess)preprocess, (enum jf_invert)invert};
 }
 
 static void read_method(struct jf_call *call) {
-	static const char *const methods[JF_N_METHODS] = {"posterior", "sample"};
-	int max = call->http->parts.conf->max_samples, method = JF_METHOD_POSTERIOR;
+	const struct jf_conf *conf = call->http->parts.conf;
 	struct jf_ask *ask = &call->ask;
+	int method = (int)ask->method;
 
-	jf_params_choice(&call->params, "method", &method, methods, JF_N_METHODS);
+	read_choice(call, "method", &method, jf_method_names);
 	ask->method = (enum jf_method)method;
-	ask->samples = ask->method == JF_METHOD_POSTERIOR ? 1 : 8;
-	if (ask->samples > max)
-		ask->samples = max;
-	jf_params_int(&call->params, "samples", &ask->samples, 1, max);
+	ask->samples = jf_ask_default_samples(conf, ask->method);
+	jf_params_int(&call->params, "samples", &ask->samples, 1, jf_ask_max_samples(conf, ask->method));
 }
 
 static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model) {
@@ -155,51 +170,73 @@ static void read_label(struct jf_call *call, const struct jf_model *model, float
 			  : "is missing: one of digit, label and weights is needed");
 	if (jf_params_class(params, "digit", &class, classes, names))
 		jf_label_one_hot(label, class, classes);
-	jf_params_floats(params, "label", label, classes, -MAX_LABEL, MAX_LABEL);
-	if (jf_params_weights(params, "weights", label, classes, names, 1.0))
+	jf_params_label(params, "label", label, classes);
+	if (jf_params_weights(params, "weights", label, classes, names))
 		jf_label_from_weights(label, label, classes);
 }
 
 static struct jf_job *ask_generate(struct jf_call *call, struct jf_model *model) {
-	int count = 1, max = call->http->parts.conf->max_count;
+	int max = call->http->parts.conf->max_count;
 	struct jf_job *job;
 
-	jf_params_int(&call->params, "count", &count, 1, max);
+	jf_params_int(&call->params, "count", &call->ask.count, 1, max);
 	jf_params_int(&call->params, "columns", &call->ask.columns, 1, max);
 	read_seed(call);
 	read_sampler(call);
 	read_picture(call);
-	job = new_job(call, model, JF_JOB_GENERATE, count, 0, 1);
+	job = new_job(call, model, JF_JOB_GENERATE, call->ask.count, 0, 1);
 	if (job)
 		read_label(call, model, job->labels);
 	jf_params_finish(&call->params);
 	return checked(call, job);
 }
 
+/* Says of each of these fields that it may not stand beside `chosen`. */
+static void exclude(struct jf_call *call, const char *chosen, const char *const *names, int n) {
+	char pointer[32];
+
+	for (int i = 0; i < n; i++) {
+		if (!jf_params_has(&call->params, names[i]))
+			continue;
+		jf_params_touch(&call->params, names[i]);
+		snprintf(pointer, sizeof(pointer), "/%s", names[i]);
+		jf_problem_field(&call->problem, pointer, "cannot be given together with %s", chosen);
+	}
+}
+
+static void read_morph(struct jf_call *call, const struct jf_model *model) {
+	const char *const *names = (const char *const *)model->class_names;
+	struct jf_blend *blend = &call->ask.blend;
+	struct jf_params *params = &call->params;
+
+	if (!jf_params_has(params, "from"))
+		jf_problem_field(&call->problem, "/from", "is missing: from and to, or matrix, or labels are needed");
+	if (!jf_params_has(params, "to"))
+		jf_problem_field(&call->problem, "/to", "is missing");
+	jf_params_int(params, "columns", &blend->columns, 2, call->http->parts.conf->max_count);
+	jf_params_class(params, "from", &blend->from, model->config.classes, names);
+	jf_params_class(params, "to", &blend->to, model->config.classes, names);
+}
+
 /* What a blend runs over: from and to, or matrix, or labels. */
 static void read_blend(struct jf_call *call, const struct jf_model *model) {
-	int classes = model->config.classes, max = call->http->parts.conf->max_count;
-	const char *const *names = (const char *const *)model->class_names;
+	static const char *const beside[] = {"from", "to", "columns", "labels", "rows"};
+	int max = call->http->parts.conf->max_count;
 	struct jf_params *params = &call->params;
 	struct jf_blend *blend = &call->ask.blend;
 
-	blend->rows = 1;
-	jf_params_int(params, "rows", &blend->rows, 1, max);
 	jf_params_bool(params, "matrix", &blend->matrix);
 	if (blend->matrix) {
-		blend->rows = blend->columns = classes;
-	} else if (jf_params_has(params, "labels")) {
-		blend->columns = 1;
+		exclude(call, "matrix", beside, 5);
+		blend->rows = blend->columns = model->config.classes;
 	} else {
-		if (!jf_params_has(params, "from"))
-			jf_problem_field(
-			    &call->problem, "/from", "is missing: from and to, or matrix, or labels are needed");
-		if (!jf_params_has(params, "to"))
-			jf_problem_field(&call->problem, "/to", "is missing");
-		blend->columns = 9;
-		jf_params_int(params, "columns", &blend->columns, 2, max);
-		jf_params_class(params, "from", &blend->from, classes, names);
-		jf_params_class(params, "to", &blend->to, classes, names);
+		jf_params_int(params, "rows", &blend->rows, 1, max);
+		if (jf_params_has(params, "labels")) {
+			exclude(call, "labels", beside, 3);
+			blend->columns = 1;
+		} else {
+			read_morph(call, model);
+		}
 	}
 	if (blend->rows * (long)blend->columns > max)
 		jf_problem_field(&call->problem, blend->matrix ? "/matrix" : "/rows",
@@ -241,28 +278,28 @@ static struct jf_job *ask_blend(struct jf_call *call, struct jf_model *model) {
 		job = new_job(call, model, JF_JOB_GENERATE, n, 0, mixture ? 1 : n);
 	if (job && !mixture)
 		fill_blend(call, job);
-	if (job && mixture && jf_params_weights(&call->params, "labels", job->labels, classes, names, 1.0))
+	if (job && mixture && jf_params_weights(&call->params, "labels", job->labels, classes, names))
 		jf_label_from_weights(job->labels, job->labels, classes);
 	jf_params_finish(&call->params);
 	return checked(call, job);
 }
 
 static struct jf_job *ask_sample(struct jf_call *call, struct jf_model *model) {
-	int count = 1, max = call->http->parts.conf->max_count;
+	int max = call->http->parts.conf->max_count;
 
-	jf_params_int(&call->params, "count", &count, 1, max);
+	jf_params_int(&call->params, "count", &call->ask.count, 1, max);
 	jf_params_int(&call->params, "columns", &call->ask.columns, 1, max);
 	read_seed(call);
 	read_sampler(call);
 	read_picture(call);
-	return jf_params_finish(&call->params) ? new_job(call, model, JF_JOB_SAMPLE, count, 0, 0) : NULL;
+	return jf_params_finish(&call->params) ? new_job(call, model, JF_JOB_SAMPLE, call->ask.count, 0, 0) : NULL;
 }
 
 struct jf_job *jf_ask_parse(struct jf_call *call, enum jf_question question, struct jf_model *model) {
 	const char *body;
 	size_t size;
 
-	call->ask.question = question;
+	jf_ask_defaults(&call->ask, question, call->http->parts.conf);
 	if (!jf_params_add_query(&call->params, jf_request_query(call->request)) &&
 	    call->problem.type != JF_PROBLEM_INVALID)
 		return NULL;

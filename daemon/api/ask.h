@@ -7,6 +7,7 @@
 
 #include "core/pictures/framing.h"
 #include "core/questions/question.h"
+#include "daemon/service/conf.h"
 
 struct jf_call;
 struct jf_job;
@@ -20,6 +21,7 @@ struct jf_ask {
 	bool seed_given;
 	int64_t seed, index;
 	int samples;           /* classify */
+	int count;             /* generate, sample */
 	int columns;           /* of the sheet; 0: nearly square */
 	struct jf_blend blend; /* blend; a mixture has rows of one column */
 	int scale, gap;
@@ -27,6 +29,12 @@ struct jf_ask {
 	struct jf_framing_report framed;
 	double decode_ms;
 };
+
+/* What holds when a request says nothing; seed and, as it depends on the method, samples are not set. */
+void jf_ask_defaults(struct jf_ask *ask, enum jf_question question, const struct jf_conf *conf);
+/* Samples that this daemon's configuration and the method itself allow, and how many there are by default. */
+int jf_ask_max_samples(const struct jf_conf *conf, enum jf_method method);
+int jf_ask_default_samples(const struct jf_conf *conf, enum jf_method method);
 
 /* Reads parameters and body into call->ask and makes the job that they ask for, all but its callbacks and deadline.
  * NULL after noting a problem. */

@@ -7,6 +7,8 @@
 #include <time.h>
 
 #include "core/kernels/kernels.h"
+#include "core/pictures/sheet.h"
+#include "daemon/api/ask.h"
 #include "daemon/api/call.h"
 #include "daemon/http/assets_data.h"
 
@@ -27,14 +29,75 @@ static void put_limits(struct jf_json_writer *writer, const struct jf_conf *conf
 	jf_json_put_integer(writer, "image_side", conf->max_image_side);
 	jf_json_put_integer(writer, "count", conf->max_count);
 	jf_json_put_integer(writer, "steps", conf->max_steps);
-	jf_json_put_integer(writer, "samples", conf->max_samples);
+	jf_json_put_integer(writer, "samples", jf_ask_max_samples(conf, JF_METHOD_SAMPLE));
+	jf_json_put_integer(writer, "posterior_samples", jf_ask_max_samples(conf, JF_METHOD_POSTERIOR));
+	jf_json_put_integer(writer, "guidance", JF_MAX_GUIDANCE);
+	jf_json_put_integer(writer, "label", JF_MAX_LABEL);
+	jf_json_put_integer(writer, "weight", JF_MAX_WEIGHT);
+	jf_json_put_integer(writer, "scale", JF_MAX_SCALE);
+	jf_json_put_integer(writer, "gap", JF_MAX_GAP);
+	jf_json_put_integer(writer, "seed", JF_MAX_SEED);
 	jf_json_put_integer(writer, "timeout_ms", conf->request_timeout_ms);
 	jf_json_end_object(writer);
+}
+
+/* What holds in one of the questions when a request says nothing. */
+static void put_question_defaults(
+    struct jf_json_writer *writer, enum jf_question question, const struct jf_conf *conf) {
+	struct jf_ask ask;
+
+	jf_ask_defaults(&ask, question, conf);
+	jf_json_begin_object(writer, jf_question_name(question));
+	jf_json_put_integer(writer, "steps", ask.sampler.steps);
+	jf_json_put_string(writer, "solver", jf_solver_name(ask.sampler.solver));
+	if (jf_question_task(question) == JF_TASK_GENERATE)
+		jf_json_put_float(writer, "guidance", ask.sampler.guidance);
+	if (question == JF_QUESTION_CLASSIFY) {
+		jf_json_put_string(writer, "method", jf_method_names[ask.method]);
+		jf_json_put_integer(writer, "samples", jf_ask_default_samples(conf, JF_METHOD_SAMPLE));
+		jf_json_put_integer(writer, "posterior_samples", jf_ask_default_samples(conf, JF_METHOD_POSTERIOR));
+		jf_json_put_string(writer, "preprocess", jf_preprocess_name(ask.framing.preprocess));
+		jf_json_put_string(writer, "invert", jf_invert_name(ask.framing.invert));
+	} else {
+		jf_json_put_integer(writer, "scale", JF_DEFAULT_SCALE);
+		jf_json_put_integer(writer, "gap", ask.gap);
+	}
+	if (question == JF_QUESTION_GENERATE || question == JF_QUESTION_SAMPLE)
+		jf_json_put_integer(writer, "count", ask.count);
+	if (question == JF_QUESTION_BLEND) {
+		jf_json_put_integer(writer, "rows", ask.blend.rows);
+		jf_json_put_integer(writer, "columns", ask.blend.columns);
+	}
+	jf_json_end_object(writer);
+}
+
+static void put_defaults(struct jf_json_writer *writer, const struct jf_conf *conf) {
+	struct jf_ask ask;
+
+	jf_ask_defaults(&ask, JF_QUESTION_GENERATE, conf);
 	jf_json_begin_object(writer, "defaults");
-	jf_json_put_integer(
-	    writer, "steps", conf->default_steps < conf->max_steps ? conf->default_steps : conf->max_steps);
-	jf_json_put_string(writer, "solver", jf_solver_name(jf_solver_default(JF_TASK_GENERATE)));
-	jf_json_put_integer(writer, "guidance", 1);
+	jf_json_put_integer(writer, "steps", ask.sampler.steps);
+	jf_json_put_string(writer, "solver", jf_solver_name(ask.sampler.solver));
+	jf_json_put_float(writer, "guidance", ask.sampler.guidance);
+	for (int question = 0; question < JF_N_QUESTIONS; question++)
+		put_question_defaults(writer, (enum jf_question)question, conf);
+	jf_json_end_object(writer);
+}
+
+static void put_choices(struct jf_json_writer *writer) {
+	static const struct {
+		const char *key;
+		const char *const *names;
+	} choices[] = {{"method", jf_method_names}, {"solver", jf_solver_names}, {"preprocess", jf_preprocess_names},
+	    {"invert", jf_invert_names}};
+
+	jf_json_begin_object(writer, "choices");
+	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+		jf_json_begin_array(writer, choices[i].key);
+		for (const char *const *name = choices[i].names; *name; name++)
+			jf_json_put_string(writer, NULL, *name);
+		jf_json_end_array(writer);
+	}
 	jf_json_end_object(writer);
 }
 
@@ -66,6 +129,8 @@ void jf_info_model(struct jf_call *call) {
 	jf_json_end_object(&writer);
 	jf_json_put_integer(&writer, "loaded_at", jf_model_holder_loaded_at(call->http->parts.holder));
 	put_limits(&writer, call->http->parts.conf);
+	put_defaults(&writer, call->http->parts.conf);
+	put_choices(&writer);
 	jf_json_end_object(&writer);
 	jf_model_unref(model);
 	jf_call_reply_json(call, 200, &writer);

@@ -6,20 +6,21 @@
 
 #include "core/pictures/png.h"
 #include "core/pictures/sheet.h"
+#include "core/questions/answer.h"
 #include "core/questions/question.h"
 #include "daemon/api/stream.h"
 #include "daemon/http/text.h"
 
-/* n images as one PNG; a single one stands without a gap. malloc'd; NULL when memory is short. */
+/* n images as one PNG. malloc'd; NULL when memory is short. */
 static uint8_t *encode(
     size_t *size, const float *images, int n, const struct jf_network_config *config, int columns, int scale, int gap) {
 	struct jf_sheet_options options = jf_sheet_options_default();
 	struct jf_image sheet;
 	uint8_t *png = NULL;
 
-	options.columns = columns;
+	options.columns = jf_sheet_columns_of(columns, n);
 	options.scale = scale;
-	options.gap = n > 1 ? gap : 0;
+	options.gap = gap;
 	if (jf_sheet(&sheet, images, n, config->height, config->width, config->image_channels, &options, NULL) != JF_OK)
 		return NULL;
 	if (jf_png_encode(&png, size, &sheet, NULL) != JF_OK)
@@ -65,13 +66,6 @@ void jf_reply_step(const struct jf_call *call, struct jf_json_writer *writer, co
 /* --- parts that several answers have
  * ----------------------------------------------------------------------------------- */
 
-static void put_pair(struct jf_json_writer *writer, const char *key, float x, float y) {
-	jf_json_begin_object(writer, key);
-	jf_json_put_float(writer, "x", x);
-	jf_json_put_float(writer, "y", y);
-	jf_json_end_object(writer);
-}
-
 static void put_sampler(const struct jf_call *call, struct jf_json_writer *writer) {
 	jf_json_put_integer(writer, "steps", call->ask.sampler.steps);
 	jf_json_put_string(writer, "solver", jf_solver_name(call->ask.sampler.solver));
@@ -85,52 +79,23 @@ static void put_end(const struct jf_call *call, struct jf_json_writer *writer, c
 	jf_json_put_float(writer, "compute", (float)jf_job_compute_ms(job));
 	jf_json_put_float(writer, "total", (float)((double)(jf_job_now_ns() - call->handled_ns) * 1e-6));
 	jf_json_end_object(writer);
-	jf_json_begin_object(writer, "model");
-	jf_json_put_string(writer, "name", job->model->name);
-	jf_json_put_string(writer, "checksum", job->model->checksum);
-	jf_json_end_object(writer);
+	jf_answer_put_model(writer, job->model);
 	jf_json_put_string(writer, "request_id", call->id);
-}
-
-/* label, name, confidence, probabilities: of one row of probabilities, where `label` was chosen. */
-static void put_label(
-    struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
-	jf_json_put_integer(writer, "label", label);
-	jf_json_put_string(writer, "name", model->class_names[label]);
-	jf_json_put_float(writer, "confidence", probabilities[label]);
-	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
 }
 
 /* --- classify
  * ---------------------------------------------------------------------------------------------------------- */
 
 static void put_preprocess(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
-	const struct jf_framing_report *framed = &call->ask.framed;
-
 	jf_json_begin_object(writer, "preprocess");
-	jf_json_put_string(writer, "method", jf_preprocess_name(framed->preprocess));
-	jf_json_put_bool(writer, "inverted", framed->inverted);
-	jf_json_put_bool(writer, "resized", framed->resized);
-	jf_json_begin_object(writer, "source");
-	jf_json_put_integer(writer, "width", framed->source_width);
-	jf_json_put_integer(writer, "height", framed->source_height);
-	jf_json_put_integer(writer, "channels", framed->source_channels);
-	jf_json_end_object(writer);
-	jf_json_begin_object(writer, "box");
-	jf_json_put_integer(writer, "x", framed->ink_x);
-	jf_json_put_integer(writer, "y", framed->ink_y);
-	jf_json_put_integer(writer, "width", framed->ink_width);
-	jf_json_put_integer(writer, "height", framed->ink_height);
-	jf_json_end_object(writer);
-	put_pair(writer, "scale", framed->scale_x, framed->scale_y);
-	put_pair(writer, "shift", framed->shift_x, framed->shift_y);
+	jf_answer_put_framing(writer, &call->ask.framed);
 	if (call->ask.trace)
 		put_picture(writer, "image", job->images, &job->model->config, 1);
 	jf_json_end_object(writer);
 }
 
 static void put_classification(struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
-	int classes = job->model->config.classes, label, k;
+	int classes = job->model->config.classes, label, i;
 	float *mean = calloc((size_t)classes, sizeof(*mean));
 	int *votes = calloc((size_t)classes, sizeof(*votes));
 	const char *steps = call->ask.trace ? jf_json_writer_text(&call->trace) : NULL;
@@ -140,17 +105,15 @@ static void put_classification(struct jf_call *call, struct jf_json_writer *writ
 		writer->failed = true;
 		goto out;
 	}
-	jf_votes_count(votes, mean, job->out_probabilities, job->n, classes);
+	for (i = 0; i < job->n; i++)
+		jf_votes_add(votes, mean, job->out_probabilities + (size_t)i * (size_t)classes, job->n, classes);
 	label = jf_votes_winner(votes, mean, classes);
-	put_label(writer, job->model, label, mean);
-	jf_json_put_string(writer, "method", call->ask.method == JF_METHOD_POSTERIOR ? "posterior" : "sample");
+	jf_answer_put_label(writer, job->model, label, mean);
+	jf_json_put_string(writer, "method", jf_method_names[call->ask.method]);
 	jf_json_put_integer(writer, "samples", call->ask.samples);
 	if (call->ask.method == JF_METHOD_SAMPLE) {
 		put_sampler(call, writer);
-		jf_json_begin_array(writer, "votes");
-		for (k = 0; k < classes; k++)
-			jf_json_put_integer(writer, NULL, votes[k]);
-		jf_json_end_array(writer);
+		jf_answer_put_votes(writer, votes, classes);
 		if (steps)
 			jf_json_put_raw(writer, "trace", steps);
 	}
@@ -167,12 +130,6 @@ out:
 /* --- pictures
  * ---------------------------------------------------------------------------------------------------------- */
 
-static int sheet_columns(const struct jf_call *call, const struct jf_job *job) {
-	if (call->ask.columns > 0)
-		return call->ask.columns < job->n ? call->ask.columns : job->n;
-	return jf_sheet_columns(job->n);
-}
-
 static void put_images(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	const struct jf_network_config *config = &job->model->config;
 	size_t classes = (size_t)config->classes;
@@ -188,7 +145,8 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 		jf_json_put_unsigned(writer, "index", job->items[i].index);
 		if (call->ask.question == JF_QUESTION_SAMPLE) {
 			probabilities = job->out_probabilities + (size_t)i * classes;
-			put_label(writer, job->model, jf_argmax(probabilities, config->classes), probabilities);
+			jf_answer_put_label(
+			    writer, job->model, jf_argmax(probabilities, config->classes), probabilities);
 			jf_json_put_floats(writer, "label_values", job->out_labels + (size_t)i * classes, classes);
 		} else {
 			jf_json_put_floats(writer, "label_values", job->items[i].label, classes);
@@ -217,8 +175,8 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 static void reply_png(struct jf_call *call, const struct jf_job *job) {
 	struct jf_response response;
 	size_t size;
-	uint8_t *png = encode(&size, job->out_images, job->n, &job->model->config, sheet_columns(call, job),
-	    call->ask.scale, call->ask.gap);
+	uint8_t *png = encode(
+	    &size, job->out_images, job->n, &job->model->config, call->ask.columns, call->ask.scale, call->ask.gap);
 
 	if (!png) {
 		jf_call_fail_with(call, JF_PROBLEM_INTERNAL, "The picture could not be encoded.");

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/number.h"
+#include "core/questions/question.h"
 #include "daemon/http/text.h"
 
 #define MAX_DEPTH 16
@@ -141,26 +143,13 @@ bool jf_params_add_text(struct jf_params *params, const char *name, const char *
 /* --- values in text --------------------------------------------------------------------------------------------------
  */
 
-static bool text_number(const char *text, double *out) {
-	char *end;
-
-	if (!*text || strspn(text, "+-0123456789.eE") != strlen(text))
-		return false; /* no blanks, no hex, no inf, no nan */
-	errno = 0;
-	*out = strtod(text, &end);
-	return *end == '\0' && isfinite(*out);
-}
-
 static enum jf_err text_integer(const char *text, int64_t *out, int64_t min, int64_t max, struct jf_error *err) {
-	char *end;
-	long long value;
+	int64_t value;
 
-	errno = 0;
-	value = strtoll(text, &end, 10);
-	if (!*text || *end || strspn(text, "+-0123456789") != strlen(text))
+	if (!jf_number_parse_integer(&value, text))
 		return jf_error_set(err, JF_EFORMAT, "must be an integer from %lld to %lld, not \"%.40s\"",
 		    (long long)min, (long long)max, text);
-	if (errno || value < min || value > max)
+	if (value < min || value > max)
 		return jf_error_set(err, JF_EINVAL, "must be an integer from %lld to %lld, not %.40s", (long long)min,
 		    (long long)max, text);
 	*out = value;
@@ -175,7 +164,7 @@ static enum jf_err read_number(
 		return jf_json_read_number(json, out, min, max, err);
 	if (!text)
 		text = "";
-	if (!text_number(text, &value))
+	if (!jf_number_parse(&value, text))
 		return jf_error_set(err, JF_EFORMAT, "must be a number from %g to %g, not \"%.40s\"", min, max, text);
 	if (value < min || value > max)
 		return jf_error_set(err, JF_EINVAL, "must be a number from %g to %g, not %.40s", min, max, text);
@@ -281,157 +270,98 @@ bool jf_params_choice(struct jf_params *params, const char *name, int *out, cons
 	return wrong(params, name, message);
 }
 
-static int class_of(const char *text, int n, const char *const *class_names) {
-	int64_t index;
-	int i;
-
-	for (i = 0; i < n; i++)
-		if (strcmp(class_names[i], text) == 0)
-			return i;
-	return text_integer(text, &index, 0, n - 1, NULL) == JF_OK ? (int)index : -1;
-}
-
 bool jf_params_class(struct jf_params *params, const char *name, int *out, int n, const char *const *class_names) {
 	struct jf_param_value *value = find(params, name);
-	char message[128];
+	struct jf_error err = {0};
 	const char *text;
 	size_t length;
-	int class;
 
 	if (value && value->json && jf_json_type(value->json) != JF_JSON_STRING)
 		return jf_params_int(params, name, out, 0, n - 1);
 	if (!jf_params_string(params, name, &text, &length))
 		return false;
-	class = class_of(text, n, class_names);
-	if (class < 0) {
-		snprintf(
-		    message, sizeof(message), "must be a class from 0 to %d or its name, not \"%.40s\"", n - 1, text);
-		return wrong(params, name, message);
-	}
-	*out = class;
-	return true;
+	return jf_class_parse(out, text, class_names, n, &err) == JF_OK || wrong(params, name, err.message);
 }
 
-/* Calls each for every comma-separated part of text (cut in place of a copy); false when it said so once. */
-static bool each_part(struct jf_params *params, const char *name, const char *text,
-    bool (*each)(struct jf_params *params, const char *name, int i, char *part, void *context), void *context) {
-	char *copy = strdup(text), *part = copy, *comma;
-	bool good = copy != NULL;
-	int i = 0;
-
-	while (good && part) {
-		comma = strchr(part, ',');
-		if (comma)
-			*comma = '\0';
-		good = each(params, name, i++, part, context);
-		part = comma ? comma + 1 : NULL;
-	}
-	free(copy);
-	return good;
-}
-
-struct target {
-	float *out;
-	int n, count;
-	double min, max;
-	const char *const *class_names;
-};
-
-static bool put_float(
-    struct jf_params *params, const char *name, int i, const struct jf_json *json, const char *text, struct target *t) {
-	char index[16], pointer[POINTER_SIZE];
-	struct jf_error err = {0};
-	double number;
-
-	snprintf(index, sizeof(index), "%d", i);
-	if (read_number(json, text, &number, t->min, t->max, &err) != JF_OK) {
-		make_pointer(pointer, name, index);
-		return jf_problem_field(params->problem, pointer, "%s", err.message);
-	}
-	if (i < t->n)
-		t->out[i] = (float)number;
-	t->count = i + 1;
-	return true;
-}
-
-static bool float_part(struct jf_params *params, const char *name, int i, char *part, void *context) {
-	return put_float(params, name, i, NULL, part, context);
-}
-
-bool jf_params_floats(struct jf_params *params, const char *name, float *out, int n, double min, double max) {
-	struct jf_param_value *value = take(params, name);
-	struct target t = {.out = out, .n = n, .min = min, .max = max};
-	char message[80];
-	bool good = true;
-	int i;
-
-	if (!value)
-		return false;
-	if (value->text) {
-		good = each_part(params, name, value->text, float_part, &t);
-	} else if (jf_json_type(value->json) != JF_JSON_ARRAY) {
-		snprintf(message, sizeof(message), "must be an array of %d numbers, not %s", n,
-		    jf_json_type_name(jf_json_type(value->json)));
-		return wrong(params, name, message);
-	} else {
-		for (i = 0; i < (int)jf_json_size(value->json) && i <= n && good; i++)
-			good = put_float(params, name, i, jf_json_at(value->json, (size_t)i), NULL, &t);
-	}
-	if (good && t.count != n) {
-		snprintf(message, sizeof(message), "must have exactly %d numbers", n);
-		return wrong(params, name, message);
-	}
-	return good;
-}
-
-static bool put_weight(struct jf_params *params, const char *name, const char *key, const struct jf_json *json,
-    const char *text, struct target *t) {
-	int class = class_of(key, t->n, t->class_names);
+/* One number inside a field: the entry or member `part`. */
+static bool part_number(struct jf_params *params, const char *name, const char *part, const struct jf_json *json,
+    float *out, double min, double max) {
 	char pointer[POINTER_SIZE];
 	struct jf_error err = {0};
 	double number;
 
-	make_pointer(pointer, name, key);
-	if (class < 0)
-		return jf_problem_field(params->problem, pointer, "is no class: 0 to %d or a class name", t->n - 1);
-	if (read_number(json, text, &number, t->min, t->max, &err) != JF_OK)
+	make_pointer(pointer, name, part);
+	if (jf_json_read_number(json, &number, min, max, &err) != JF_OK)
 		return jf_problem_field(params->problem, pointer, "%s", err.message);
-	t->out[class] = (float)number;
-	t->count++;
+	*out = (float)number;
 	return true;
 }
 
-static bool weight_part(struct jf_params *params, const char *name, int i, char *part, void *context) {
-	char *colon = strrchr(part, ':');
-
-	(void)i;
-	if (!colon)
-		return wrong(params, name, "must look like 6:0.5,7:0.5");
-	*colon = '\0';
-	return put_weight(params, name, part, NULL, colon + 1, context);
-}
-
-bool jf_params_weights(
-    struct jf_params *params, const char *name, float *out, int n, const char *const *class_names, double max) {
+bool jf_params_label(struct jf_params *params, const char *name, float *out, int n) {
 	struct jf_param_value *value = take(params, name);
-	struct target t = {.out = out, .n = n, .min = 0, .max = max, .class_names = class_names};
-	struct jf_json_member member = {0};
-	bool good = true;
+	struct jf_error err = {0};
+	char part[16];
 
 	if (!value)
 		return false;
-	memset(out, 0, (size_t)n * sizeof(*out));
-	if (value->text) {
-		good = each_part(params, name, value->text, weight_part, &t);
-	} else if (jf_json_type(value->json) != JF_JSON_OBJECT) {
-		return wrong(params, name, "must be an object from class to weight, such as {\"6\": 0.5, \"7\": 0.5}");
-	} else {
-		while (good && jf_json_next(value->json, &member))
-			good = put_weight(params, name, member.key, member.value, NULL, &t);
+	if (value->text)
+		return jf_label_parse(out, value->text, n, &err) == JF_OK || wrong(params, name, err.message);
+	if (jf_json_type(value->json) != JF_JSON_ARRAY || jf_json_size(value->json) != (size_t)n) {
+		jf_error_set(&err, JF_EINVAL, "must be an array of %d numbers, not %s", n,
+		    jf_json_type_name(jf_json_type(value->json)));
+		if (jf_json_type(value->json) == JF_JSON_ARRAY)
+			jf_error_set(
+			    &err, JF_EINVAL, "must have exactly %d numbers, not %zu", n, jf_json_size(value->json));
+		return wrong(params, name, err.message);
 	}
-	if (good && t.count == 0)
+	for (int i = 0; i < n; i++) {
+		snprintf(part, sizeof(part), "%d", i);
+		if (!part_number(
+			params, name, part, jf_json_at(value->json, (size_t)i), &out[i], -JF_MAX_LABEL, JF_MAX_LABEL))
+			return false;
+	}
+	return true;
+}
+
+static bool json_weights(struct jf_params *params, const char *name, float *out, int n, const char *const *class_names,
+    const struct jf_json *json) {
+	struct jf_json_member member = {0};
+	char pointer[POINTER_SIZE];
+	struct jf_error err = {0};
+	int class;
+
+	for (int k = 0; k < n; k++)
+		out[k] = -1; /* not named */
+	while (jf_json_next(json, &member)) {
+		enum jf_err code = jf_class_parse(&class, member.key, class_names, n, &err);
+
+		if (code == JF_OK && out[class] >= 0)
+			code = jf_error_set(&err, JF_EINVAL, "names class %d once more", class);
+		make_pointer(pointer, name, member.key);
+		if (code != JF_OK)
+			return jf_problem_field(params->problem, pointer, "%s", err.message);
+		if (!part_number(params, name, member.key, member.value, &out[class], 0, JF_MAX_WEIGHT))
+			return false;
+	}
+	for (int k = 0; k < n; k++)
+		out[k] = fmaxf(out[k], 0);
+	return true;
+}
+
+bool jf_params_weights(struct jf_params *params, const char *name, float *out, int n, const char *const *class_names) {
+	struct jf_param_value *value = take(params, name);
+	struct jf_error err = {0};
+
+	if (!value)
+		return false;
+	if (value->text)
+		return jf_weights_parse(out, value->text, class_names, n, &err) == JF_OK ||
+		       wrong(params, name, err.message);
+	if (jf_json_type(value->json) != JF_JSON_OBJECT)
+		return wrong(params, name, "must be an object from class to weight, such as {\"6\": 0.5, \"7\": 0.5}");
+	if (jf_json_size(value->json) == 0)
 		return wrong(params, name, "must name at least one class");
-	return good;
+	return json_weights(params, name, out, n, class_names, value->json);
 }
 
 void jf_params_touch(struct jf_params *params, const char *name) {

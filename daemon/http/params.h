@@ -2,7 +2,7 @@
  *
  * Readers take a value by name, check type and range, and note what is wrong in the problem; what nobody has read is an
  * unknown field. A reader returns true when the field is there and good; *out is untouched otherwise, so it holds the
- * default. From the query and from forms everything is text: "20", "true", "0.5,0.5", "6:0.5,7:0.5". */
+ * default. From the query and from forms everything is text: "20", "true", "-1,1", "6:0.5,7:0.5". */
 #ifndef JF_DAEMON_HTTP_PARAMS_H
 #define JF_DAEMON_HTTP_PARAMS_H
 
@@ -12,7 +12,6 @@
 #include "daemon/http/problem.h"
 
 #define JF_MAX_PARAMS 32
-#define JF_MAX_SEED INT64_C(9007199254740991) /* 2^53 - 1: exact in every JSON reader */
 
 struct jf_param_value {
 	char *name;                 /* owned */
@@ -46,13 +45,12 @@ bool jf_params_bool(struct jf_params *params, const char *name, bool *out);
 bool jf_params_string(struct jf_params *params, const char *name, const char **out, size_t *length);
 /* *out: index into names[n]. */
 bool jf_params_choice(struct jf_params *params, const char *name, int *out, const char *const *names, int n);
-/* Exactly n numbers. */
-bool jf_params_floats(struct jf_params *params, const char *name, float *out, int n, double min, double max);
-/* An object from class (its index or its name) to weight: {"6": 0.5, "seven": 0.5} or 6:0.5,7:0.5. out[n] is zeroed
- * first; at least one class. */
-bool jf_params_weights(
-    struct jf_params *params, const char *name, float *out, int n, const char *const *class_names, double max);
-/* A class by index or name. */
+/* A label vector of n numbers, as an array or as text (core/questions/question.h has the grammar and the limits). */
+bool jf_params_label(struct jf_params *params, const char *name, float *out, int n);
+/* A mixture: an object from class to weight, {"6": 0.5, "seven": 0.5}, or the same as text. out[n]: 0 for classes that
+ * are not named. */
+bool jf_params_weights(struct jf_params *params, const char *name, float *out, int n, const char *const *class_names);
+/* A class by its name or number. */
 bool jf_params_class(struct jf_params *params, const char *name, int *out, int n, const char *const *class_names);
 
 /* Marks a field as known, for one that is read in another way. */

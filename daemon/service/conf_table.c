@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/engine/sampler.h"
+#include "core/questions/question.h"
 
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const log_formats[] = {"auto", "text", "journal", "json", NULL};
@@ -79,10 +79,13 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Largest width and height of an uploaded picture."},
     {REQUESTS, AT(max_count), INT(1, 4096, "128", "images"),
 	.help = "Images that one request may ask for, a sheet's rows x columns included."},
-    {REQUESTS, AT(max_steps), INT(1, 1000, "200", "steps"), .help = "Solver steps that one request may ask for."},
-    {REQUESTS, AT(max_samples), INT(1, 4096, "64", "draws"),
-	.help = "Label draws that one classification may ask for."},
-    {REQUESTS, AT(default_steps), INT(1, 1000, "20", "steps"), .help = "Solver steps when the request does not say."},
+    {REQUESTS, AT(max_steps), INT(1, JF_MAX_STEPS, "200", "steps"),
+	.help = "Solver steps that one request may ask for."},
+    {REQUESTS, AT(max_samples), INT(1, JF_MAX_VOTES, "64", "draws"),
+	.help =
+	    "Label draws that one classification may ask for; a posterior takes at most " JF_TEXT_OF(JF_MAX_DRAWS) "."},
+    {REQUESTS, AT(default_steps), INT(1, JF_MAX_STEPS, JF_TEXT_OF(JF_DEFAULT_STEPS), "steps"),
+	.help = "Solver steps when the request does not say."},
 
     {CLIENTS, AT(max_connections), INT(1, 1000000, "1024", "connections"),
 	.help = "Connections at a time, all clients together."},

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "core/engine/graph.h"
+#include "core/questions/question.h"
 
 const char *jf_job_kind_name(enum jf_job_kind kind) {
 	static const char *const names[] = {"posterior", "classify", "generate", "sample"};
@@ -54,7 +55,7 @@ struct jf_job *jf_job_create(struct jf_model *model, enum jf_job_kind kind, int 
 	job->model = jf_model_ref(model);
 	job->kind = kind;
 	job->n = n;
-	job->args = (struct jf_sampler_args){.solver = JF_SOLVER_EULER, .steps = 20, .guidance = 1.0f};
+	job->args = jf_sampler_args_default(JF_TASK_CLASSIFY);
 	job->draws = 1;
 	job->items = calloc((size_t)n, sizeof *job->items);
 	if (!job->items) {

@@ -48,13 +48,13 @@ static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 
 static enum jf_err check_job(const struct jf_job *job, struct jf_error *err) {
 	const struct jf_sampler_args *args = &job->args;
-	if (job->draws < 1 || job->draws > 1000)
-		return jf_error_set(err, JF_EINVAL, "draws: 1 to 1000 expected, got %d", job->draws);
+	if (job->draws < 1 || job->draws > JF_MAX_DRAWS)
+		return jf_error_set(err, JF_EINVAL, "draws: 1 to %d expected, got %d", JF_MAX_DRAWS, job->draws);
 	if (job->kind != JF_JOB_POSTERIOR &&
 	    ((unsigned)args->solver >= JF_N_SOLVERS || args->steps < 1 || args->steps > JF_MAX_STEPS))
 		return jf_error_set(err, JF_EINVAL, "steps: 1 to %d expected, got %d", JF_MAX_STEPS, args->steps);
-	if (job->kind == JF_JOB_GENERATE && !(args->guidance >= 0.0f && args->guidance <= 20.0f))
-		return jf_error_set(err, JF_EINVAL, "guidance: 0 to 20 expected");
+	if (job->kind == JF_JOB_GENERATE && !(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
+		return jf_error_set(err, JF_EINVAL, "guidance: 0 to %d expected", JF_MAX_GUIDANCE);
 	return check_items(job, err);
 }
 

@@ -170,7 +170,7 @@ def test_classify_json():
     p = result["probabilities"]
     assert len(p) == 10 and abs(sum(p) - 1) < 1e-5
     assert p[result["label"]] == max(p) == result["confidence"] and result["name"] == str(result["label"])
-    assert result["preprocess"]["name"] == "mnist"
+    assert result["preprocess"]["method"] == "mnist"
     # alone or among others, on one thread or two: the same answer
     many = json.loads(good("classify", "--json", "--threads", 2, "--batch", 3,
                            *[f"{DIGITS}/{d}.png" for d in range(10)]))
@@ -220,11 +220,12 @@ def test_generate_outputs():
         assert np.array_equal(read_png(f"many/{i:03}.png"), pixels[i])
     good("generate", "--digit", 2, "--count", 12, "--steps", 2, "-o", "many", "--scale", 3)  # a folder that is there
     assert np.array_equal(read_png("many/011.png"), pixels[11].repeat(3, 0).repeat(3, 1))
-    good("generate", "--digit", 2, "--count", 12, "--steps", 2, "-o", "sheet.png", "--columns", 6)
+    good("generate", "--digit", 2, "--count", 12, "--steps", 2, "-o", "sheet.png", "--columns", 6, "--scale", 1)
     sheet = read_png("sheet.png")
     assert sheet.shape == (2 * 28 + 3 * 2, 6 * 28 + 7 * 2)
     assert np.array_equal(sheet[2 + 30 : 30 + 30, 2 + 60 : 30 + 60], pixels[8])
-    out = good("generate", "--digit", 2, "--count", 12, "--steps", 2, "-o", "-", "--columns", 6, binary=True)
+    out = good("generate", "--digit", 2, "--count", 12, "--steps", 2, "-o", "-", "--columns", 6, "--scale", 1,
+               binary=True)
     assert np.array_equal(read_png(out), sheet)
     assert good("generate", "--digit", 2, "--count", 1, "--steps", 1) == "generate.png: 1 image, seed 0\n"
     assert good("generate", "--digit", 2, "--count", 1, "--steps", 1, "--quiet") == ""
@@ -239,7 +240,7 @@ def test_generate_labels():
     assert np.array_equal(seven, npy("generate", f"--label={vector}", "--count", 2, "--steps", 2))
     assert np.array_equal(seven, npy("generate", "--weights", "7=1", "--count", 2, "--steps", 2))
     mixed = json.loads(good("generate", "--weights", "6=0.25,7=0.75", "--count", 2, "--steps", 2, "--json"))
-    assert mixed["images"][1] == {"index": 1, "label_vector": [-1, -1, -1, -1, -1, -1, -0.5, 0.5, -1, -1]}
+    assert mixed["images"][1] == {"index": 1, "label_values": [-1, -1, -1, -1, -1, -1, -0.5, 0.5, -1, -1]}
     for wrong in (["--digit", "10"], ["--digit", "seven"], ["--weights", "7"], ["--weights", "7=x"],
                   ["--weights", "11=1"], ["--label", "1,2"], ["--label", ",".join(["1"] * 11)],
                   ["--label", ",".join(["nan"] * 10)]):
@@ -258,7 +259,7 @@ def test_blend():
     matrix = npy("blend", "--matrix", "--steps", 2).reshape(10, 10, 28, 28)
     assert np.array_equal(matrix, matrix.transpose(1, 0, 2, 3))
     assert np.array_equal(matrix[7, 7], npy("generate", "--digit", 7, "--count", 1, "--steps", 2)[0])
-    good("blend", "--from", 6, "--to", 7, "--steps", 1)
+    good("blend", "--from", 6, "--to", 7, "--rows", 4, "--scale", 1, "--steps", 1)
     assert read_png("blend.png").shape == (4 * 28 + 5 * 2, 9 * 28 + 10 * 2)
 
 
@@ -272,7 +273,7 @@ def test_sample():
     assert told["count"] == 8 and np.load("s.npy").shape == (8, 28, 28)
     assert [image["name"] for image in told["images"]] == labels[0] + labels[1]
     for image in told["images"]:
-        assert abs(sum(image["probabilities"]) - 1) < 1e-5 and len(image["label_state"]) == 10
+        assert abs(sum(image["probabilities"]) - 1) < 1e-5 and len(image["label_values"]) == 10
     again = npy("sample", "--count", 8, "--steps", 3, "--threads", 1, "--batch", 3)
     assert np.array_equal(again, np.load("s.npy"))
 
@@ -284,7 +285,7 @@ def test_colour_and_names():
     # a name goes before a number
     assert np.array_equal(npy("generate", "--digit", "7", "--count", 1, "--steps", 2, model=COLOUR),
                           npy("generate", "--digit", "1", "--count", 1, "--steps", 2, model=COLOUR))
-    good("generate", "--digit", "bag", "--count", 4, "--steps", 2, "-o", "colour.png", model=COLOUR)
+    good("generate", "--digit", "bag", "--count", 4, "--steps", 2, "-o", "colour.png", "--scale", 1, model=COLOUR)
     assert read_png("colour.png").shape == (2 * 12 + 3 * 2, 2 * 16 + 3 * 2, 3)
     write_png("one.png", pictures[0])
     out = good("classify", "--preprocess", "none", "one.png", model=COLOUR)
@@ -463,7 +464,7 @@ def test_trained_model_keeps_its_promises():
     this fails for one reason only: another model, or an engine that computes something else."""
     if os.environ.get("JF_SANITIZED") or not os.path.exists(TRAINED):
         return "takes minutes in a sanitized build" if os.path.exists(TRAINED) else "models/mnist.safetensors is not there"
-    for options, accuracy in (("--method", "posterior"), 0.994), (("--method", "sample", "--steps", 20), 0.992):
+    for options, accuracy in (("--method", "posterior"), 0.994), (("--method", "sample", "--samples", 1, "--steps", 20), 0.992):
         told = json.loads(good("eval", "--data", MNIST, *options, "--json", model=TRAINED))["classification"]
         assert told["images"] == 10000 and told["accuracy"] >= accuracy and told["ece"] <= 0.005, told
     drawn = json.loads(good("eval", "--generate", "--json", model=TRAINED))

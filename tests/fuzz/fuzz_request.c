@@ -45,8 +45,8 @@ static void fields(const char *text, size_t size, bool json) {
 	jf_params_string(&params, "s", &string, &length);
 	if (jf_params_choice(&params, "c", &index, names, 3) || jf_params_class(&params, "k", &index, 3, names))
 		REQUIRE(index >= 0 && index < 3);
-	jf_params_floats(&params, "l", values, 3, -1, 1);
-	jf_params_weights(&params, "w", values, 3, names, 1);
+	jf_params_label(&params, "l", values, 3);
+	jf_params_weights(&params, "w", values, 3, names);
 	good = jf_params_finish(&params) && good;
 	REQUIRE(good != problem.set);
 	if (problem.set) {

@@ -11,6 +11,7 @@
 
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/questions/question.h"
 #include "daemon/http/access.h"
 #include "daemon/http/keys.h"
 #include "daemon/http/limit.h"
@@ -194,10 +195,10 @@ static void parameters(void **state) {
 	assert_true(jf_params_choice(&params, "c", &choice, colours, 2));
 	assert_true(jf_params_class(&params, "k", &class, 3, names));
 	assert_true(jf_params_integer(&params, "s", &seed, 0, JF_MAX_SEED));
-	assert_true(jf_params_weights(&params, "v", values, 3, names, 1));
-	assert_true(jf_params_weights(&params, "w", values, 3, names, 1));
+	assert_true(jf_params_weights(&params, "v", values, 3, names));
+	assert_true(jf_params_weights(&params, "w", values, 3, names));
 	assert_true(values[0] == 0 && values[1] == 0.25f && values[2] == 1);
-	assert_true(jf_params_floats(&params, "l", values, 3, -5, 5));
+	assert_true(jf_params_label(&params, "l", values, 3));
 	assert_true(values[0] == 1 && values[1] == -2 && values[2] == 3);
 	assert_true(jf_params_finish(&params));
 	assert_int_equal(integer, 5);

@@ -1,0 +1,49 @@
+#include "core/questions/answer.h"
+
+void jf_answer_put_label(
+    struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
+	jf_json_put_integer(writer, "label", label);
+	jf_json_put_string(writer, "name", model->class_names[label]);
+	jf_json_put_float(writer, "confidence", probabilities[label]);
+	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
+}
+
+void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes) {
+	jf_json_begin_array(writer, "votes");
+	for (int k = 0; k < classes; k++)
+		jf_json_put_integer(writer, NULL, votes[k]);
+	jf_json_end_array(writer);
+}
+
+static void put_pair(struct jf_json_writer *writer, const char *key, float x, float y) {
+	jf_json_begin_object(writer, key);
+	jf_json_put_float(writer, "x", x);
+	jf_json_put_float(writer, "y", y);
+	jf_json_end_object(writer);
+}
+
+void jf_answer_put_framing(struct jf_json_writer *writer, const struct jf_framing_report *report) {
+	jf_json_put_string(writer, "method", jf_preprocess_name(report->preprocess));
+	jf_json_put_bool(writer, "inverted", report->inverted);
+	jf_json_put_bool(writer, "resized", report->resized);
+	jf_json_begin_object(writer, "source");
+	jf_json_put_integer(writer, "width", report->source_width);
+	jf_json_put_integer(writer, "height", report->source_height);
+	jf_json_put_integer(writer, "channels", report->source_channels);
+	jf_json_end_object(writer);
+	jf_json_begin_object(writer, "box");
+	jf_json_put_integer(writer, "x", report->ink_x);
+	jf_json_put_integer(writer, "y", report->ink_y);
+	jf_json_put_integer(writer, "width", report->ink_width);
+	jf_json_put_integer(writer, "height", report->ink_height);
+	jf_json_end_object(writer);
+	put_pair(writer, "scale", report->scale_x, report->scale_y);
+	put_pair(writer, "shift", report->shift_x, report->shift_y);
+}
+
+void jf_answer_put_model(struct jf_json_writer *writer, const struct jf_model *model) {
+	jf_json_begin_object(writer, "model");
+	jf_json_put_string(writer, "name", model->name);
+	jf_json_put_string(writer, "checksum", model->checksum);
+	jf_json_end_object(writer);
+}

@@ -1,0 +1,19 @@
+/* Parts of an answer in JSON that read the same wherever they are given. */
+#ifndef JF_CORE_QUESTIONS_ANSWER_H
+#define JF_CORE_QUESTIONS_ANSWER_H
+
+#include "core/base/json.h"
+#include "core/engine/model.h"
+#include "core/pictures/framing.h"
+
+/* label, name, confidence, probabilities: of one row of probabilities [K], where `label` was chosen. */
+void jf_answer_put_label(
+    struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities);
+/* votes: [K] */
+void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes);
+/* The members of "preprocess", inside the object that the caller has begun. */
+void jf_answer_put_framing(struct jf_json_writer *writer, const struct jf_framing_report *report);
+/* "model": {...}: which one answered. */
+void jf_answer_put_model(struct jf_json_writer *writer, const struct jf_model *model);
+
+#endif
