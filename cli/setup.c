@@ -4,36 +4,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/report.h"
+#include "core/base/file.h"
 #include "core/files/checkpoint.h"
 
 #define TREE_MODEL "models/mnist.safetensors"
 #define INSTALLED_MODEL JF_PKGDATADIR "/models/mnist.safetensors"
-
-/* In a source tree this program is TREE/build/jointflow (or TREE/jointflow), and TREE has configure.ac beside models/.
- */
-static bool find_in_tree(char *path, size_t size) {
-	char here[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", here, sizeof(here) - 1);
-
-	if (length <= 0)
-		return false;
-	here[length] = '\0';
-	for (int up = 0; up < 2; up++) {
-		char *slash = strrchr(here, '/');
-
-		if (!slash)
-			return false;
-		*slash = '\0';
-		if (snprintf(path, size, "%s/configure.ac", here) >= (int)size || access(path, R_OK))
-			continue;
-		if (snprintf(path, size, "%s/" TREE_MODEL, here) < (int)size && !access(path, R_OK))
-			return true;
-	}
-	return false;
-}
 
 struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t size, struct jf_error *err) {
 	const char *name = args->model;
@@ -42,7 +19,7 @@ struct jf_model *cli_model_load(const struct cli_args *args, char *path, size_t 
 	if (!name)
 		name = getenv("JOINTFLOW_MODEL");
 	if (!name || !*name)
-		name = find_in_tree(found, sizeof(found)) ? found : INSTALLED_MODEL;
+		name = jf_file_in_tree(found, sizeof(found), TREE_MODEL) ? found : INSTALLED_MODEL;
 	if (path)
 		snprintf(path, size, "%s", name);
 	return jf_checkpoint_load(name, err);

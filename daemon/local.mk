@@ -61,5 +61,5 @@ libservice_a_SOURCES += daemon/work/worker.c daemon/work/worker.h
 SERVICE_LIBS = libservice.a $(CORE_LIBS)
 
 sbin_PROGRAMS += jointflowd
-jointflowd_SOURCES = daemon/main.c
+jointflowd_SOURCES = daemon/main.c daemon/setup.c daemon/setup.h
 jointflowd_LDADD = $(HTTP_LIBS) $(SERVICE_LIBS)

@@ -19,6 +19,7 @@
 #include "daemon/service/log.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/service.h"
+#include "daemon/setup.h"
 #include "daemon/work/model_holder.h"
 #include "daemon/work/scheduler.h"
 
@@ -33,56 +34,8 @@ struct daemon {
 	struct jf_scheduler *scheduler;
 	struct jf_model_holder *holder;
 	struct jf_http *http;
+	char refused[256]; /* why the last reload failed; "" when it did not */
 };
-
-/* --- configuration: what only main can know --- */
-
-/* Names without a slash: the model lies in the program's data folder, secrets among the credentials. */
-static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
-	const struct {
-		const char *key, *value;
-	} secrets[] = {{"key_file", conf->key_file}, {"tls_cert", conf->tls_cert}, {"tls_key", conf->tls_key}};
-	char path[4096];
-	enum jf_err rc = JF_OK;
-	if (!strchr(conf->model, '/')) {
-		snprintf(path, sizeof path, "%s/models/%s", JF_PKGDATADIR, conf->model);
-		rc = jf_conf_set(conf, "model", path, err);
-	}
-	for (size_t i = 0; i < sizeof secrets / sizeof secrets[0] && rc == JF_OK; i++)
-		if (*secrets[i].value && jf_service_credential(path, sizeof path, secrets[i].value))
-			rc = jf_conf_set(conf, secrets[i].key, path, err);
-	return rc;
-}
-
-static enum jf_err load_conf(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err) {
-	enum jf_err rc = jf_conf_load(conf, request, err);
-	if (rc != JF_OK)
-		return rc;
-	rc = resolve_paths(conf, err);
-	if (rc != JF_OK)
-		jf_conf_deinit(conf);
-	return rc;
-}
-
-/* --check-config looks at the files too. */
-static enum jf_err check_files(const struct jf_conf *conf, struct jf_error *err) {
-	const struct {
-		const char *key, *path;
-	} files[] = {{"model", conf->model}, {"key_file", conf->key_file}, {"tls_cert", conf->tls_cert},
-	    {"tls_key", conf->tls_key}, {"web_root", conf->web_root}};
-	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-		if (*files[i].path && access(files[i].path, R_OK) != 0)
-			return jf_error_set(
-			    err, JF_EIO, "%s: cannot read %.400s: %s", files[i].key, files[i].path, strerror(errno));
-	return JF_OK;
-}
-
-static int usable_cpus(void) {
-	cpu_set_t set;
-	CPU_ZERO(&set);
-	int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-	return n < 1 ? 1 : n > 256 ? 256 : n;
-}
 
 /* --- start --- */
 
@@ -102,24 +55,37 @@ static enum jf_err prepare_workers(void *context, struct jf_model *model, struct
 
 static void describe_model(struct daemon *d, char *status, size_t size) {
 	struct jf_model *model = jf_model_holder_get(d->holder);
-	char parameters[32];
+	char number[32];
 	snprintf(status, size, "no model");
 	if (!model)
 		return;
-	snprintf(status, size, "serving %s %.8s on %s", model->name, model->checksum, d->listeners.item[0].name);
-	snprintf(parameters, sizeof parameters, "%zu", model->graph->n_params_floats);
+	snprintf(status, size, "serving %s %.8s on %s%s%s", model->name, model->checksum, d->listeners.item[0].name,
+	    *d->refused ? "; the last reload failed: " : "", d->refused);
+	snprintf(number, sizeof number, "%zu", model->graph->n_params_floats);
 	jf_metric_clear(d->metrics, JF_METRIC_MODEL_INFO);
-	jf_metric_set(d->metrics, JF_METRIC_MODEL_INFO, 1, JF_LABELS(model->name, model->checksum, parameters));
+	jf_metric_set(d->metrics, JF_METRIC_MODEL_INFO, 1, JF_LABELS(model->name, model->checksum, number));
 	jf_metric_set(d->metrics, JF_METRIC_MODEL_LOADED, (double)jf_model_holder_loaded_at(d->holder), NULL);
 	jf_model_unref(model);
 }
 
+/* A counter of predictions for each label, at zero; see daemon/service/metrics.h. */
+static void announce_labels(struct daemon *d) {
+	struct jf_model *model = jf_model_holder_get(d->holder);
+	char label[32];
+	for (int k = 0; model && k < model->config.classes; k++) {
+		snprintf(label, sizeof label, "%d", k);
+		jf_metric_add(d->metrics, JF_METRIC_PREDICTIONS, 0, JF_LABELS(label));
+	}
+	jf_model_unref(model);
+}
+
 static enum jf_err load_model(struct daemon *d, const char *path, struct jf_error *err) {
-	char status[256];
+	char status[512];
 	int64_t start = jf_job_now_ns();
 	enum jf_err rc = jf_model_holder_load(d->holder, path, prepare_workers, d, err);
 	if (rc != JF_OK)
 		return rc;
+	announce_labels(d);
 	describe_model(d, status, sizeof status);
 	jf_log(JF_LOG_NOTICE, NULL, "model %s loaded, self-test passed, %d workers ready in %.0f ms; %s", path,
 	    d->scheduler ? d->conf.workers : 0, (double)(jf_job_now_ns() - start) * 1e-6, status);
@@ -158,6 +124,8 @@ static enum jf_err start_parts(struct daemon *d, struct jf_error *err) {
 	d->holder = jf_model_holder_create();
 	if (!d->metrics || !d->holder)
 		return jf_error_set(err, JF_ENOMEM, "out of memory");
+	jf_metric_add(d->metrics, JF_METRIC_RELOADS, 0, JF_LABELS("success"));
+	jf_metric_add(d->metrics, JF_METRIC_RELOADS, 0, JF_LABELS("failure"));
 	jf_metric_set(d->metrics, JF_METRIC_BUILD_INFO, 1, JF_LABELS(PACKAGE_VERSION, __VERSION__, jf_kernels()->name));
 	struct jf_scheduler_options options = {.workers = d->conf.workers,
 	    .max_batch = d->conf.max_batch,
@@ -184,18 +152,19 @@ static enum jf_err start_parts(struct daemon *d, struct jf_error *err) {
 }
 
 static void tell_ready(struct daemon *d) {
-	char status[256];
+	char status[512];
 	describe_model(d, status, sizeof status);
 	if (jf_service_ready(status) != JF_OK)
 		jf_log(JF_LOG_WARNING, NULL, "cannot tell the service manager that we are ready");
 }
 
 static enum jf_err start(struct daemon *d, struct jf_error *err) {
-	if (d->conf.workers == 0)
-		d->conf.workers = usable_cpus();
+	jf_setup_workers(&d->conf);
 	enum jf_err rc = catch_signals(err);
 	if (rc == JF_OK)
 		rc = jf_listen_open(&d->listeners, &d->conf, err);
+	if (rc == JF_OK)
+		rc = jf_setup_descriptors(&d->conf, d->listeners.n, err);
 	if (rc == JF_OK)
 		rc = start_parts(d, err);
 	if (rc != JF_OK)
@@ -232,8 +201,7 @@ static enum jf_err reload_parts(struct daemon *d, struct jf_conf *fresh, struct 
 		rc = jf_http_reload_keys(d->http, fresh->key_file, err);
 	if (rc != JF_OK)
 		return rc;
-	if (fresh->workers == 0)
-		fresh->workers = usable_cpus();
+	jf_setup_workers(fresh);
 	rc = jf_conf_apply(&d->conf, fresh, ignored, sizeof ignored, err);
 	jf_log_set_level(d->conf.log_level);
 	jf_log_set_access(d->conf.access_log);
@@ -247,11 +215,12 @@ static void reload(struct daemon *d) {
 	struct jf_error error = {.code = JF_OK};
 	jf_log(JF_LOG_NOTICE, NULL, "reloading");
 	jf_service_reloading("reloading");
-	enum jf_err rc = load_conf(&fresh, &d->request, &error);
+	enum jf_err rc = jf_setup_load(&fresh, &d->request, &error);
 	if (rc == JF_OK) {
 		rc = reload_parts(d, &fresh, &error);
 		jf_conf_deinit(&fresh);
 	}
+	snprintf(d->refused, sizeof d->refused, "%.250s", rc == JF_OK ? "" : error.message);
 	if (rc != JF_OK)
 		jf_log(JF_LOG_ERROR, NULL, "reload failed, what was in force stays: %s", error.message);
 	else
@@ -286,7 +255,7 @@ static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_
 
 static void tell_status(struct daemon *d) {
 	struct jf_scheduler_stats stats;
-	char status[256];
+	char status[512];
 	describe_model(d, status, sizeof status);
 	jf_scheduler_stats(d->scheduler, &stats);
 	jf_service_status("%s; %d of %d workers busy, %d jobs outstanding", status, stats.workers_busy, stats.workers,
@@ -355,6 +324,7 @@ static int serve(struct daemon *d) {
 	jf_log_init(d->conf.log_level, d->conf.log_format);
 	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);
+	jf_setup_warn_of_variables();
 	if (start(d, &error) != JF_OK) {
 		jf_log(JF_LOG_ERROR, NULL, "cannot start: %s", error.message);
 		jf_service_status("cannot start: %.400s", error.message);
@@ -389,11 +359,14 @@ static int act(struct daemon *d) {
 	case JF_CONF_CHECK:
 		break;
 	}
-	enum jf_err rc = load_conf(&d->conf, &d->request, &error);
-	if (rc == JF_OK && d->request.action == JF_CONF_CHECK && (rc = check_files(&d->conf, &error)) != JF_OK)
-		jf_conf_deinit(&d->conf);
+	enum jf_err rc = jf_setup_load(&d->conf, &d->request, &error);
+	if (rc == JF_OK && d->request.action == JF_CONF_CHECK) {
+		jf_setup_warn_of_variables();
+		if ((rc = jf_setup_check(&d->conf, &error)) != JF_OK)
+			jf_conf_deinit(&d->conf);
+	}
 	if (rc != JF_OK) {
-		fprintf(stderr, "jointflowd: %s\n", error.message);
+		jf_setup_complain(&error, "");
 		return EX_CONFIG;
 	}
 	if (d->request.action == JF_CONF_RUN)
@@ -410,7 +383,7 @@ int main(int argc, char **argv) {
 	struct daemon daemon = {.request.argc = 0};
 	struct jf_error error = {.code = JF_OK};
 	if (jf_conf_parse_argv(&daemon.request, argc, argv, &error) != JF_OK) {
-		fprintf(stderr, "jointflowd: %s (--help lists the options)\n", error.message);
+		jf_setup_complain(&error, " (--help lists the options)");
 		return EX_USAGE;
 	}
 	int status = act(&daemon);

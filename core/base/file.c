@@ -296,3 +296,24 @@ enum jf_err jf_file_write(const char *path, const void *data, size_t size_bytes,
 	jf_file_writer_write(writer, data, size_bytes);
 	return jf_file_writer_commit(writer, err);
 }
+
+bool jf_file_in_tree(char *path, size_t size, const char *name) {
+	char here[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", here, sizeof(here) - 1);
+
+	if (length <= 0)
+		return false;
+	here[length] = '\0';
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(here, '/');
+
+		if (!slash)
+			return false;
+		*slash = '\0';
+		if (snprintf(path, size, "%s/configure.ac", here) >= (int)size || access(path, R_OK))
+			continue;
+		if (snprintf(path, size, "%s/%s", here, name) < (int)size && !access(path, R_OK))
+			return true;
+	}
+	return false;
+}

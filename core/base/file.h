@@ -2,6 +2,7 @@
 #ifndef JF_CORE_BASE_FILE_H
 #define JF_CORE_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,10 @@
  * *data out: malloc'd, caller frees, followed by one NUL byte that *size_bytes does not count; NULL on failure.
  * JF_EIO (names file and cause), JF_ELIMIT (longer than max_bytes), JF_ENOMEM. */
 enum jf_err jf_file_read(uint8_t **data, size_t *size_bytes, const char *path, size_t max_bytes, struct jf_error *err);
+
+/* Whether this program runs in its source tree (TREE/program or TREE/build/program, TREE having configure.ac) and TREE
+ * has the file: its path is written to `path`. */
+bool jf_file_in_tree(char *path, size_t size, const char *name);
 
 /* Atomic replacement: everything goes to a temporary file in the same folder; commit does fsync, rename, fsync of the
  * folder. Until then, and on every failure, an old file of that name stays as it was. A symbolic link is followed, a

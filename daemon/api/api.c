@@ -19,6 +19,7 @@
 #include "daemon/service/log.h"
 
 #define MAX_PEM ((size_t)1 << 20)
+#define EXHAUSTED_EVERY_MS 10000
 #define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
 
 /* --- what the server calls
@@ -28,7 +29,7 @@ static bool on_connected(void *context, const struct jf_peer *peer) {
 	struct jf_http *http = context;
 
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
-	return peer->is_unix || jf_conf_list_has(http->parts.conf->trusted_proxies, peer->text) ||
+	return peer->is_unix || jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text) ||
 	       jf_limit_connect(http->limit, peer->address, jf_watch_now_ms());
 }
 
@@ -36,7 +37,7 @@ static void on_disconnected(void *context, const struct jf_peer *peer) {
 	struct jf_http *http = context;
 
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, -1, NULL);
-	if (!peer->is_unix && !jf_conf_list_has(http->parts.conf->trusted_proxies, peer->text))
+	if (!peer->is_unix && !jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text))
 		jf_limit_disconnect(http->limit, peer->address);
 }
 
@@ -181,8 +182,15 @@ static void on_unread(void *context, struct jf_request *request, int status, str
 }
 
 static void on_log(void *context, const char *message) {
-	(void)context;
-	jf_log(JF_LOG_DEBUG, NULL, "libmicrohttpd: %s", message);
+	struct jf_http *http = context;
+	long long now = jf_watch_now_ms(), said = atomic_load(&http->exhausted_ms);
+
+	/* The library's words for an accept that found no descriptor or memory. Once in a while: it says so at each. */
+	if (strstr(message, "system resource limit") && (said == 0 || now - said > EXHAUSTED_EVERY_MS) &&
+	    atomic_compare_exchange_strong(&http->exhausted_ms, &said, now))
+		jf_log(JF_LOG_ERROR, NULL, "no descriptors or memory for another connection: %s", message);
+	else
+		jf_log(JF_LOG_DEBUG, NULL, "libmicrohttpd: %s", message);
 }
 
 /* --- life
@@ -199,6 +207,14 @@ static enum jf_err read_pem(char **out, const char *path, struct jf_error *err) 
 	code = jf_file_read(&data, &size, path, MAX_PEM, err);
 	*out = (char *)data;
 	return code;
+}
+
+static void announce_counters(struct jf_metrics *metrics) {
+	static const char *const reasons[] = {"loading", "rate", "connections", "unauthorized", "host", "cross_site"};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(reasons[i]));
+	jf_routes_announce(metrics);
 }
 
 static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
@@ -236,6 +252,7 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error
 		return NULL;
 	}
 	http->parts = *parts;
+	announce_counters(parts->metrics);
 	if (prepare(http, err) != JF_OK)
 		goto fail;
 	options = (struct jf_server_options){

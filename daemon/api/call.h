@@ -27,9 +27,10 @@ struct jf_http {
 	struct jf_keys *keys;
 	atomic_bool ready, draining;
 	atomic_ulong next_id;
-	uint64_t id_key;         /* drawn at start, so that ids of two runs differ */
-	int64_t started_s;       /* seconds since the epoch */
-	char *certificate, *key; /* PEM text or NULL */
+	uint64_t id_key;           /* drawn at start, so that ids of two runs differ */
+	atomic_llong exhausted_ms; /* when it was last said that descriptors ran out */
+	int64_t started_s;         /* seconds since the epoch */
+	char *certificate, *key;   /* PEM text or NULL */
 };
 
 enum jf_representation { JF_AS_JSON, JF_AS_PNG, JF_AS_STREAM, JF_AS_TEXT, JF_AS_HTML, JF_N_REPRESENTATIONS };

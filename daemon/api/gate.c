@@ -18,11 +18,16 @@ static void count_rejection(struct jf_call *call, const char *reason) {
 void jf_gate_client(struct jf_call *call) {
 	const struct jf_peer *peer = jf_request_peer(call->request);
 	const char *trusted = call->http->parts.conf->trusted_proxies;
+	char field[2048];
 
 	snprintf(call->client, sizeof(call->client), "%s", peer->text);
-	if (peer->is_unix ? *trusted != '\0' : jf_conf_list_has(trusted, peer->text))
-		jf_access_forwarded_for(
-		    call->client, sizeof(call->client), jf_request_header(call->request, "X-Forwarded-For"), trusted);
+	if (peer->is_unix ? *trusted == '\0' : !jf_conf_list_covers(trusted, peer->text))
+		return;
+	/* A proxy may add a field of its own below the one that its client sent: all of them count, the last most. */
+	if (jf_request_header_all(call->request, "X-Forwarded-For", field, sizeof(field)))
+		jf_access_forwarded_for(call->client, sizeof(call->client), field, trusted);
+	else if (jf_request_header_all(call->request, "Forwarded", field, sizeof(field)))
+		jf_access_forwarded(call->client, sizeof(call->client), field, trusted);
 }
 
 static bool check_framing(struct jf_call *call, enum jf_framing_fault fault) {

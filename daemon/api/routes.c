@@ -85,3 +85,16 @@ const struct jf_route *jf_route_find(const char *path, char *tail, size_t size) 
 			return &routes[i];
 	return NULL;
 }
+
+void jf_routes_announce(struct jf_metrics *metrics) {
+	static const char *const verbs[] = {"GET", "POST"};
+	static const char *const codes[] = {"200", "500", "503"};
+	size_t i;
+	int verb, code;
+
+	for (i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		for (verb = 0; verb < 2; verb++)
+			for (code = 0; code < 3 && (routes[i].methods & (verb ? JF_POST : JF_GET)); code++)
+				jf_metric_add(metrics, JF_METRIC_HTTP_REQUESTS, 0,
+				    JF_LABELS(routes[i].label, verbs[verb], codes[code]));
+}

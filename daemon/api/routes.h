@@ -28,4 +28,7 @@ struct jf_route {
 /* The route for a decoded path; tail is filled. NULL: none. */
 const struct jf_route *jf_route_find(const char *path, char *tail, size_t size);
 
+/* Makes the counters of requests for every route, at zero; see daemon/service/metrics.h. */
+void jf_routes_announce(struct jf_metrics *metrics);
+
 #endif

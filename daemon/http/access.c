@@ -154,33 +154,88 @@ bool jf_access_cross_site(
 	return !same_host(origin, host);
 }
 
+/* The address of "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]" and "[2001:db8::1]:80"; false for anything
+ * else. */
+static bool read_node(char *out, size_t size, const char *text, size_t length) {
+	char node[64], port[8];
+
+	while (length && (*text == ' ' || *text == '\t'))
+		text++, length--;
+	while (length && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+		length--;
+	if (length == 0 || length >= sizeof(node))
+		return false;
+	memcpy(node, text, length);
+	node[length] = '\0';
+	if (is_literal(node)) {
+		snprintf(out, size, "%s", node);
+		return true;
+	}
+	return split_host(out, size, port, node) && is_literal(out);
+}
+
 bool jf_access_forwarded_for(char *out, size_t size, const char *forwarded, const char *trusted) {
 	const char *end = forwarded ? forwarded + strlen(forwarded) : NULL, *start;
 	char entry[64];
-	size_t length;
 	bool found = false;
 
 	while (end && end > forwarded) {
 		for (start = end; start > forwarded && start[-1] != ','; start--)
 			;
-		length = (size_t)(end - start);
-		while (length && (*start == ' ' || *start == '\t'))
-			start++, length--;
-		while (length && (start[length - 1] == ' ' || start[length - 1] == '\t'))
-			length--;
-		if (length == 0 || length >= sizeof(entry))
-			break;
-		memcpy(entry, start, length);
-		entry[length] = '\0';
-		if (!is_literal(entry))
+		if (!read_node(entry, sizeof(entry), start, (size_t)(end - start)))
 			break; /* what stands further left was written by whoever wrote this */
 		snprintf(out, size, "%s", entry);
 		found = true;
-		if (!jf_conf_list_has(trusted, entry))
+		if (!jf_conf_list_covers(trusted, entry))
 			break;
-		while (start > forwarded && start[-1] != ',')
-			start--;
 		end = start > forwarded ? start - 1 : forwarded;
 	}
 	return found;
+}
+
+/* Copies the value at `text` (a token or a quoted string) to `out` unless that is NULL; returns what follows it. A
+ * value that does not fit is left empty. */
+static const char *read_value(char *out, size_t size, const char *text) {
+	bool quoted = *text == '"';
+	size_t n = 0;
+
+	for (text += quoted; *text && (quoted ? *text != '"' : !strchr(",; \t", *text)); text++) {
+		if (quoted && *text == '\\' && text[1])
+			text++;
+		if (out && n + 1 < size)
+			out[n] = *text;
+		n++;
+	}
+	if (out)
+		out[n < size ? n : 0] = '\0';
+	return text + (quoted && *text == '"');
+}
+
+bool jf_access_forwarded(char *out, size_t size, const char *forwarded, const char *trusted) {
+	char list[2048] = "", value[64], *is_for;
+	const char *text = forwarded ? forwarded : "", *name;
+	size_t used = 0;
+
+	/* RFC 7239, 4: elements with commas between them, of name=value with semicolons between. The nodes are put into
+	 * the other field's form; an element without for= is one whose client is unknown. */
+	while (*text) {
+		value[0] = '\0';
+		while (*text && *text != ',') {
+			text += strspn(text, "; \t");
+			name = text;
+			text += strcspn(text, "=,; \t");
+			if (*text != '=')
+				continue;
+			is_for = strncasecmp(name, "for", 3) == 0 && text - name == 3 ? value : NULL;
+			text = read_value(is_for, sizeof(value), text + 1);
+		}
+		if (strchr(value, ','))
+			value[0] = '\0';
+		used += (size_t)snprintf(
+		    list + used, sizeof(list) - used, "%s%s", used ? "," : "", *value ? value : "unknown");
+		if (used >= sizeof(list))
+			return false; /* more proxies than anybody has */
+		text += *text == ',';
+	}
+	return jf_access_forwarded_for(out, size, list, trusted);
 }

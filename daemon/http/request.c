@@ -1,5 +1,6 @@
 /* What a request's head says. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -123,6 +124,46 @@ const char *jf_request_header(const struct jf_request *request, const char *name
 	if (request->authority && strcasecmp(name, "Host") == 0)
 		return request->authority; /* RFC 9112, 3.2.2: an absolute target outranks the field */
 	return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
+}
+
+struct all_fields {
+	const char *name;
+	char *out;
+	size_t size, used;
+	bool found, cut;
+};
+
+static enum MHD_Result add_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+	struct all_fields *all = context;
+	size_t length, excess;
+
+	(void)kind;
+	if (strcasecmp(name, all->name) != 0)
+		return MHD_YES;
+	length = value ? strlen(value) : 0;
+	if (length + 3 > all->size) { /* 3: separator and NUL */
+		value += length + 3 - all->size;
+		length = all->size - 3;
+		all->cut = true;
+	}
+	excess = all->used + length + 3 > all->size ? all->used + length + 3 - all->size : 0;
+	all->cut = all->cut || excess;
+	memmove(all->out, all->out + excess, all->used - excess);
+	all->used -= excess;
+	all->used += (size_t)snprintf(
+	    all->out + all->used, all->size - all->used, "%s%s", all->found ? ", " : "", length ? value : "");
+	all->found = true;
+	return MHD_YES;
+}
+
+bool jf_request_header_all(const struct jf_request *request, const char *name, char *out, size_t size) {
+	struct all_fields all = {.name = name, .out = out, .size = size};
+
+	*out = '\0';
+	MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, add_field, &all);
+	if (all.cut)
+		*out = '?'; /* half an entry must not pass for a whole one */
+	return all.found;
 }
 
 const struct jf_peer *jf_request_peer(const struct jf_request *request) {

@@ -93,6 +93,9 @@ const char *jf_request_method(const struct jf_request *request);
 const char *jf_request_path(const struct jf_request *request);  /* raw, percent-encoded, starts with '/' */
 const char *jf_request_query(const struct jf_request *request); /* raw, without '?'; "" when absent */
 const char *jf_request_header(const struct jf_request *request, const char *name); /* the first; NULL when absent */
+/* All fields of that name in one, ", " between them (RFC 9110, 5.3); what does not fit is left out at the front. False
+ * when there is none. */
+bool jf_request_header_all(const struct jf_request *request, const char *name, char *out, size_t size);
 const struct jf_peer *jf_request_peer(const struct jf_request *request);
 bool jf_request_unwelcome(const struct jf_request *request);
 /* Declared length of the body; -1 when it is chunked. */

@@ -121,15 +121,43 @@ static enum jf_err load_file(struct jf_conf *conf, const char *path, bool must_e
 /* --- environment -----------------------------------------------------------------------------------------------------
  */
 
+#define PREFIX "JOINTFLOWD_"
+
+/* A key's name in the environment. */
+static void variable_name(char *name, size_t size, const struct jf_conf_key *key) {
+	size_t at = (size_t)snprintf(name, size, PREFIX);
+	for (const char *c = key->name; *c && at + 1 < size; c++)
+		name[at++] = (char)toupper((unsigned char)*c);
+	name[at] = '\0';
+}
+
+bool jf_conf_unknown_variable(const char *entry) {
+	size_t length = strcspn(entry, "=");
+	char name[80];
+	if (strncmp(entry, PREFIX, strlen(PREFIX)) != 0)
+		return false;
+	for (int i = 0; i < jf_conf_n_keys; i++) {
+		variable_name(name, sizeof name, &jf_conf_keys[i]);
+		if (strlen(name) == length && strncmp(entry, name, length) == 0)
+			return false;
+	}
+	/* Source: Kubernetes, "Service", environment variables: NAME_SERVICE_HOST, NAME_SERVICE_PORT[_X],
+	 * NAME_PORT=tcp://..., NAME_PORT_6767_TCP[_X]. */
+	snprintf(name, sizeof name, "%.*s", (int)length, entry);
+	if (strstr(name, "_SERVICE_HOST") || strstr(name, "_SERVICE_PORT"))
+		return false;
+	const char *port = strstr(name, "_PORT");
+	bool is_address = port && port[5] == '\0' && strstr(entry + length, "://");
+	bool is_numbered = port && port[5] == '_' && isdigit((unsigned char)port[6]);
+	return !is_address && !is_numbered;
+}
+
 /* Only names of the table are looked up: an orchestrator puts variables of its own under our prefix
  * (JOINTFLOWD_SERVICE_HOST), so an unknown one cannot be an error. */
 static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) {
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		char name[80] = "JOINTFLOWD_";
-		size_t at = strlen(name);
-		for (const char *c = jf_conf_keys[i].name; *c && at + 1 < sizeof name; c++)
-			name[at++] = (char)toupper((unsigned char)*c);
-		name[at] = '\0';
+		char name[80];
+		variable_name(name, sizeof name, &jf_conf_keys[i]);
 		const char *value = getenv(name);
 		if (!value)
 			continue;

@@ -21,16 +21,17 @@ enum jf_log_format { JF_LOG_FORMAT_AUTO, JF_LOG_FORMAT_TEXT, JF_LOG_FORMAT_JOURN
  * may share it. */
 struct jf_conf {
 	/* listening */
-	char *listen_address; /* numeric IPv4 or IPv6; "" = no TCP listener */
-	int listen_port;      /* 0 = any free port (the log tells which) */
-	char *listen_path;    /* Unix socket, "" = none */
+	char *listen_address;  /* list of numeric IPv4 and IPv6; "" = no TCP listener */
+	int listen_port;       /* 0 = any free port (the log tells which) */
+	bool listen_ipv6_only; /* :: takes no IPv4 */
+	char *listen_path;     /* Unix socket, "" = none */
 	int listen_backlog;
 	char *web_root; /* serve the page from this folder instead of the embedded one; "" = embedded */
 	int http_threads;
 
 	/* model and workers */
 	char *model;   /* checkpoint; reload applies it */
-	int workers;   /* 0 = one per online CPU */
+	int workers;   /* 0 = one for each CPU this process may use */
 	int max_batch; /* trajectories a worker takes at a time */
 	int max_queue_delay_us;
 	int queue_capacity; /* cost units: images x network evaluations, admitted and not finished */
@@ -59,7 +60,7 @@ struct jf_conf {
 	char *key_file;             /* one key a line; "" = none; reload re-reads it */
 	bool allow_unauthenticated; /* permits a non-loopback bind without key_file */
 	bool metrics_public;        /* /metrics without a key even when keys are in force */
-	char *trusted_proxies;      /* list of addresses whose X-Forwarded-For is believed; "" = none */
+	char *trusted_proxies;      /* list of addresses and networks whose X-Forwarded-For is believed; "" = none */
 	char *tls_cert, *tls_key;   /* PEM files; both or neither */
 
 	/* service */
@@ -122,8 +123,18 @@ void jf_conf_print_file(FILE *out);
 void jf_conf_print_man(FILE *out);
 void jf_conf_print_help(FILE *out);
 
+/* Whether "NAME=value" of the environment looks like one of ours (JOINTFLOWD_...) and is no key: a typing error, most
+ * likely. An orchestrator's variables for a service of that name (JOINTFLOWD_SERVICE_HOST, JOINTFLOWD_PORT=tcp://...)
+ * are not meant for us. */
+bool jf_conf_unknown_variable(const char *entry);
+
 /* Whether item is in a comma-separated list, ASCII case ignored. */
 bool jf_conf_list_has(const char *list, const char *item);
+/* The item at *list, cut to size; moves *list on. False at the end. */
+bool jf_conf_list_next(const char **list, char *item, size_t size);
+/* Whether a numeric address is in a list of addresses and networks ("10.0.0.0/8"). An IPv4 address and the same mapped
+ * into IPv6 are one. */
+bool jf_conf_list_covers(const char *list, const char *address);
 /* Whether a numeric address is a loopback one (127.0.0.0/8, ::1, ::ffff:127.0.0.0/104). */
 bool jf_conf_is_loopback(const char *address);
 

@@ -1,6 +1,7 @@
 /* Values that are fine each by itself and contradict each other. */
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -13,6 +14,56 @@ bool jf_conf_list_has(const char *list, const char *item) {
 		if (size == length && strncasecmp(list, item, size) == 0)
 			return true;
 		list += size + (list[size] == ',');
+	}
+	return false;
+}
+
+bool jf_conf_list_next(const char **list, char *item, size_t size) {
+	if (!**list)
+		return false;
+	size_t length = strcspn(*list, ",");
+	snprintf(item, size, "%.*s", (int)length, *list);
+	*list += length;
+	*list += **list == ',';
+	return true;
+}
+
+/* "ADDRESS" or "ADDRESS/BITS" as 16 bytes, IPv4 mapped into IPv6, and the number of bits that count. */
+static bool read_network(unsigned char bytes[16], int *bits, const char *text) {
+	static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	char address[64];
+	const char *slash = strchr(text, '/');
+	snprintf(address, sizeof address, "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
+	int most = 32;
+	memcpy(bytes, mapped, sizeof mapped);
+	if (inet_pton(AF_INET, address, bytes + 12) != 1) {
+		most = 128;
+		if (inet_pton(AF_INET6, address, bytes) != 1)
+			return false;
+	}
+	*bits = 128;
+	if (!slash)
+		return true;
+	size_t digits = strspn(slash + 1, "0123456789");
+	if (digits == 0 || digits > 3 || slash[1 + digits])
+		return false;
+	*bits = atoi(slash + 1) + 128 - most;
+	return *bits <= 128;
+}
+
+bool jf_conf_list_covers(const char *list, const char *address) {
+	unsigned char asked[16], network[16];
+	char item[64];
+	int bits;
+	if (!read_network(asked, &bits, address) || bits != 128)
+		return false;
+	while (jf_conf_list_next(&list, item, sizeof item)) {
+		if (!read_network(network, &bits, item))
+			continue;
+		int whole = bits / 8, rest = bits % 8;
+		if (memcmp(asked, network, (size_t)whole) == 0 &&
+		    (rest == 0 || (asked[whole] ^ network[whole]) >> (8 - rest) == 0))
+			return true;
 	}
 	return false;
 }
@@ -34,22 +85,17 @@ static bool is_address(const char *text) {
 	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
 }
 
-/* Calls ok() for each item; copies the first that fails to `bad` and returns false. */
+static bool is_network(const char *text) {
+	unsigned char bytes[16];
+	int bits;
+	return strlen(text) < 64 && read_network(bytes, &bits, text);
+}
+
+/* Calls ok() for each item; the first that fails is left in `bad`, and false returned. */
 static bool all_items(const char *list, bool (*ok)(const char *item), char *bad, size_t bad_size) {
-	while (*list) {
-		char item[256];
-		size_t size = strcspn(list, ",");
-		if (size >= sizeof item)
-			size = sizeof item - 1;
-		memcpy(item, list, size);
-		item[size] = '\0';
-		if (!ok(item)) {
-			snprintf(bad, bad_size, "%s", item);
+	while (jf_conf_list_next(&list, bad, bad_size))
+		if (!ok(bad))
 			return false;
-		}
-		list += strcspn(list, ",");
-		list += *list == ',';
-	}
 	return true;
 }
 
@@ -91,17 +137,18 @@ static bool is_origin(const char *item) {
 }
 
 static enum jf_err check_listening(const struct jf_conf *conf, struct jf_error *err) {
-	if (*conf->listen_address && !is_address(conf->listen_address))
+	char bad[256];
+	if (!all_items(conf->listen_address, is_address, bad, sizeof bad))
 		return jf_error_set(err, JF_EINVAL,
 		    "listen_address: '%.60s' is not a numeric IPv4 or IPv6 address; write 127.0.0.1 rather than "
 		    "localhost",
-		    conf->listen_address);
-	if (*conf->listen_address && !jf_conf_is_loopback(conf->listen_address) && !*conf->key_file &&
+		    bad);
+	if (!all_items(conf->listen_address, jf_conf_is_loopback, bad, sizeof bad) && !*conf->key_file &&
 	    !conf->allow_unauthenticated)
 		return jf_error_set(err, JF_EINVAL,
 		    "listen_address: other machines can reach %.60s and no key_file is set; set one, or say "
 		    "allow_unauthenticated = yes if something in front checks access",
-		    conf->listen_address);
+		    bad);
 	if (strlen(conf->listen_path) > 107) /* sockaddr_un.sun_path */
 		return jf_error_set(err, JF_EINVAL, "listen_path: longer than the 107 bytes a Unix socket may have");
 	return JF_OK;
@@ -121,8 +168,9 @@ static enum jf_err check_access(const struct jf_conf *conf, struct jf_error *err
 		    "cors_origins: '%.80s' is not an origin such as https://example.org, without a path; a star may "
 		    "stand for subdomains (https://*.example.org) or the port (http://localhost:*)",
 		    bad);
-	if (!all_items(conf->trusted_proxies, is_address, bad, sizeof bad))
-		return jf_error_set(err, JF_EINVAL, "trusted_proxies: '%.80s' is not a numeric address", bad);
+	if (!all_items(conf->trusted_proxies, is_network, bad, sizeof bad))
+		return jf_error_set(err, JF_EINVAL,
+		    "trusted_proxies: '%.80s' is not a numeric address, nor a network such as 10.0.0.0/8", bad);
 	if (jf_conf_list_has(conf->cors_origins, "*") && !*conf->key_file && !conf->allow_unauthenticated)
 		return jf_error_set(err, JF_EINVAL,
 		    "cors_origins = * without key_file lets every web page use this daemon; name the origins, set "

@@ -30,14 +30,19 @@ static const char *const log_formats[] = {"auto", "text", "journal", "json", NUL
 #define SERVICE .section = "Service"
 
 const struct jf_conf_key jf_conf_keys[] = {
-    {LISTENING, AT(listen_address), STRING("127.0.0.1"),
-	.help = "Numeric IPv4 or IPv6 address to listen on; empty for none. An address that other machines reach needs "
-		"key_file, "
-		"or allow_unauthenticated = yes. Ignored when the service manager passes sockets."},
+    {LISTENING, AT(listen_address), LIST("127.0.0.1"),
+	.help =
+	    "Numeric IPv4 and IPv6 addresses to listen on, comma-separated; empty for none. :: serves IPv4 as well, "
+	    "unless listen_ipv6_only = yes or an IPv4 address stands beside it. An address that other machines "
+	    "reach needs key_file, or allow_unauthenticated = yes. Ignored when the service manager passes "
+	    "sockets."},
     {LISTENING, AT(listen_port), INT(0, 65535, "6767", ""),
-	.help = "TCP port. 0 takes any free one and the log says which."},
+	.help = "TCP port. 0 takes any free one for each address and the log says which."},
+    {LISTENING, AT(listen_ipv6_only), BOOL("no"), .help = "Serve no IPv4 on the address ::."},
     {LISTENING, AT(listen_path), STRING(""),
-	.help = "Path of a Unix socket to listen on as well; empty for none. The folder must exist."},
+	.help = "Path of a Unix socket to listen on as well; empty for none. Every user of the machine may connect, as "
+		"with a loopback address, unless the folder keeps them out. The folder must exist; under systemd "
+		"/run/jointflowd does."},
     {LISTENING, AT(listen_backlog), INT(1, 65535, "512", "connections"),
 	.help = "Connections the kernel holds before they are accepted."},
     {LISTENING, AT(web_root), STRING(""),
@@ -46,12 +51,12 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Threads that read requests and write responses. The computing is done by workers."},
 
     {WORKERS, AT(model), STRING("mnist.safetensors"), RELOAD,
-	.help = "The checkpoint. A name without a slash is looked up among the models that came with the program. A "
-		"reload loads the "
-		"file anew, "
-		"checks it, and keeps the old model if anything is wrong with it."},
+	.help = "The checkpoint. A name without a slash is looked up in the current folder, then among the models that "
+		"came with the program. A reload loads the file anew, checks it, and keeps the old model if anything "
+		"is wrong with it."},
     {WORKERS, AT(workers), INT(0, 256, "0", "threads"),
-	.help = "Threads that compute. 0 takes one for each CPU this process may use."},
+	.help = "Threads that compute. 0 takes one for each CPU this process may use, by its affinity and by the CPU "
+		"quota of its control group."},
     {WORKERS, AT(max_batch), INT(1, JF_MAX_BATCH, "16", "images"),
 	.help = "Images of compatible requests that one worker computes together."},
     {WORKERS, AT(max_queue_delay_us), INT(0, 1000000, "0", "microseconds"),
@@ -88,7 +93,8 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Solver steps when the request does not say."},
 
     {CLIENTS, AT(max_connections), INT(1, 1000000, "1024", "connections"),
-	.help = "Connections at a time, all clients together."},
+	.help = "Connections at a time, all clients together. Fewer if this process may not open so many descriptors; "
+		"the log says so."},
     {CLIENTS, AT(max_connections_per_client), INT(1, 1000000, "256", "connections"),
 	.help = "Connections at a time from one address."},
     {CLIENTS, AT(max_rate_per_client), INT(0, 1000000, "0", "requests a second"),
@@ -114,7 +120,9 @@ const struct jf_conf_key jf_conf_keys[] = {
 	    "Permit an address that other machines reach without key_file. Only behind something that checks access."},
     {ACCESS, AT(metrics_public), BOOL("no"), .help = "Answer /metrics without a key even when keys are in force."},
     {ACCESS, AT(trusted_proxies), LIST(""),
-	.help = "Addresses of reverse proxies, comma-separated, whose X-Forwarded-For names the client."},
+	.help = "Addresses of reverse proxies, comma-separated, single (10.0.0.1) or networks (10.0.0.0/8, "
+		"2001:db8::/32), whose X-Forwarded-For names the client. Forwarded is read where X-Forwarded-For is "
+		"absent, so a proxy that writes only Forwarded must remove X-Forwarded-For."},
     {ACCESS, AT(tls_cert), STRING(""),
 	.help =
 	    "PEM file with the certificate chain; empty for plain HTTP. A name without a slash is looked up among the "

@@ -55,16 +55,16 @@ static enum jf_err add(struct jf_listeners *listeners, int fd, bool passed, stru
 	return describe(listener, err);
 }
 
-/* New socket, bound and listening; -1 with *err. */
+/* New socket, bound and listening; -1 with *err. ipv6_only: :: and addresses mapped into IPv6 take no IPv4. */
 static int bind_and_listen(
-    const union address *address, socklen_t size, int backlog, const char *name, struct jf_error *err) {
-	int on = 1;
+    const union address *address, socklen_t size, bool ipv6_only, int backlog, const char *name, struct jf_error *err) {
+	int on = 1, only = ipv6_only;
 	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		goto failed;
 	if (address->any.sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
 		goto failed;
-	if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
+	if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) != 0)
 		goto failed;
 	if (bind(fd, &address->any, size) != 0 || listen(fd, backlog) != 0)
 		goto failed;
@@ -76,24 +76,43 @@ failed:
 	return -1;
 }
 
-static int open_tcp(const struct jf_conf *conf, struct jf_error *err) {
+static int open_tcp(const char *text, bool ipv6_only, const struct jf_conf *conf, struct jf_error *err) {
 	union address address;
 	char name[128];
 	memset(&address, 0, sizeof address);
-	snprintf(name, sizeof name, "%.60s port %d", conf->listen_address, conf->listen_port);
-	if (inet_pton(AF_INET, conf->listen_address, &address.v4.sin_addr) == 1) {
+	snprintf(name, sizeof name, "%.60s port %d", text, conf->listen_port);
+	if (inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
 		address.v4.sin_family = AF_INET;
 		address.v4.sin_port = htons((uint16_t)conf->listen_port);
-		return bind_and_listen(&address, sizeof address.v4, conf->listen_backlog, name, err);
+		return bind_and_listen(&address, sizeof address.v4, false, conf->listen_backlog, name, err);
 	}
 	memset(&address, 0, sizeof address);
-	if (inet_pton(AF_INET6, conf->listen_address, &address.v6.sin6_addr) != 1) {
+	if (inet_pton(AF_INET6, text, &address.v6.sin6_addr) != 1) {
 		jf_error_set(err, JF_EINVAL, "cannot listen on %s: not an address", name);
 		return -1;
 	}
 	address.v6.sin6_family = AF_INET6;
 	address.v6.sin6_port = htons((uint16_t)conf->listen_port);
-	return bind_and_listen(&address, sizeof address.v6, conf->listen_backlog, name, err);
+	if (IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr))
+		ipv6_only = false;
+	return bind_and_listen(&address, sizeof address.v6, ipv6_only, conf->listen_backlog, name, err);
+}
+
+/* Every address of the list. */
+static enum jf_err open_addresses(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err) {
+	const char *list = conf->listen_address;
+	char item[64];
+	enum jf_err rc = JF_OK;
+	/* :: and an IPv4 address on one port exclude each other unless :: leaves IPv4 alone. */
+	bool ipv6_only = conf->listen_ipv6_only || strchr(list, '.') != NULL;
+	while (rc == JF_OK && jf_conf_list_next(&list, item, sizeof item)) {
+		if (listeners->n == JF_MAX_LISTEN - 1) /* one is left for listen_path */
+			return jf_error_set(
+			    err, JF_ELIMIT, "listen_address: at most %d addresses are taken", JF_MAX_LISTEN - 1);
+		int fd = open_tcp(item, ipv6_only, conf, err);
+		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);
+	}
+	return rc;
 }
 
 /* Removes a socket file that nobody answers on (a killed daemon's); leaves everything else alone. */
@@ -115,7 +134,15 @@ static int open_unix(const struct jf_conf *conf, struct jf_error *err) {
 	address.local.sun_family = AF_UNIX;
 	snprintf(address.local.sun_path, sizeof address.local.sun_path, "%s", conf->listen_path);
 	remove_stale(&address);
-	return bind_and_listen(&address, sizeof address.local, conf->listen_backlog, conf->listen_path, err);
+	int fd = bind_and_listen(&address, sizeof address.local, false, conf->listen_backlog, conf->listen_path, err);
+	/* Whatever the umask: who may connect is the folder's business. */
+	if (fd >= 0 && chmod(conf->listen_path, 0666) != 0) {
+		jf_error_set(err, JF_EIO, "cannot open %s to other users: %s", conf->listen_path, strerror(errno));
+		unlink(conf->listen_path);
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 static enum jf_err take_passed(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err) {
@@ -142,10 +169,7 @@ enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf 
 	enum jf_err rc = take_passed(listeners, conf, err);
 	if (rc != JF_OK || listeners->n > 0)
 		return rc;
-	if (*conf->listen_address) {
-		int fd = open_tcp(conf, err);
-		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);
-	}
+	rc = open_addresses(listeners, conf, err);
 	if (rc == JF_OK && *conf->listen_path) {
 		int fd = open_unix(conf, err);
 		rc = fd < 0 ? JF_EIO : add(listeners, fd, false, err);

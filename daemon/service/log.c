@@ -40,7 +40,7 @@ const char *jf_log_level_name(enum jf_log_level level) {
 
 /* The journal reads priorities from stderr only when stderr is its own stream: JOURNAL_STREAM names device and inode.
  * Source: systemd.exec(5). */
-static bool stderr_is_journal(void) {
+bool jf_log_to_journal(void) {
 	const char *stream = getenv("JOURNAL_STREAM");
 	struct stat status;
 	unsigned long long device, inode;
@@ -59,7 +59,7 @@ unsigned long jf_log_dropped(void) {
 
 void jf_log_init(enum jf_log_level level, enum jf_log_format format) {
 	if (format == JF_LOG_FORMAT_AUTO)
-		format = stderr_is_journal() ? JF_LOG_FORMAT_JOURNAL : JF_LOG_FORMAT_TEXT;
+		format = jf_log_to_journal() ? JF_LOG_FORMAT_JOURNAL : JF_LOG_FORMAT_TEXT;
 	atomic_store(&current_format, (int)format);
 	jf_log_set_level(level);
 }

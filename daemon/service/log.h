@@ -17,6 +17,7 @@
 void jf_log_init(enum jf_log_level level, enum jf_log_format format);
 void jf_log_set_level(enum jf_log_level level);
 void jf_log_set_access(bool on); /* whether jf_log_request writes anything; at first it does */
+bool jf_log_to_journal(void);    /* whether stderr is the journal's, which reads priorities from it */
 
 /* request_id: NULL or the id that also stands in the error body. */
 void jf_log(enum jf_log_level level, const char *request_id, const char *format, ...)

@@ -1,6 +1,7 @@
 /* Counters, gauges and histograms, rendered as Prometheus text (version 0.0.4).
  *
- * All families are named in one table below; a series appears when its label values are first used. Thread-safe: each
+ * All families are named in one table below; a series appears when its label values are first used. Counters whose
+ * label values are known beforehand are there from the start at zero: who counts adds 0 to them. Thread-safe: each
  * family has its own lock, held for the update of a few numbers. */
 #ifndef JF_DAEMON_SERVICE_METRICS_H
 #define JF_DAEMON_SERVICE_METRICS_H

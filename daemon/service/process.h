@@ -10,6 +10,11 @@ struct jf_process_figures {
 	double threads;
 };
 
+/* CPUs that this process may use, at least 1 and at most 256: those of its affinity, or fewer where the CPU quota of
+ * its control group or of one above is smaller (cpu.max of version 2, cpu.cfs_quota_us of version 1), rounded up. root:
+ * "" for this machine's /proc and /sys; a test puts its own in front. */
+int jf_process_cpus(const char *root);
+
 /* What cannot be read is 0. Any thread. */
 void jf_process_figures(struct jf_process_figures *figures);
 

@@ -214,6 +214,23 @@ static void init_condition(pthread_cond_t *condition) {
 	pthread_condattr_destroy(&attributes);
 }
 
+/* A rate over a counter sees its first increment only if it was there before, at zero. */
+static void announce_counters(struct jf_metrics *metrics) {
+	for (int i = JF_ADMITTED + 1; i < JF_N_ADMISSIONS; i++)
+		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(jf_admission_name((enum jf_admission)i)));
+	for (int i = 0; i < JF_N_JOB_KINDS; i++) {
+		const char *task = jf_job_kind_name((enum jf_job_kind)i);
+		jf_metric_add(metrics, JF_METRIC_STEPS, 0, JF_LABELS(task));
+		for (int end = 0; end < JF_N_JOB_ENDS; end++)
+			jf_metric_add(
+			    metrics, JF_METRIC_JOBS, 0, JF_LABELS(task, jf_job_end_name((enum jf_job_end)end)));
+	}
+	for (int end = JF_JOB_CANCELED; end <= JF_JOB_SHUTDOWN; end++)
+		for (int running = 0; running < 2; running++)
+			jf_metric_add(metrics, JF_METRIC_CANCELLATIONS, 0,
+			    JF_LABELS(running ? "running" : "queued", jf_job_end_name((enum jf_job_end)end)));
+}
+
 struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *options, struct jf_error *err) {
 	if (options->workers < 1 || options->workers > 256 || options->max_batch < 1 ||
 	    options->max_batch > JF_MAX_BATCH || options->capacity < 1) {
@@ -227,6 +244,7 @@ struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *opti
 		return NULL;
 	}
 	s->options = *options;
+	announce_counters(options->metrics);
 	s->queue.ageing_ns = (int64_t)options->ageing_ms * 1000000;
 	s->next_deadline_ns = INT64_MAX;
 	pthread_mutex_init(&s->lock, NULL);

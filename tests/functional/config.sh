@@ -47,6 +47,10 @@ refused 78 '/nonexistent' --config=/nonexistent
 refused 78 'other machines can reach 0.0.0.0' --config=/dev/null --listen-address=0.0.0.0
 refused 78 'tls_key is not' --config=/dev/null --tls-cert=/dev/null --check-config
 refused 78 'model: cannot read /nonexistent/model' --config=/dev/null --model=/nonexistent/model --check-config
+head -c 1000 "$scratch/model" >"$scratch/cut"
+refused 78 'model: ' --config=/dev/null --model="$scratch/cut" --check-config
+echo short >"$scratch/keys"
+refused 78 'key_file: ' --config=/dev/null --model="$scratch/model" --key-file="$scratch/keys" --check-config
 refused 64 "option '--wrong'" --wrong
 refused 64 "unexpected argument 'start'" start
 refused 1 '/nonexistent/model' --config=/dev/null --model=/nonexistent/model --listen-port=0
@@ -54,6 +58,18 @@ refused 1 '/nonexistent/model' --config=/dev/null --model=/nonexistent/model --l
 JOINTFLOWD_MAX_STEPS=44 "$daemon" --config=/dev/null --max-count=3 --print-config >"$scratch/out" 2>&1 &&
 	grep -qx 'max_steps = 44' "$scratch/out" && grep -qx 'max_count = 3' "$scratch/out"
 result $? 'environment and command line show in --print-config' "$scratch/out"
+
+JOINTFLOWD_MAX_STEP=44 "$daemon" --config=/dev/null --model="$scratch/model" --check-config >"$scratch/out" 2>&1 &&
+	grep -q 'JOINTFLOWD_MAX_STEP: there is no such key' "$scratch/out"
+result $? 'an unknown variable is warned of' "$scratch/out"
+
+# As the journal would read it: standard error is the stream that JOURNAL_STREAM names.
+for arguments in '--config=/nonexistent' '--wrong' "--config=/dev/null --model=$scratch/cut --check-config" \
+	"--config=/dev/null --model=$scratch/cut --listen-port=0"; do
+	(exec 2>"$scratch/out" && JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec "$daemon" $arguments)
+	grep -q '^<3>' "$scratch/out"
+	result $? "${arguments//$scratch\//}: an error of priority 3 for the journal" "$scratch/out"
+done
 
 # But for the line that names the installed file, whose path may be of any length.
 "$daemon" --help >"$scratch/out" 2>&1 && ! grep -v '^.\{0,100\}$' "$scratch/out" | grep -v '^  --config=FILE '

@@ -28,7 +28,7 @@ models = [os.path.join(scratch, "first"), os.path.join(scratch, "second")]
 class Manager:
     """Stands in for systemd: starts the daemon and reads what it says."""
 
-    def __init__(self, *options, env=None, listener=None, model=None, keep_waiting=False):
+    def __init__(self, *options, env=None, listener=None, model=None, keep_waiting=False, wrapper=(), folder=None):
         self.path = tempfile.mktemp(dir=scratch)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(self.path)
@@ -40,13 +40,14 @@ class Manager:
         self.log_path = tempfile.mktemp(dir=scratch)
         arguments = [DAEMON, "--config=/dev/null", "--listen-port=0", "--log-format=text",
                      "--model=" + (model or self.live), *options]
+        arguments = [*wrapper, *arguments]
         if listener:
             # LISTEN_PID must be the daemon's own, which only the new process knows
             environment["LISTEN_FDS"] = "1"
             arguments = ["/bin/sh", "-c", 'LISTEN_PID=$$; export LISTEN_PID; exec "$@" 3<&%d' % listener.fileno(),
                          "sh", *arguments]
         with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen(arguments, env=environment, stderr=log,
+            self.process = subprocess.Popen(arguments, env=environment, stderr=log, cwd=folder,
                                             pass_fds=[listener.fileno()] if listener else [])
         self.port = listener.getsockname()[1] if listener else None
         if not keep_waiting:
@@ -217,6 +218,38 @@ def test_reload_refused():
     manager.end()
 
 
+def test_counters_from_the_start():
+    """What a rate or an alert reads is there at zero before it first happens."""
+    manager = Manager()
+    text = manager.request("/metrics")[1].decode()
+    for name in ('jointflow_reloads_total{result="failure"}', 'jointflow_reloads_total{result="success"}',
+                 'jointflow_rejections_total{reason="full"}', 'jointflow_rejections_total{reason="unauthorized"}',
+                 'jointflow_http_requests_total{route="/v1/classify",method="POST",code="200"}',
+                 'jointflow_http_requests_total{route="/v1/generate",method="GET",code="500"}',
+                 'jointflow_jobs_total{task="generate",result="failed"}',
+                 'jointflow_cancellations_total{stage="queued",reason="deadline"}',
+                 'jointflow_steps_total{task="posterior"}', 'jointflow_log_messages_total{level="error"}',
+                 'jointflow_predictions_total{label="0"}'):
+        assert "\n" + name + " 0\n" in text, name
+    manager.end()
+
+
+def test_reload_refused_in_status():
+    """The status line says that the last reload failed and why, until one succeeds."""
+    manager = Manager()
+    os.unlink(manager.live)
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_message("RELOADING=1")
+    status = manager.wait_message("READY=1")["STATUS"]
+    assert status.startswith("serving ") and "the last reload failed: " in status and manager.live in status, status
+    install(manager, models[1])
+    manager.process.send_signal(signal.SIGHUP)
+    manager.wait_message("RELOADING=1")
+    status = manager.wait_message("READY=1")["STATUS"]
+    assert "failed" not in status, status
+    manager.end()
+
+
 def test_reload_configuration():
     conf = os.path.join(scratch, "conf")
     with open(conf, "w") as file:
@@ -367,8 +400,117 @@ def test_unix_socket():
     connection.settimeout(WAIT_S)
     assert b" 200 " in connection.recv(4096)
     connection.close()
+    assert os.stat(path).st_mode & 0o777 == 0o666
     manager.end()
     assert not os.path.exists(path)
+
+
+def test_several_addresses():
+    """Two addresses, and :: that serves IPv4 as well; the Host of each is ours."""
+    manager = Manager("--listen-address=127.0.0.1,127.0.0.2")
+    port = int(re.search(r"listening on 127\.0\.0\.2:(\d+)", manager.log()).group(1))
+    connection = http.client.HTTPConnection("127.0.0.2", port, timeout=WAIT_S)
+    connection.request("GET", "/version")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert manager.request("/version")[0] == 200
+    manager.end()
+    if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"):
+        return "there is no IPv6 here"
+    manager = Manager("--listen-address=::", "--allow-unauthenticated=yes", keep_waiting=True)
+    manager.wait_message("READY=1")
+    manager.port = int(re.search(r"listening on \[::\]:(\d+)", manager.log()).group(1))
+    assert manager.request("/version")[0] == 200
+    manager.end()
+    assert "127.0.0.1 GET /version 200" in manager.log(), manager.log()
+    return None
+
+
+def test_forwarded():
+    """Behind a trusted network the log names the client: the nearest proxy's word, whatever the client wrote itself."""
+    manager = Manager("--trusted-proxies=127.0.0.0/8,10.0.0.0/8")
+
+    def ask(path, *fields):
+        connection = http.client.HTTPConnection("127.0.0.1", manager.port, timeout=WAIT_S)
+        connection.putrequest("GET", path)
+        for name, value in fields:
+            connection.putheader(name, value)
+        connection.endheaders()
+        assert connection.getresponse().status == 200
+        connection.close()
+
+    ask("/livez", ("X-Forwarded-For", "192.0.2.1:4711"))
+    ask("/readyz", ("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "192.0.2.2, 10.1.2.3"))
+    ask("/health", ("Forwarded", "for=203.0.113.9, for=\"[2001:db8::7]:80\";proto=https"))
+    ask("/version", ("X-Forwarded-For", "192.0.2.4"), ("Forwarded", "for=203.0.113.9"))
+    # a forged field longer than what is looked at changes nothing
+    ask("/v2/health/live", ("X-Forwarded-For", "203.0.113.9, " * 300 + "10.0.0.1"), ("X-Forwarded-For", "192.0.2.5"))
+    manager.end()
+    for line in ("192.0.2.1 GET /livez", "192.0.2.2 GET /readyz", "2001:db8::7 GET /health", "192.0.2.4 GET /version",
+                 "192.0.2.5 GET /v2/health/live"):
+        assert " " + line in manager.log(), (line, manager.log())
+
+
+def test_unknown_variable():
+    manager = Manager(env={"JOINTFLOWD_MAX_STEP": "4", "JOINTFLOWD_SERVICE_HOST": "10.0.0.1"})
+    manager.end()
+    assert "warning: environment variable JOINTFLOWD_MAX_STEP: there is no such key" in manager.log(), manager.log()
+    assert "SERVICE_HOST" not in manager.log()
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_few_descriptors():
+    """The soft limit is raised to the hard one; if that is too little, the log says so, connections beyond it cost no
+    processor time while they wait, and the others go on being served."""
+    hard = 200
+    limited = ["/bin/sh", "-c", f'ulimit -Sn 60 && ulimit -Hn {hard} && exec "$@"', "sh"]
+    manager = Manager(wrapper=limited)
+    assert re.search(r"warning: max_connections = 1024 would need \d+ descriptors and only 200", manager.log()), \
+        manager.log()
+    assert manager.metric("process_max_fds") == hard
+    keep = http.client.HTTPConnection("127.0.0.1", manager.port, timeout=WAIT_S)
+    keep.connect()
+    idle = []
+    for _ in range(hard + 100):
+        client = socket.create_connection(("127.0.0.1", manager.port), timeout=WAIT_S)
+        idle.append(client)
+    before = cpu_seconds(manager.process.pid)
+    time.sleep(2)
+    used = cpu_seconds(manager.process.pid) - before
+    assert used < 0.5 * SLOW, f"{used} s of processor time in 2 s"
+    keep.request("GET", "/livez")
+    assert keep.getresponse().status in (200, 429)
+    for client in idle:
+        client.close()
+    keep.close()
+    end = time.monotonic() + WAIT_S
+    while manager.request("/livez")[0] != 200:
+        assert time.monotonic() < end
+    manager.end()
+    manager = Manager(wrapper=["/bin/sh", "-c", 'ulimit -n 40 && exec "$@"', "sh"], keep_waiting=True)
+    assert manager.process.wait(WAIT_S) == 1
+    assert "only 40 descriptors may be open" in manager.log(), manager.log()
+    manager.close()
+
+
+def test_model_names():
+    """A model's name without a slash: the current folder first, then the source tree's models."""
+    folder = tempfile.mkdtemp(dir=scratch)
+    shutil.copy(models[0], os.path.join(folder, "pets.safetensors"))
+    manager = Manager(model="pets.safetensors", folder=folder)
+    assert "model ./pets.safetensors loaded" in manager.log(), manager.log()
+    manager.end()
+    shipped = os.path.join(SOURCE, "models", "mnist.safetensors")
+    # where this is a build below the source tree that holds a model
+    if os.path.exists(shipped) and os.path.samefile(SOURCE, os.path.join(BUILD, os.pardir)):
+        manager = Manager(model="mnist.safetensors", folder=folder)
+        assert re.search(r"model /\S+/models/mnist.safetensors loaded", manager.log()), manager.log()
+        manager.end()
 
 
 def count_watchdog(manager, seconds):

@@ -15,6 +15,7 @@ container_boot
 
 url=http://127.0.0.1:6767
 prefix=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")
+conf=$prefix/etc/jointflowd.conf
 metric() {
 	container_sh "curl -fsS $url/metrics" | awk -v name="$1" '$1 == name { print $2 }'
 }
@@ -113,13 +114,29 @@ same "no error in the journal" "" "$(errors_in_journal)"
 # --- a bad checkpoint -------------------------------------------------------------------------------
 good=$(checksum)
 container_sh 'head -c 100000 /etc/jointflow/other.safetensors >/etc/jointflow/model.safetensors'
-container_run systemctl reload jointflowd.service
+check "systemctl reload with a truncated checkpoint fails" container_sh '! systemctl reload jointflowd.service'
 check "a truncated checkpoint is refused" wait_for 10 eval '[ "$(metric "jointflow_reloads_total{result=\"failure\"}")" = 1 ]'
 same "the old model keeps serving" "$good" "$(checksum)"
 check "and answers" answers_seven
 check "the journal says what is wrong" container_sh \
 	'journalctl -q -p err -u jointflowd --no-pager | grep model.safetensors'
+check "so does systemctl status" wait_for 10 container_sh \
+	'systemctl status -n 0 --no-pager jointflowd.service | grep -i "status:.*reload failed.*model.safetensors"'
 container_run cp /etc/jointflow/other.safetensors /etc/jointflow/model.safetensors
+container_run cp -p "$conf" /root/jointflowd.conf
+container_sh "echo 'max_steps = many' >>$conf"
+check "systemctl reload with a broken configuration fails" container_sh '! systemctl reload jointflowd.service'
+check "and the status says which line" wait_for 10 container_sh \
+	'systemctl status -n 0 --no-pager jointflowd.service | grep "jointflowd.conf:[0-9]*: max_steps"'
+same "the daemon serves on" active "$(property ActiveState)"
+since=$(container_run date '+%Y-%m-%d %H:%M:%S')
+check "start with it fails" container_sh '! systemctl restart jointflowd.service'
+check "and journalctl -p err says why" eval 'errors_in_journal | grep "jointflowd.conf:[0-9]*: max_steps"'
+container_run cp -p /root/jointflowd.conf "$conf"
+check "the configuration mended, it starts at once" container_run systemctl start jointflowd.service
+check "reload" container_run systemctl reload jointflowd.service
+check "no failure is left in the status" wait_for 10 container_sh \
+	'! systemctl show -p StatusText --value jointflowd.service | grep failed'
 
 # READY only when ready: a service that cannot load its model never becomes active.
 container_run systemctl stop jointflowd.service
@@ -129,6 +146,33 @@ check "and nothing listens" container_sh '! ss -Hltn "sport = :6767" | grep .'
 container_run cp /etc/jointflow/other.safetensors /etc/jointflow/model.safetensors
 container_run systemctl stop jointflowd.service
 container_run systemctl reset-failed jointflowd.service >/dev/null 2>&1
+
+# --- a model that arrives later ---------------------------------------------------------------------------
+container_run rm /etc/jointflow/model.safetensors
+drop_in restart RestartSec=100ms
+container_run systemctl start --no-block jointflowd.service
+check "without its model the service tries again, more often than a start limit allows" \
+	wait_for 60 eval '[ "$(property NRestarts)" -ge 7 ]'
+container_run cp /etc/jointflow/other.safetensors /etc/jointflow/model.safetensors
+check "it starts when the model arrives" wait_for 30 ready
+container_run rm -f /etc/systemd/system/jointflowd.service.d/restart.conf
+container_run systemctl daemon-reload
+container_run systemctl stop jointflowd.service
+
+# --- a Unix socket, a quota ---------------------------------------------------------------------------------
+drop_in place 'Environment=JOINTFLOWD_LISTEN_PATH=%t/%N/http.sock' CPUQuota=100%
+check "start with listen_path below /run" container_run systemctl start jointflowd.service
+check "another user is answered there" container_sh \
+	"setpriv --reuid=65534 --clear-groups curl -fsS --unix-socket /run/jointflowd/http.sock http://localhost/v1/model"
+if container_sh 'grep -q . "/sys/fs/cgroup$(systemctl show -p ControlGroup --value jointflowd)/cpu.max"' 2>/dev/null; then
+	same "a quota of one CPU makes one worker" 1 "$(metric jointflow_workers)"
+else
+	ok "a quota of one CPU makes one worker # SKIP no CPU controller in this container"
+fi
+container_run rm -f /etc/systemd/system/jointflowd.service.d/place.conf
+container_run systemctl daemon-reload
+container_run systemctl stop jointflowd.service
+check "the folder of the socket is gone" container_sh '! [ -e /run/jointflowd ]'
 
 # --- drain ----------------------------------------------------------------------------------------------
 check "start again" container_run systemctl start jointflowd.service

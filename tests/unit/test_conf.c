@@ -266,7 +266,15 @@ static void test_checks(void **state) {
 	    {"cors_origins = https://:80", "is not an origin"},
 	    {"cors_origins = http://localhost:8*", "a star may stand for subdomains"},
 	    {"cors_origins = *\nkey_file = /k", NULL},
+	    {"listen_address = 127.0.0.1, ::1", NULL},
+	    {"listen_address = 127.0.0.1, here", "'here' is not a numeric"},
+	    {"listen_address = 127.0.0.1, 10.0.0.1", "other machines can reach 10.0.0.1 and no key_file is set"},
 	    {"trusted_proxies = 10.0.0.1, proxy", "'proxy' is not a numeric address"},
+	    {"trusted_proxies = 10.0.0.0/8, 2001:db8::/32, 0.0.0.0/0, ::1/128", NULL},
+	    {"trusted_proxies = 10.0.0.0/33", "'10.0.0.0/33' is not"},
+	    {"trusted_proxies = ::/129", "'::/129' is not"},
+	    {"trusted_proxies = 10.0.0.0/", "'10.0.0.0/' is not"},
+	    {"trusted_proxies = 10.0.0.0/8x", "'10.0.0.0/8x' is not"},
 	    {"max_queue_delay_us = 1000000\nrequest_timeout_ms = 100", "nothing would finish"},
 	};
 	struct jf_error error;
@@ -360,6 +368,62 @@ static void test_lists(void **state) {
 	assert_false(jf_conf_list_has("a,b", "a,b"));
 }
 
+static void test_networks(void **state) {
+	static const struct {
+		const char *list, *address;
+		bool in;
+	} cases[] = {
+	    {"10.0.0.1", "10.0.0.1", true},
+	    {"10.0.0.1", "10.0.0.2", false},
+	    {"", "10.0.0.1", false},
+	    {"192.0.2.1,10.0.0.0/8", "10.255.1.2", true},
+	    {"10.0.0.0/8", "11.0.0.1", false},
+	    {"10.1.2.3/31", "10.1.2.2", true}, /* what lies beyond the bits does not count */
+	    {"10.1.2.3/31", "10.1.2.4", false},
+	    {"10.0.0.0/0", "192.0.2.1", true},
+	    {"10.0.0.0/0", "2001:db8::1", false},
+	    {"::ffff:10.0.0.1", "10.0.0.1", true},
+	    {"10.0.0.1", "::ffff:10.0.0.1", true},
+	    {"2001:db8::/33", "2001:db8:7fff::1", true},
+	    {"2001:db8::/33", "2001:db8:8000::1", false},
+	    {"2001:DB8:0::1", "2001:db8::1", true}, /* one address, written in two ways */
+	    {"::/0", "2001:db8::1", true},
+	    {"10.0.0.0/8", "10.0.0.0/8", false},
+	    {"10.0.0.0/8", "unix", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		if (jf_conf_list_covers(cases[i].list, cases[i].address) != cases[i].in)
+			fail_msg("'%s', %s", cases[i].list, cases[i].address);
+}
+
+static void test_unknown_variables(void **state) {
+	static const struct {
+		const char *entry;
+		bool unknown;
+	} cases[] = {
+	    {"JOINTFLOWD_MAX_STEPS=4", false},
+	    {"JOINTFLOWD_MAX_STEP=4", true},
+	    {"JOINTFLOWD_MAX_STEPS_=4", true},
+	    {"JOINTFLOWD_PORT=80", true},
+	    {"JOINTFLOWD_=x", true},
+	    {"JOINTFLOW_ISA=base", false},
+	    {"PATH=/bin", false},
+	    /* Kubernetes, for a service called jointflowd or jointflowd-two */
+	    {"JOINTFLOWD_SERVICE_HOST=10.0.0.1", false},
+	    {"JOINTFLOWD_SERVICE_PORT=80", false},
+	    {"JOINTFLOWD_SERVICE_PORT_HTTP=80", false},
+	    {"JOINTFLOWD_PORT=tcp://10.0.0.1:80", false},
+	    {"JOINTFLOWD_PORT_80_TCP=tcp://10.0.0.1:80", false},
+	    {"JOINTFLOWD_TWO_PORT_80_TCP_ADDR=10.0.0.1", false},
+	    {"JOINTFLOWD_TWO_SERVICE_HOST=10.0.0.1", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		if (jf_conf_unknown_variable(cases[i].entry) != cases[i].unknown)
+			fail_msg("%s", cases[i].entry);
+}
+
 static int make_folder(void **state) {
 	(void)state;
 	if (!mkdtemp(folder))
@@ -385,6 +449,8 @@ int main(void) {
 	    cmocka_unit_test(test_apply),
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_lists),
+	    cmocka_unit_test(test_networks),
+	    cmocka_unit_test(test_unknown_variables),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

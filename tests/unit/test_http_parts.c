@@ -318,6 +318,36 @@ static void forwarded(void **state) {
 	    {"192.0.2.1, unknown", "10.0.0.1", NULL},
 	    {"2001:db8::1", "10.0.0.1", "2001:db8::1"},
 	    {",,,", "10.0.0.1", NULL},
+	    {"192.0.2.1:4711", "10.0.0.1", "192.0.2.1"},
+	    {"192.0.2.1:4711, 10.0.0.7:80", "10.0.0.0/8", "192.0.2.1"},
+	    {"[2001:db8::1]:4711", "10.0.0.1", "2001:db8::1"},
+	    {"[2001:db8::1]", "10.0.0.1", "2001:db8::1"},
+	    {"192.0.2.1:port", "10.0.0.1", NULL},
+	    {"[192.0.2.1", "10.0.0.1", NULL},
+	    {"10.0.0.9, 10.0.0.8", "10.0.0.0/8", "10.0.0.9"},
+	};
+	static const struct {
+		const char *field, *trusted, *client;
+	} fields[] = {
+	    {NULL, "10.0.0.1", NULL},
+	    {"", "10.0.0.1", NULL},
+	    {"for=192.0.2.1", "10.0.0.1", "192.0.2.1"},
+	    {"For=192.0.2.1;proto=https;by=10.0.0.1", "10.0.0.1", "192.0.2.1"},
+	    {"proto=https; for=192.0.2.1", "10.0.0.1", "192.0.2.1"},
+	    {"for=\"192.0.2.1:4711\"", "10.0.0.1", "192.0.2.1"},
+	    {"for=\"[2001:db8::1]:4711\"", "10.0.0.1", "2001:db8::1"},
+	    {"for=\"[2001:db8::1]\"", "10.0.0.1", "2001:db8::1"},
+	    {"for=1.1.1.1, for=192.0.2.1", "10.0.0.1", "192.0.2.1"},
+	    {"for=192.0.2.1, for=10.0.0.2", "10.0.0.0/8", "192.0.2.1"},
+	    {"for=192.0.2.1,proto=https", "10.0.0.1", NULL}, /* the nearest proxy does not tell */
+	    {"for=192.0.2.1, for=unknown", "10.0.0.1", NULL},
+	    {"for=192.0.2.1, for=_secret", "10.0.0.1", NULL},
+	    {"for=\"1.1.1.1, for=192.0.2.1", "10.0.0.1", NULL}, /* a quote that nobody ends */
+	    {"for=\"192.0.2.1,10.0.0.2\"", "10.0.0.1", NULL},
+	    {"host=\"a, for=1.1.1.1\";for=192.0.2.1", "10.0.0.1", "192.0.2.1"},
+	    {"xfor=192.0.2.1", "10.0.0.1", NULL},
+	    {"for", "10.0.0.1", NULL},
+	    {"=;,=", "10.0.0.1", NULL},
 	};
 	char out[64];
 
@@ -328,6 +358,14 @@ static void forwarded(void **state) {
 		assert_int_equal(found, cases[i].client != NULL);
 		if (found)
 			assert_string_equal(out, cases[i].client);
+	}
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		bool found = jf_access_forwarded(out, sizeof(out), fields[i].field, fields[i].trusted);
+
+		if (found != (fields[i].client != NULL))
+			fail_msg("%s: %s", fields[i].field, found ? out : "nothing");
+		if (found)
+			assert_string_equal(out, fields[i].client);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "daemon/service/listen.h"
+#include "daemon/service/process.h"
 #include "daemon/service/service.h"
 
 static char folder[] = "/tmp/jf_service_XXXXXX";
@@ -259,6 +260,110 @@ static void test_listen(void **state) {
 	jf_conf_deinit(&conf);
 }
 
+static int dial(const char *text, int port) {
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	bool is_v4 = inet_pton(AF_INET, text, &v4.sin_addr) == 1;
+	int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+	if (!is_v4)
+		inet_pton(AF_INET6, text, &v6.sin6_addr);
+	int rc = is_v4 ? connect(fd, (const struct sockaddr *)&v4, sizeof v4)
+		       : connect(fd, (const struct sockaddr *)&v6, sizeof v6);
+	close(fd);
+	return rc;
+}
+
+static bool has_ipv6(void) {
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	bool has = fd >= 0 && bind(fd, (const struct sockaddr *)&any, sizeof any) == 0;
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+/* Several addresses; :: with and without IPv4; a socket file that everybody may connect to. */
+static void test_addresses(void **state) {
+	static const struct {
+		const char *list, *only;
+		int n;
+		bool dual; /* the first takes IPv4 as well */
+	} cases[] = {
+	    {"::", "no", 1, true},
+	    {"::", "yes", 1, false},
+	    {"::,127.0.0.1", "no", 2, false},
+	    {"127.0.0.1,127.0.0.2,::1", "no", 3, true},
+	};
+	struct jf_listeners listeners;
+	struct jf_error error;
+	struct jf_conf conf;
+	struct stat status;
+	char path[64];
+	(void)state;
+	snprintf(path, sizeof path, "%s/open", folder);
+	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
+	assert_int_equal(jf_conf_set(&conf, "listen_port", "0", &error), JF_OK);
+	for (size_t i = has_ipv6() ? 0 : sizeof cases / sizeof cases[0]; i < sizeof cases / sizeof cases[0]; i++) {
+		assert_int_equal(jf_conf_set(&conf, "listen_address", cases[i].list, &error), JF_OK);
+		assert_int_equal(jf_conf_set(&conf, "listen_ipv6_only", cases[i].only, &error), JF_OK);
+		assert_int_equal(jf_listen_open(&listeners, &conf, &error), JF_OK);
+		assert_int_equal(listeners.n, cases[i].n);
+		assert_int_equal(dial("127.0.0.1", listeners.item[0].port) == 0, cases[i].dual);
+		assert_int_equal(listeners.item[0].open, cases[i].list[1] == ':');
+		jf_listen_close(&listeners, &conf);
+	}
+	mode_t before = umask(077);
+	assert_int_equal(jf_conf_set(&conf, "listen_address", "127.0.0.1,127.0.0.2", &error), JF_OK);
+	assert_int_equal(jf_conf_set(&conf, "listen_path", path, &error), JF_OK);
+	assert_int_equal(jf_listen_open(&listeners, &conf, &error), JF_OK);
+	umask(before);
+	assert_int_equal(listeners.n, 3);
+	assert_int_equal(dial("127.0.0.2", listeners.item[1].port), 0);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0666);
+	jf_listen_close(&listeners, &conf);
+	jf_conf_deinit(&conf);
+}
+
+/* Writes a file below folder, making the folders on the way. */
+static void put(const char *name, const char *text) {
+	char command[400];
+	snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s/%s')\" && printf %%b '%s' >'%s/%s'", folder, name,
+	    text, folder, name);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_cpus(void **state) {
+	char command[100];
+	int all = jf_process_cpus("/nonexistent");
+	(void)state;
+	assert_true(all >= 1 && jf_process_cpus("") >= 1);
+	/* version 2: the smallest on the way up counts, rounded up */
+	put("two/proc/self/cgroup", "0::/a/b\\n");
+	snprintf(command, sizeof command, "%s/two", folder);
+	assert_int_equal(jf_process_cpus(command), all);
+	put("two/sys/fs/cgroup/a/b/cpu.max", "max 100000\\n");
+	assert_int_equal(jf_process_cpus(command), all);
+	put("two/sys/fs/cgroup/a/cpu.max", "20000 100000\\n");
+	assert_int_equal(jf_process_cpus(command), 1);
+	put("two/sys/fs/cgroup/a/cpu.max", "6400000 100000\\n");
+	assert_int_equal(jf_process_cpus(command), all < 64 ? all : 64);
+	put("two/sys/fs/cgroup/cpu.max", "150000 100000\\n"); /* as in a container that sees itself as the root */
+	assert_int_equal(jf_process_cpus(command), all < 2 ? all : 2);
+	/* version 1 */
+	put("one/proc/self/cgroup", "4:memory:/m\\n3:cpu,cpuacct:/x\\n2:cpuset:/y\\n");
+	put("one/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "50000\\n");
+	put("one/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "-1\\n");
+	put("one/sys/fs/cgroup/cpuset/y/cpu.cfs_quota_us", "10\\n"); /* another hierarchy's, which does not count */
+	put("one/sys/fs/cgroup/cpuset/y/cpu.cfs_period_us", "50000\\n");
+	snprintf(command, sizeof command, "%s/one", folder);
+	assert_int_equal(jf_process_cpus(command), all);
+	put("one/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "50000\\n");
+	assert_int_equal(jf_process_cpus(command), 1);
+	snprintf(command, sizeof command, "rm -r %s/one %s/two", folder, folder);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_credential(void **state) {
 	char path[128], file[64];
 	(void)state;
@@ -296,6 +401,8 @@ int main(void) {
 	    cmocka_unit_test(test_watchdog_interval),
 	    cmocka_unit_test(test_socket_activation),
 	    cmocka_unit_test(test_listen),
+	    cmocka_unit_test(test_addresses),
+	    cmocka_unit_test(test_cpus),
 	    cmocka_unit_test(test_credential),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include "daemon/setup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/files/checkpoint.h"
+#include "daemon/http/keys.h"
+#include "daemon/service/log.h"
+#include "daemon/service/process.h"
+#include "daemon/service/service.h"
+#include "daemon/work/model_holder.h"
+
+/* Descriptors that are no connections: standard streams, listeners, epoll sets and pipes of each network thread, files
+ * that are being read, refused uploads that linger. */
+#define OTHER_DESCRIPTORS 64
+#define DESCRIPTORS_A_THREAD 4
+#define FEWEST_CONNECTIONS 8
+
+/* --- paths --- */
+
+static bool is_file(const char *path) {
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+static enum jf_err resolve_model(struct jf_conf *conf, struct jf_error *err) {
+	char path[4096], name[4096];
+	if (strchr(conf->model, '/'))
+		return JF_OK;
+	snprintf(path, sizeof path, "./%s", conf->model);
+	snprintf(name, sizeof name, "models/%s", conf->model);
+	if (!is_file(path) && !jf_file_in_tree(path, sizeof path, name))
+		snprintf(path, sizeof path, "%s/%.2048s", JF_PKGDATADIR, name);
+	return jf_conf_set(conf, "model", path, err);
+}
+
+static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
+	const struct {
+		const char *key, *value;
+	} secrets[] = {{"key_file", conf->key_file}, {"tls_cert", conf->tls_cert}, {"tls_key", conf->tls_key}};
+	char path[4096];
+	enum jf_err rc = resolve_model(conf, err);
+	for (size_t i = 0; i < sizeof secrets / sizeof secrets[0] && rc == JF_OK; i++)
+		if (*secrets[i].value && jf_service_credential(path, sizeof path, secrets[i].value))
+			rc = jf_conf_set(conf, secrets[i].key, path, err);
+	return rc;
+}
+
+enum jf_err jf_setup_load(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err) {
+	enum jf_err rc = jf_conf_load(conf, request, err);
+	if (rc != JF_OK)
+		return rc;
+	rc = resolve_paths(conf, err);
+	if (rc != JF_OK)
+		jf_conf_deinit(conf);
+	return rc;
+}
+
+/* --- check --- */
+
+static enum jf_err check_readable(const struct jf_conf *conf, struct jf_error *err) {
+	const struct {
+		const char *key, *path;
+	} files[] = {{"model", conf->model}, {"key_file", conf->key_file}, {"tls_cert", conf->tls_cert},
+	    {"tls_key", conf->tls_key}, {"web_root", conf->web_root}};
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+		if (*files[i].path && access(files[i].path, R_OK) != 0)
+			return jf_error_set(
+			    err, JF_EIO, "%s: cannot read %.400s: %s", files[i].key, files[i].path, strerror(errno));
+	return JF_OK;
+}
+
+enum jf_err jf_setup_check(const struct jf_conf *conf, struct jf_error *err) {
+	enum jf_err rc = check_readable(conf, err);
+	if (rc != JF_OK)
+		return rc;
+	struct jf_keys *keys = jf_keys_load(conf->key_file, err);
+	if (!keys) {
+		jf_error_prefix(err, "key_file");
+		return err->code;
+	}
+	jf_keys_destroy(keys);
+	struct jf_model *model = jf_checkpoint_load(conf->model, err);
+	rc = model ? jf_model_self_test(model, err) : err->code;
+	if (rc != JF_OK)
+		jf_error_prefix(err, "model");
+	jf_model_unref(model);
+	return rc;
+}
+
+/* --- what this process may use --- */
+
+void jf_setup_workers(struct jf_conf *conf) {
+	if (conf->workers == 0)
+		conf->workers = jf_process_cpus("");
+}
+
+enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct jf_error *err) {
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return JF_OK;
+	if (limit.rlim_cur < limit.rlim_max) {
+		struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			limit = raised;
+	}
+	if (limit.rlim_cur > 1 << 30)
+		return JF_OK;
+	long others = OTHER_DESCRIPTORS + (long)n_listeners * (1 + conf->http_threads * DESCRIPTORS_A_THREAD);
+	/* Each listener of the library counts for itself. */
+	long room = ((long)limit.rlim_cur - others) / n_listeners;
+	if (room >= conf->max_connections)
+		return JF_OK;
+	if (room < FEWEST_CONNECTIONS)
+		return jf_error_set(err, JF_ELIMIT,
+		    "only %ld descriptors may be open and %ld are needed for anything but connections; raise the limit "
+		    "(ulimit -n, LimitNOFILE)",
+		    (long)limit.rlim_cur, others);
+	jf_log(JF_LOG_WARNING, NULL,
+	    "max_connections = %d would need %ld descriptors and only %ld may be open (ulimit -n, LimitNOFILE): at "
+	    "most "
+	    "%ld connections are taken",
+	    conf->max_connections, others + (long)conf->max_connections * n_listeners, (long)limit.rlim_cur, room);
+	conf->max_connections = (int)room;
+	if (conf->max_connections_per_client > conf->max_connections)
+		conf->max_connections_per_client = conf->max_connections;
+	return JF_OK;
+}
+
+/* --- complaints --- */
+
+void jf_setup_complain(const struct jf_error *error, const char *hint) {
+	if (jf_log_to_journal())
+		jf_log(JF_LOG_ERROR, NULL, "%s%s", error->message, hint);
+	else
+		fprintf(stderr, "jointflowd: %s%s\n", error->message, hint);
+}
+
+void jf_setup_warn_of_variables(void) {
+	extern char **environ;
+	for (char **entry = environ; entry && *entry; entry++)
+		if (jf_conf_unknown_variable(*entry))
+			jf_log(JF_LOG_WARNING, NULL,
+			    "environment variable %.*s: there is no such key, so it has no effect",
+			    (int)strcspn(*entry, "="), *entry);
+}
