@@ -18,7 +18,7 @@
 #define BEST_OF 300    /* rounds; many short ones, so that some fall between the neighbours' work */
 #define ROUND_S 0.0003 /* at least */
 
-static const char *const isas[] = {"avx512", "avx2", "base"};
+static const char *const isas[] = {"avx512", "avx2", "neon", "base"};
 
 /* --- what is measured
  * ------------------------------------------------------------------------------------------------- */

@@ -62,6 +62,12 @@ libkernels_avx512_a_SOURCES = core/kernels/avx512.c $(KERNELS_BODY)
 libkernels_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx512f -mavx512vl -mavx512dq -mfma
 libjointflow_a_LIBADD += $(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS)
 endif
+if AARCH64
+noinst_LIBRARIES += libkernels_neon.a
+libkernels_neon_a_SOURCES = core/kernels/neon.c $(KERNELS_BODY)
+libkernels_neon_a_CFLAGS = $(AM_CFLAGS)
+libjointflow_a_LIBADD += $(libkernels_neon_a_OBJECTS)
+endif
 libjointflow_a_DEPENDENCIES = $(libjointflow_a_LIBADD)
 
 # What a program that links libjointflow.a needs beside it.

@@ -22,6 +22,11 @@ test='
 browser='chromium fonts-dejavu-core node/nodejs npm/npm'
 # Exported models: onnx.checker and PyTorch; onnxruntime comes from npm by tests/onnx.
 onnx='node/nodejs npm/npm python3-onnx python3-torch'
+# A cross build for 64-bit ARM, and qemu to run it.
+arm64='
+	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+	libc6:arm64 libcmocka-dev:arm64 libjansson-dev:arm64 libjpeg62-turbo-dev:arm64 libmicrohttpd-dev:arm64
+	libopenblas-dev:arm64 libpng-dev:arm64 libprotobuf-c-dev:arm64 nettle-dev:arm64 zlib1g-dev:arm64'
 # Containers that boot systemd, HAProxy, nginx.
 system='apt-utils dbus haproxy iproute2 mmdebstrap nginx-light systemd systemd-container'
 # make deb and its checks.
@@ -37,8 +42,8 @@ for argument in "$@"; do
 	case $argument in
 	--list) list_only=yes ;;
 	--help) usage; exit 0 ;;
-	build | test | browser | onnx | system | package) groups+=("$argument") ;;
-	*) echo "deps.sh: no such group: $argument (build, test, browser, onnx, system, package)" >&2; exit 2 ;;
+	build | test | browser | onnx | arm64 | system | package) groups+=("$argument") ;;
+	*) echo "deps.sh: no such group: $argument (build, test, browser, onnx, arm64, system, package)" >&2; exit 2 ;;
 	esac
 done
 if [ ${#groups[@]} = 0 ]; then
@@ -69,7 +74,9 @@ if ! command -v dpkg-query >/dev/null; then
 	exit 1
 fi
 
-installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p') || true
+# dpkg names packages of its own architecture with and without it.
+installed=$(dpkg-query -W -f '${db:Status-Status} ${binary:Package}\n' "${packages[@]}" 2>/dev/null |
+	sed -n "s/:$(dpkg --print-architecture)\$//; s/^installed //p") || true
 mapfile -t missing < <(comm -23 <(printf '%s\n' "${packages[@]}") <(sort -u <<<"$installed"))
 if [ ${#missing[@]} = 0 ]; then
 	exit 0
@@ -90,6 +97,10 @@ apt_get() {
 		-o Dpkg::Use-Pty=0 "$@"
 }
 echo "installing ${missing[*]}"
+if [[ " ${missing[*]} " == *:arm64\ * ]] && ! dpkg --print-foreign-architectures | grep -qx arm64; then
+	"${as_root[@]}" dpkg --add-architecture arm64
+	apt_get update
+fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Old package lists are good as long as what they name can be fetched.

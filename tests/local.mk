@@ -174,6 +174,9 @@ EXTRA_DIST += \
 	tests/golden/small.safetensors \
 	tests/golden/start.safetensors
 
+# --- 64-bit ARM: ./run-tests --only arm64 ------------------------------------------------
+EXTRA_DIST += tests/arm64/bytes.sh
+
 # --- ONNX ----------------------------------------------------------------------------
 check_PROGRAMS += tests/onnx/reference
 tests_onnx_reference_LDADD = $(CORE_LIBS)

@@ -10,13 +10,16 @@
 #include "core/kernels/kernels.h"
 #include "core/kernels/simd.h"
 
-/* Rows and vectors of the largest tile, within the register file: 12 + 3 of 16, or 28 + 2 of 32. */
+/* Rows and vectors of the largest tile, within the register file: 12 + 3 of 16, 24 + 5 or 28 + 2 of 32. */
 #if VL == 16
 #define TILE_ROWS 14
 #define TILE_VECTORS 2
 #elif VL == 8
 #define TILE_ROWS 6
 #define TILE_VECTORS 2
+#elif VL == 4
+#define TILE_ROWS 6
+#define TILE_VECTORS 4
 #else
 #define TILE_ROWS 1
 #define TILE_VECTORS 16
@@ -129,7 +132,7 @@ typedef void tile_fn(const struct tile *t);
 #define TILE_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
 #define TILE_LIST(f) \
 	f##_1, f##_2, f##_3, f##_4, f##_5, f##_6, f##_7, f##_8, f##_9, f##_10, f##_11, f##_12, f##_13, f##_14
-#elif VL == 8
+#elif VL == 8 || VL == 4
 #define TILE_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
 #define TILE_LIST(f) f##_1, f##_2, f##_3, f##_4, f##_5, f##_6
 #else

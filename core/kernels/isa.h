@@ -5,6 +5,7 @@
 #include "core/kernels/kernels.h"
 
 extern const struct jf_kernels jf_kernels_base;
+extern const struct jf_kernels jf_kernels_neon;
 extern const struct jf_kernels jf_kernels_avx2;
 extern const struct jf_kernels jf_kernels_avx512;
 

@@ -19,7 +19,7 @@ static bool runs_avx512(void) {
 }
 #endif
 
-static bool runs_base(void) {
+static bool runs_always(void) {
 	return true;
 }
 
@@ -32,7 +32,10 @@ static const struct {
     {&jf_kernels_avx512, runs_avx512},
     {&jf_kernels_avx2, runs_avx2},
 #endif
-    {&jf_kernels_base, runs_base},
+#ifdef JF_HAVE_AARCH64
+    {&jf_kernels_neon, runs_always},
+#endif
+    {&jf_kernels_base, runs_always},
 };
 
 #define ISAS (sizeof(isas) / sizeof(isas[0]))

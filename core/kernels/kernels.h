@@ -1,6 +1,6 @@
 /* The numeric kernels behind one table of function pointers, chosen once for the CPU.
  *
- * One body (body.h and its parts) is compiled three times: portable C, AVX2 + FMA, AVX-512.
+ * One body (body.h and its parts) is compiled for each instruction set: portable C, NEON, AVX2 + FMA, AVX-512.
  * Forward kernels sum each output element with ONE accumulator in ONE fixed order and use fused multiply-add
  * everywhere; row reductions always use 16 logical lanes and one fixed tree. So the bytes of a result depend neither on
  * the batch, nor on the tile an element fell into, nor on the instruction set. Gradient kernels promise the same bytes

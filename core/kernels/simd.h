@@ -1,8 +1,8 @@
-/* The vector layer under the kernels: one set of names, three instantiations.
+/* The vector layer under the kernels: one set of names, four instantiations.
  *
- * `vf` is VL float lanes: 16 with AVX-512, 8 with AVX2 + FMA, 1 in portable C. Every operation rounds each lane as IEEE
- * 754 says and every multiply-add is fused, so a lane's bytes are the same in all three. `struct v16` is 16 logical
- * lanes in NVL vectors, for sums along a row whose order must not depend on VL either. */
+ * `vf` is VL float lanes: 16 with AVX-512, 8 with AVX2 + FMA, 4 with NEON of 64-bit ARM, 1 in portable C. Every
+ * operation rounds each lane as IEEE 754 says and every multiply-add is fused, so a lane's bytes are the same in all.
+ * `struct v16` is 16 logical lanes in NVL vectors, for sums along a row whose order must not depend on VL either. */
 #ifndef JF_CORE_KERNELS_SIMD_H
 #define JF_CORE_KERNELS_SIMD_H
 
@@ -17,6 +17,10 @@ typedef __m512 vf;
 #include <immintrin.h>
 #define VL 8
 typedef __m256 vf;
+#elif defined(__aarch64__) && !defined(JF_KERNELS_PORTABLE)
+#include <arm_neon.h>
+#define VL 4
+typedef float32x4_t vf;
 #else
 #define VL 1
 typedef float vf;
@@ -124,6 +128,63 @@ SIMD_INLINE vf vf_sqrt(vf a) {
 SIMD_INLINE vf vf_scale_bits(vf t) {
 	__m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
 	return _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)));
+}
+
+#elif VL == 4
+
+SIMD_INLINE vf vf_load(const float *p) {
+	return vld1q_f32(p);
+}
+SIMD_INLINE void vf_store(float *p, vf v) {
+	vst1q_f32(p, v);
+}
+/* The first n lanes, 0 <= n <= VL; the others are 0 and their memory is not touched. */
+SIMD_INLINE vf vf_load_part(const float *p, int n) {
+	float lanes[VL] = {0.0f, 0.0f, 0.0f, 0.0f};
+
+	for (int i = 0; i < n; i++)
+		lanes[i] = p[i];
+	return vld1q_f32(lanes);
+}
+SIMD_INLINE void vf_store_part(float *p, vf v, int n) {
+	float lanes[VL];
+
+	vst1q_f32(lanes, v);
+	for (int i = 0; i < n; i++)
+		p[i] = lanes[i];
+}
+SIMD_INLINE vf vf_set1(float x) {
+	return vdupq_n_f32(x);
+}
+SIMD_INLINE vf vf_fma(vf a, vf b, vf c) {
+	return vfmaq_f32(c, a, b);
+}
+SIMD_INLINE vf vf_add(vf a, vf b) {
+	return vaddq_f32(a, b);
+}
+SIMD_INLINE vf vf_sub(vf a, vf b) {
+	return vsubq_f32(a, b);
+}
+SIMD_INLINE vf vf_mul(vf a, vf b) {
+	return vmulq_f32(a, b);
+}
+SIMD_INLINE vf vf_div(vf a, vf b) {
+	return vdivq_f32(a, b);
+}
+/* As the x86 instructions, not as FMAX and FMIN: the second operand when either is NaN or both are zeros. */
+SIMD_INLINE vf vf_max(vf a, vf b) {
+	return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+SIMD_INLINE vf vf_min(vf a, vf b) {
+	return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+SIMD_INLINE vf vf_sqrt(vf a) {
+	return vsqrtq_f32(a);
+}
+/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+SIMD_INLINE vf vf_scale_bits(vf t) {
+	uint32x4_t shifted = vshlq_n_u32(vreinterpretq_u32_f32(t), 23);
+	return vreinterpretq_f32_u32(vaddq_u32(shifted, vdupq_n_u32(0x3f800000U)));
 }
 
 #else
@@ -292,6 +353,13 @@ SIMD_INLINE struct v16 v16_max(struct v16 a, struct v16 b) {
 			for (int i = 0; i < half; i++)                   \
 				a.v[i] = vf_##OP(a.v[i], a.v[i + half]); \
 		return a.v[0];                                           \
+	}
+#elif VL == 4
+#define SIMD_REDUCE(name, OP)                                                     \
+	SIMD_INLINE float name(struct v16 a) {                                    \
+		vf q = vf_##OP(vf_##OP(a.v[0], a.v[2]), vf_##OP(a.v[1], a.v[3])); \
+		q = vf_##OP(q, vextq_f32(q, q, 2));                               \
+		return vgetq_lane_f32(vf_##OP(q, vextq_f32(q, q, 1)), 0);         \
 	}
 #else
 #if VL == 16

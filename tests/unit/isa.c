@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-const char *const isa_names[N_ISAS] = {"base", "avx2", "avx512"};
+const char *const isa_names[N_ISAS] = {"base", "neon", "avx2", "avx512"};
 
 #ifdef JF_HAVE_X86_64
 extern const struct jf_kernels jf_kernels_avx512_emulated;

@@ -5,7 +5,7 @@
 
 #include "core/kernels/kernels.h"
 
-#define N_ISAS 3
+#define N_ISAS 4
 extern const char *const isa_names[N_ISAS]; /* narrowest first */
 
 /* NULL: cannot be run here. */
