@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include "bench/peak.h"
+#include "core/base/clock.h"
 #include "core/kernels/kernels.h"
 
 #include <stdbool.h>
@@ -115,18 +116,18 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 }
 
 static double time_peak(const struct peak *isa) {
-	double start = bench_now();
+	double start = jf_clock_s();
 
 	isa->run();
-	return bench_now() - start;
+	return jf_clock_s() - start;
 }
 
 static double time_work(const struct jf_kernels *jf, const struct work *k, int times) {
-	double start = bench_now();
+	double start = jf_clock_s();
 
 	for (int i = 0; i < times; i++)
 		work_do(jf, k);
-	return (bench_now() - start) / times;
+	return (jf_clock_s() - start) / times;
 }
 
 static void measure(const struct peak *isa, const struct jf_kernels *jf, const struct work *k) {

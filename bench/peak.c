@@ -1,9 +1,9 @@
 #include "config.h"
 
 #include "bench/peak.h"
+#include "core/base/clock.h"
 
 #include <string.h>
-#include <time.h>
 #ifdef JF_HAVE_X86_64
 #include <immintrin.h>
 #endif
@@ -62,21 +62,14 @@ const struct peak *peak_by_name(const char *isa) {
 	return NULL;
 }
 
-double bench_now(void) {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double peak_flop_per_s(const struct peak *peak, int rounds) {
 	double best = 0.0;
 
 	for (int i = 0; i < rounds; i++) {
-		double start = bench_now(), speed;
+		double start = jf_clock_s(), speed;
 
 		peak->run();
-		speed = peak->flop / (bench_now() - start);
+		speed = peak->flop / (jf_clock_s() - start);
 		best = speed > best ? speed : best;
 	}
 	return best;

@@ -16,6 +16,4 @@ const struct peak *peak_by_name(const char *isa);
 /* Best operations per second of `rounds` rounds on the calling thread. */
 double peak_flop_per_s(const struct peak *peak, int rounds);
 
-double bench_now(void); /* seconds of the monotonic clock */
-
 #endif

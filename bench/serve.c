@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/rng.h"
 #include "core/engine/sampler.h"
@@ -39,12 +40,6 @@
 #define MAX_CLIENTS 64
 #define MAX_LATENCIES 2000000
 #define ENGINE_BATCH 16
-
-static double now(void) {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
 	va_list arguments;
@@ -80,7 +75,7 @@ static void *engine_main(void *argument) {
 	jf_rng_uniform(pixel, pixels, 1, JF_STREAM_EVAL, 0);
 	for (int i = 0; i < ENGINE_BATCH; i++)
 		images[i] = pixel;
-	for (double end = now() + engine->seconds; now() < end; engine->images += ENGINE_BATCH)
+	for (double end = jf_clock_s() + engine->seconds; jf_clock_s() < end; engine->images += ENGINE_BATCH)
 		if (jf_sampler_posterior(sampler, probabilities, images, ENGINE_BATCH, 1, &error) != JF_OK)
 			die("engine: %s", error.message);
 	struct timespec cpu;
@@ -97,7 +92,7 @@ static double engine_rate(double *cpu_ms, struct jf_model *model, int threads, d
 	struct engine engines[256];
 	long images = 0;
 	double cpu_s = 0.0;
-	double start = now();
+	double start = jf_clock_s();
 	for (int i = 0; i < threads; i++) {
 		engines[i] = (struct engine){.model = model, .seconds = seconds};
 		if (pthread_create(&engines[i].thread, NULL, engine_main, &engines[i]) != 0)
@@ -109,7 +104,7 @@ static double engine_rate(double *cpu_ms, struct jf_model *model, int threads, d
 		cpu_s += engines[i].cpu_s;
 	}
 	*cpu_ms = 1e3 * cpu_s / (double)images;
-	return (double)images / (now() - start);
+	return (double)images / (jf_clock_s() - start);
 }
 
 /* --- the daemon --- */
@@ -159,7 +154,7 @@ static void start_server(struct server *server, const char *daemon, const char *
 	struct pollfd poller = {.fd = fd, .events = POLLIN};
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		die("pipe: %s", strerror(errno));
-	double start = now();
+	double start = jf_clock_s();
 	server->pid = fork();
 	if (server->pid == 0)
 		exec_daemon(daemon, model, workers, pipes[1], notify);
@@ -175,7 +170,7 @@ static void start_server(struct server *server, const char *daemon, const char *
 		if (strstr(text, "cannot start"))
 			die("%s", text);
 	}
-	server->ready_ms = 1e3 * (now() - start);
+	server->ready_ms = 1e3 * (jf_clock_s() - start);
 	server->ready_cpu_ms = 1e3 * cpu_seconds(server->pid);
 	close(fd);
 	ssize_t n = read(server->log, text, sizeof text - 1);
@@ -273,7 +268,7 @@ static bool receive(struct load *load, struct client *client) {
 	if (strncmp(client->response, "HTTP/1.1 200", 12) != 0)
 		load->n_failed++;
 	else if (load->n_latencies < MAX_LATENCIES)
-		load->latencies[load->n_latencies++] = now() - client->start;
+		load->latencies[load->n_latencies++] = jf_clock_s() - client->start;
 	return true;
 }
 
@@ -296,10 +291,10 @@ static void report(struct load *load, const char *name, double seconds, double e
 
 static double closed_loop(struct load *load, double seconds) {
 	struct epoll_event events[MAX_CLIENTS];
-	double start = now(), end = start + seconds;
+	double start = jf_clock_s(), end = start + seconds;
 	int busy = load->n;
 	for (int i = 0; i < load->n; i++)
-		send_request(load, &load->clients[i], now());
+		send_request(load, &load->clients[i], jf_clock_s());
 	while (busy > 0) {
 		int n = epoll_wait(load->epoll, events, MAX_CLIENTS, 10000);
 		if (n == 0)
@@ -308,23 +303,23 @@ static double closed_loop(struct load *load, double seconds) {
 			struct client *client = &load->clients[events[i].data.u32];
 			if (!receive(load, client))
 				continue;
-			if (now() < end)
-				send_request(load, client, now());
+			if (jf_clock_s() < end)
+				send_request(load, client, jf_clock_s());
 			else
 				busy--;
 		}
 	}
-	return now() - start;
+	return jf_clock_s() - start;
 }
 
 /* Arrivals at exponentially distributed intervals. */
 static double open_loop(struct load *load, double seconds, double rate) {
 	struct epoll_event events[MAX_CLIENTS];
-	double start = now(), next = start;
+	double start = jf_clock_s(), next = start;
 	uint64_t arrivals = 0;
 	int busy = 0;
 	while (next < start + seconds || busy > 0) {
-		for (int i = 0; i < load->n && next < start + seconds && next <= now(); i++) {
+		for (int i = 0; i < load->n && next < start + seconds && next <= jf_clock_s(); i++) {
 			if (load->clients[i].busy)
 				continue;
 			float u;
@@ -333,13 +328,13 @@ static double open_loop(struct load *load, double seconds, double rate) {
 			jf_rng_uniform(&u, 1, 67, JF_STREAM_EVAL, arrivals++);
 			next += -log((double)u) / rate;
 		}
-		double wait_ms = 1e3 * (next - now());
+		double wait_ms = 1e3 * (next - jf_clock_s());
 		struct timespec wait = {.tv_nsec = wait_ms > 0 && wait_ms < 10 ? (long)(1e6 * wait_ms) : 200000};
 		int n = epoll_pwait2(load->epoll, events, MAX_CLIENTS, &wait, NULL);
 		for (int i = 0; i < n; i++)
 			busy -= receive(load, &load->clients[events[i].data.u32]);
 	}
-	return now() - start;
+	return jf_clock_s() - start;
 }
 
 static void make_request(struct load *load, const char *path) {

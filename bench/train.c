@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bench/peak.h"
+#include "core/base/clock.h"
 #include "core/base/rng.h"
 #include "core/engine/sampler.h"
 #include "core/kernels/blas.h"
@@ -69,7 +70,7 @@ static double flop_per_image(const struct jf_graph *graph) {
 static double run_round(struct jf_trainer *trainer, struct jf_batch *batch, uint64_t *sample) {
 	struct jf_step_result result;
 	struct jf_error err;
-	double start = bench_now();
+	double start = jf_clock_s();
 
 	for (int s = 0; s < STEPS; s++) {
 		for (int i = 0; i < BATCH; i++)
@@ -79,7 +80,7 @@ static double run_round(struct jf_trainer *trainer, struct jf_batch *batch, uint
 			exit(1);
 		}
 	}
-	return STEPS * BATCH / (bench_now() - start);
+	return STEPS * BATCH / (jf_clock_s() - start);
 }
 
 static int by_value(const void *a, const void *b) {

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
+#include "core/base/clock.h"
 #include "core/files/dataset.h"
 #include "core/questions/answer.h"
 #include "core/questions/quality.h"
@@ -47,7 +48,7 @@ static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struc
 	struct cli_progress progress;
 	enum jf_err status;
 
-	s->seconds = cli_seconds();
+	s->seconds = jf_clock_s();
 	cli_progress_begin(&progress, &e->options, "classify", args->quiet);
 	if (args->method == JF_METHOD_POSTERIOR)
 		status = jf_classify_posterior(
@@ -56,7 +57,7 @@ static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struc
 		status = jf_classify_sample(
 		    e->model, s->votes, NULL, s->probabilities, s->images, n, cli_samples(args), &e->options, err);
 	cli_progress_end(&progress);
-	s->seconds = cli_seconds() - s->seconds;
+	s->seconds = jf_clock_s() - s->seconds;
 	return status;
 }
 
@@ -219,14 +220,14 @@ static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, boo
 		goto out;
 	for (int i = 0; i < n && !joint; i++)
 		jf_label_one_hot(labels + (size_t)i * (size_t)classes, i % classes, classes);
-	a->seconds = cli_seconds();
+	a->seconds = jf_clock_s();
 	cli_progress_begin(&progress, &e->options, joint ? "sample" : "generate", e->args->quiet);
 	if (joint)
 		jf_sample(e->model, images, labels, drawn, n, &e->options, err);
 	else
 		jf_generate(e->model, images, labels, NULL, n, &e->options, err);
 	cli_progress_end(&progress);
-	a->seconds = cli_seconds() - a->seconds;
+	a->seconds = jf_clock_s() - a->seconds;
 	e->options.progress = NULL;
 	if (err->code || jf_classify_posterior(e->model, probabilities, images, n, 1, &e->options, err))
 		goto out;

@@ -1,11 +1,11 @@
 #include "cli/report.h"
+#include "core/base/clock.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *command_name;
@@ -86,16 +86,9 @@ int cli_finish(int status) {
 	return status;
 }
 
-double cli_seconds(void) {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static void draw(void *context, int done, int total) {
 	struct cli_progress *progress = context;
-	double now = cli_seconds();
+	double now = jf_clock_s();
 	double spent = now - progress->start_s;
 	double left = done ? spent / done * (total - done) : 0.0;
 
@@ -109,7 +102,7 @@ static void draw(void *context, int done, int total) {
 }
 
 void cli_progress_begin(struct cli_progress *progress, struct jf_task_options *options, const char *what, bool quiet) {
-	*progress = (struct cli_progress){.what = what, .start_s = cli_seconds()};
+	*progress = (struct cli_progress){.what = what, .start_s = jf_clock_s()};
 	options->progress = NULL;
 	options->progress_context = progress;
 	if (!quiet && isatty(STDERR_FILENO))

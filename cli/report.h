@@ -38,6 +38,4 @@ struct cli_progress {
 void cli_progress_begin(struct cli_progress *progress, struct jf_task_options *options, const char *what, bool quiet);
 void cli_progress_end(struct cli_progress *progress); /* wipes the line */
 
-double cli_seconds(void); /* a clock that only goes forward */
-
 #endif

@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/kernels/kernels.h"
 #include "daemon/api/api.h"
 #include "daemon/service/conf.h"
@@ -81,14 +82,14 @@ static void announce_labels(struct daemon *d) {
 
 static enum jf_err load_model(struct daemon *d, const char *path, struct jf_error *err) {
 	char status[512];
-	int64_t start = jf_job_now_ns();
+	int64_t start = jf_clock_ns();
 	enum jf_err rc = jf_model_holder_load(d->holder, path, prepare_workers, d, err);
 	if (rc != JF_OK)
 		return rc;
 	announce_labels(d);
 	describe_model(d, status, sizeof status);
 	jf_log(JF_LOG_NOTICE, NULL, "model %s loaded, self-test passed, %d workers ready in %.0f ms; %s", path,
-	    d->scheduler ? d->conf.workers : 0, (double)(jf_job_now_ns() - start) * 1e-6, status);
+	    d->scheduler ? d->conf.workers : 0, (double)(jf_clock_ns() - start) * 1e-6, status);
 	return JF_OK;
 }
 
@@ -242,7 +243,7 @@ static int next_signal(int timeout_ms) {
 
 /* Only progress of the workers feeds the watchdog: a daemon that answers /livez and computes nothing is restarted. */
 static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_ms) {
-	int64_t now = jf_job_now_ns();
+	int64_t now = jf_clock_ns();
 	if (interval_ms == 0 || now - *fed_ns < (int64_t)interval_ms * 1000000)
 		return;
 	*fed_ns = now;
@@ -264,7 +265,7 @@ static void tell_status(struct daemon *d) {
 
 static void run(struct daemon *d) {
 	int watchdog_ms = jf_service_watchdog_interval_ms();
-	int64_t fed_ns = 0, told_ns = jf_job_now_ns();
+	int64_t fed_ns = 0, told_ns = jf_clock_ns();
 	for (;;) {
 		int signal = next_signal(watchdog_ms && watchdog_ms < IDLE_POLL_MS ? watchdog_ms : IDLE_POLL_MS);
 		if (signal == SIGTERM || signal == SIGINT) {
@@ -274,8 +275,8 @@ static void run(struct daemon *d) {
 		if (signal == SIGHUP)
 			reload(d);
 		feed_watchdog(d, &fed_ns, watchdog_ms);
-		if (jf_job_now_ns() - told_ns >= IDLE_POLL_MS * INT64_C(1000000)) {
-			told_ns = jf_job_now_ns();
+		if (jf_clock_ns() - told_ns >= IDLE_POLL_MS * INT64_C(1000000)) {
+			told_ns = jf_clock_ns();
 			tell_status(d);
 		}
 	}
@@ -284,7 +285,7 @@ static void run(struct daemon *d) {
 /* Waits until everything admitted is answered, the limit has passed (false), or a second signal quits at once. */
 static bool drain(struct daemon *d) {
 	int watchdog_ms = jf_service_watchdog_interval_ms();
-	int64_t fed_ns = 0, until = jf_job_now_ns() + (int64_t)d->conf.drain_timeout_ms * 1000000;
+	int64_t fed_ns = 0, until = jf_clock_ns() + (int64_t)d->conf.drain_timeout_ms * 1000000;
 	jf_service_stopping("finishing what was admitted");
 	jf_metric_set(d->metrics, JF_METRIC_READY, 0, NULL);
 	jf_http_drain(d->http);
@@ -294,7 +295,7 @@ static bool drain(struct daemon *d) {
 		jf_scheduler_stats(d->scheduler, &stats);
 		if (stats.jobs_outstanding == 0 && jf_http_in_flight(d->http) == 0)
 			return true;
-		if (jf_job_now_ns() >= until)
+		if (jf_clock_ns() >= until)
 			return false;
 		int signal = next_signal(DRAIN_POLL_MS);
 		if (signal == SIGTERM || signal == SIGINT) {

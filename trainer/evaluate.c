@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/pictures/png.h"
 #include "core/pictures/sheet.h"
 #include "core/questions/tasks.h"
@@ -102,7 +103,7 @@ static enum jf_err draw(struct jf_evaluation *out, float **drawn, struct jf_mode
 enum jf_err jf_evaluate(struct jf_evaluation *out, float **drawn, struct jf_model *model,
     const struct jf_dataset *dataset, const uint32_t *order, size_t n, const struct jf_evaluate_options *options,
     struct jf_error *err) {
-	double begin = jf_seconds();
+	double begin = jf_clock_s();
 	enum jf_err rc = JF_OK;
 
 	memset(out, 0, sizeof(*out));
@@ -114,7 +115,7 @@ enum jf_err jf_evaluate(struct jf_evaluation *out, float **drawn, struct jf_mode
 		rc = classify(out, model, dataset, order, n, options, err);
 	if (rc == JF_OK && options->drawn > 0)
 		rc = draw(out, drawn, model, dataset, options, err);
-	out->seconds = jf_seconds() - begin;
+	out->seconds = jf_clock_s() - begin;
 	return rc;
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/json.h"
 
 #define JSON_EVERY 50 /* steps */
@@ -32,13 +33,6 @@ struct jf_log {
 	uint64_t done; /* steps of this session */
 };
 
-double jf_seconds(void) {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 struct jf_log *jf_log_open(const struct jf_log_options *options, struct jf_error *err) {
 	struct jf_log *log = calloc(1, sizeof(*log));
 
@@ -54,7 +48,7 @@ struct jf_log *jf_log_open(const struct jf_log_options *options, struct jf_error
 		return NULL;
 	}
 	log->terminal = isatty(STDERR_FILENO) && !options->quiet;
-	log->started = log->last_shown = jf_seconds();
+	log->started = log->last_shown = jf_clock_s();
 	return log;
 }
 
@@ -75,16 +69,16 @@ void jf_log_close(struct jf_log *log) {
 }
 
 void jf_log_pause(struct jf_log *log) {
-	log->paused_at = jf_seconds();
+	log->paused_at = jf_clock_s();
 }
 
 void jf_log_continue(struct jf_log *log) {
-	log->idle += jf_seconds() - log->paused_at;
+	log->idle += jf_clock_s() - log->paused_at;
 }
 
 /* Images of all processes per second since the session began, evaluations left out. */
 static double speed_of(const struct jf_log *log) {
-	double spent = jf_seconds() - log->started - log->idle;
+	double spent = jf_clock_s() - log->started - log->idle;
 
 	return spent > 0 ? (double)log->done * log->options.batch / spent : 0;
 }
@@ -134,7 +128,7 @@ static void draw_bar(struct jf_log *log, const struct jf_log_step *step) {
 }
 
 static void show(struct jf_log *log, const struct jf_log_step *step) {
-	double now = jf_seconds();
+	double now = jf_clock_s();
 	double epoch = floor((double)step->step / log->options.steps_per_epoch);
 	bool turned = epoch > floor((double)(step->step - 1) / log->options.steps_per_epoch);
 	char status[160];

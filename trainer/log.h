@@ -44,7 +44,4 @@ void jf_log_json_end(struct jf_log *log);
 void jf_log_pause(struct jf_log *log);
 void jf_log_continue(struct jf_log *log);
 
-/* Seconds of a clock that only goes forward. */
-double jf_seconds(void);
-
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "trainer/run_internal.h"
 
 #define LOSS_SMOOTHING 0.99
@@ -21,7 +22,7 @@ static enum jf_err save(struct run *run, bool last, struct jf_error *err) {
 	jf_log_pause(run->log);
 	rc = jf_run_save_state(run, err);
 	jf_log_continue(run->log);
-	run->last_saved = jf_seconds();
+	run->last_saved = jf_clock_s();
 	if (rc == JF_OK || last)
 		return rc;
 	jf_log_say(run->log, true, "jointflow-train: the training state is not saved: %s", err->message);
@@ -75,7 +76,7 @@ static enum jf_err loop(struct run *run, bool *stopped, struct jf_error *err) {
 
 	*stopped = false;
 	while (run->state.step < run->schedule.end) {
-		bool mine = atomic_load(run->stop) || (limit > 0 && jf_seconds() - run->begun >= limit);
+		bool mine = atomic_load(run->stop) || (limit > 0 && jf_clock_s() - run->begun >= limit);
 
 		if (jf_mpi_any(mine)) {
 			*stopped = true;
@@ -84,7 +85,7 @@ static enum jf_err loop(struct run *run, bool *stopped, struct jf_error *err) {
 		rc = step(run, err);
 		if (rc != JF_OK)
 			return rc;
-		if (jf_seconds() - run->last_saved >= 60 * run->options->save_every_min) {
+		if (jf_clock_s() - run->last_saved >= 60 * run->options->save_every_min) {
 			rc = save(run, false, err);
 			if (rc != JF_OK)
 				return rc;
@@ -119,7 +120,7 @@ enum jf_run_outcome jf_run(const struct jf_train_options *options, const struct 
 	    .mpi = mpi,
 	    .stop = stop,
 	    .command_line = command_line,
-	    .begun = jf_seconds(),
+	    .begun = jf_clock_s(),
 	    .loss_image = NAN,
 	    .loss_label = NAN};
 	bool stopped = false;

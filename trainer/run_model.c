@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/files/checkpoint.h"
 #include "trainer/run_internal.h"
@@ -67,7 +68,7 @@ static enum jf_err set_facts(struct run *run, int ema, const struct jf_evaluatio
 	fact(&facts, "steps", "%llu", (unsigned long long)run->state.step);
 	fact(&facts, "training_images", "%zu", run->n_train);
 	fact(&facts, "data_digest", "%s", run->dataset.digest);
-	fact(&facts, "wall_time_s", "%.0f", run->wall_before_s + jf_seconds() - run->begun);
+	fact(&facts, "wall_time_s", "%.0f", run->wall_before_s + jf_clock_s() - run->begun);
 	fact(&facts, "ema", "%.9g", (double)o->ema[ema]);
 	if (!isnan(run->loss_image)) {
 		fact(&facts, "loss_image", "%.6g", run->loss_image);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/files/checkpoint.h"
 #include "core/kernels/kernels.h"
 #include "trainer/run_internal.h"
@@ -274,14 +275,14 @@ enum jf_err jf_run_setup(struct run *run, struct jf_error *err) {
 	    (rc = begin(run, err)) != JF_OK || (rc = open_log(run, err)) != JF_OK ||
 	    (rc = open_loader(run, err)) != JF_OK)
 		return rc;
-	run->last_saved = jf_seconds();
+	run->last_saved = jf_clock_s();
 	return run->state.step == 0 ? jf_run_save_state(run, err) : JF_OK; /* finds out whether it can be saved */
 }
 
 enum jf_err jf_run_save_state(struct run *run, struct jf_error *err) {
 	if (run->mpi->rank != 0)
 		return JF_OK;
-	run->state.wall_time_s = run->wall_before_s + jf_seconds() - run->begun;
+	run->state.wall_time_s = run->wall_before_s + jf_clock_s() - run->begun;
 	return jf_state_save(
 	    run->options->state, &run->state, run->trainer, run->model->graph->n_params_floats, run->options, err);
 }

@@ -1,4 +1,4 @@
-/* SHA-256 and comparison in constant time. The one wrapper of nettle. */
+/* SHA-256 and comparison in constant time. By nettle, as is core/base/base64.c. */
 #ifndef JF_CORE_BASE_DIGEST_H
 #define JF_CORE_BASE_DIGEST_H
 

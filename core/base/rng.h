@@ -22,6 +22,7 @@ enum jf_stream {
 	/* fresh noise of a stochastic solver, for each step its own */
 	JF_STREAM_IMAGE_STEP = 8,
 	JF_STREAM_LABEL_STEP = 9,
+	JF_STREAM_REQUEST = 10, /* ids of requests */
 };
 
 /* The block function: 4 counter words, 2 key words -> 4 random words. */

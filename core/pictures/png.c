@@ -109,16 +109,25 @@ static uint32_t big_endian(const uint8_t *bytes) {
 	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* Width and height stand at a fixed place: looked at before libpng allocates anything. */
-static enum jf_err check_size(const uint8_t *data, size_t size_bytes, struct jf_error *err) {
-	uint32_t width, height;
+enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, size_t size_bytes, struct jf_error *err) {
+	const uint8_t *header = (const uint8_t *)data + SIGNATURE_SIZE;
 
 	if (size_bytes < SIGNATURE_SIZE + 8 + 13)
 		return jf_error_set(err, JF_EFORMAT, "PNG: truncated: only %zu bytes", size_bytes);
-	if (memcmp(data + SIGNATURE_SIZE, "\0\0\0\rIHDR", 8) != 0)
+	if (memcmp(header, "\0\0\0\rIHDR", 8) != 0)
 		return jf_error_set(err, JF_EFORMAT, "PNG: the first chunk is not an IHDR of 13 bytes");
-	width = big_endian(data + SIGNATURE_SIZE + 8);
-	height = big_endian(data + SIGNATURE_SIZE + 12);
+	*width = big_endian(header + 8);
+	*height = big_endian(header + 12);
+	return JF_OK;
+}
+
+/* Looked at before libpng allocates anything. */
+static enum jf_err check_size(const uint8_t *data, size_t size_bytes, struct jf_error *err) {
+	uint32_t width, height;
+	enum jf_err rc = jf_png_size(&width, &height, data, size_bytes, err);
+
+	if (rc != JF_OK)
+		return rc;
 	if (width == 0 || height == 0)
 		return jf_error_set(err, JF_EFORMAT, "PNG: %" PRIu32 " x %" PRIu32 " pixels", width, height);
 	if (width > JF_PNG_MAX_SIDE || height > JF_PNG_MAX_SIDE)

@@ -14,6 +14,9 @@
 /* Whether the data begins with PNG's signature (8 bytes). */
 bool jf_png_is(const void *data, size_t size_bytes);
 
+/* Width and height as the header says, before anything is decoded and whatever they are. JF_EFORMAT as below. */
+enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, size_t size_bytes, struct jf_error *err);
+
 /* Any colour type and depth (1 to 16 bit, palette, tRNS, interlaced) -> 8 bit; grey stays 1 channel, colour becomes 3;
  * alpha is composited over white (on the stored values, as browsers do). Turned upright as the orientation in an eXIf
  * chunk says. Gamma and colour profiles are ignored.

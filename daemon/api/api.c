@@ -4,12 +4,14 @@
 
 #include "daemon/api/api.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/rng.h"
 #include "daemon/api/call.h"
@@ -30,7 +32,7 @@ static bool on_connected(void *context, const struct jf_peer *peer) {
 
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
 	return peer->is_unix || jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text) ||
-	       jf_limit_connect(http->limit, peer->address, jf_watch_now_ms());
+	       jf_limit_connect(http->limit, peer->address, jf_clock_ms());
 }
 
 static void on_disconnected(void *context, const struct jf_peer *peer) {
@@ -42,8 +44,9 @@ static void on_disconnected(void *context, const struct jf_peer *peer) {
 }
 
 static void new_id(struct jf_http *http, char *id, size_t size) {
-	snprintf(id, size, "%016llx",
-	    (unsigned long long)jf_rng_bits(http->id_key, JF_STREAM_ORDER, atomic_fetch_add(&http->next_id, 1)));
+	uint64_t bits = jf_rng_bits(http->id_key, JF_STREAM_REQUEST, atomic_fetch_add(&http->next_id, 1));
+
+	snprintf(id, size, "%016" PRIx64, bits);
 }
 
 /* The client's own id when it is harmless in logs and headers, otherwise one of ours. */
@@ -93,7 +96,7 @@ static void on_handle(void *context, struct jf_request *request) {
 	jf_request_body(request, &size);
 	if (size)
 		jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_RECEIVED, (double)size, NULL);
-	call->handled_ns = jf_job_now_ns();
+	call->handled_ns = jf_clock_ns();
 	if (jf_request_too_large(request))
 		jf_call_fail_with(
 		    call, JF_PROBLEM_TOO_LARGE, "The body is longer than %d bytes.", http->parts.conf->max_body_bytes);
@@ -183,7 +186,7 @@ static void on_unread(void *context, struct jf_request *request, int status, str
 
 static void on_log(void *context, const char *message) {
 	struct jf_http *http = context;
-	long long now = jf_watch_now_ms(), said = atomic_load(&http->exhausted_ms);
+	long long now = jf_clock_ms(), said = atomic_load(&http->exhausted_ms);
 
 	/* The library's words for an accept that found no descriptor or memory. Once in a while: it says so at each. */
 	if (strstr(message, "system resource limit") && (said == 0 || now - said > EXHAUSTED_EVERY_MS) &&
@@ -224,7 +227,7 @@ static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 	pthread_rwlock_init(&http->keys_lock, NULL);
 	http->started_s = (int64_t)time(NULL);
 	if (getrandom(&http->id_key, sizeof(http->id_key), 0) != (ssize_t)sizeof(http->id_key))
-		http->id_key = (uint64_t)jf_job_now_ns();
+		http->id_key = (uint64_t)jf_clock_ns();
 	http->keys = jf_keys_load(conf->key_file, err);
 	if (!http->keys)
 		return JF_EIO;

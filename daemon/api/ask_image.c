@@ -1,8 +1,11 @@
 #include "daemon/api/ask_image.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/base64.h"
+#include "core/base/clock.h"
 #include "core/pictures/picture.h"
 #include "core/pictures/png.h"
 #include "daemon/http/multipart.h"
@@ -82,10 +85,6 @@ bool jf_ask_image_find(struct jf_call *call, struct jf_ask_image *image) {
 	return true;
 }
 
-static unsigned long big_endian(const unsigned char *p) {
-	return (unsigned long)p[0] << 24 | (unsigned long)p[1] << 16 | (unsigned long)p[2] << 8 | p[3];
-}
-
 static bool unusable(struct jf_call *call, const char *message) {
 	jf_problem_set(&call->problem, JF_PROBLEM_IMAGE, "The picture cannot be used: %.250s.", message);
 	return jf_problem_field(&call->problem, "/image", "%.180s", message);
@@ -96,16 +95,17 @@ bool jf_ask_image_frame(
 	unsigned long max = (unsigned long)call->http->parts.conf->max_image_side;
 	struct jf_image decoded = {0};
 	struct jf_error err = {0};
-	int64_t start = jf_job_now_ns();
+	int64_t start = jf_clock_ns();
+	uint32_t width, height;
 	enum jf_err code;
 
 	if (!jf_picture_is(image->bytes, image->size))
 		return unusable(call, "it is not a " JF_PICTURE_KINDS);
-	/* A PNG says its size at a fixed place; a JPEG's decoder looks at it first and reads large ones reduced. */
-	if (jf_png_is(image->bytes, image->size) && image->size >= 24 &&
-	    (big_endian(image->bytes + 16) > max || big_endian(image->bytes + 20) > max)) {
-		jf_error_set(&err, JF_ELIMIT, "it is %lu x %lu pixels, at most %lu x %lu are taken",
-		    big_endian(image->bytes + 16), big_endian(image->bytes + 20), max, max);
+	/* A PNG says its size before it is decoded; a JPEG's decoder looks at it first and reads large ones reduced. */
+	if (jf_png_is(image->bytes, image->size) &&
+	    jf_png_size(&width, &height, image->bytes, image->size, NULL) == JF_OK && (width > max || height > max)) {
+		jf_error_set(&err, JF_ELIMIT, "it is %" PRIu32 " x %" PRIu32 " pixels, at most %lu x %lu are taken",
+		    width, height, max, max);
 		return unusable(call, err.message);
 	}
 	code = jf_picture_decode(&decoded, image->bytes, image->size, &err);
@@ -116,7 +116,7 @@ bool jf_ask_image_frame(
 		code = jf_frame(out, &call->ask.framed, &decoded, config->height, config->width, config->image_channels,
 		    &call->ask.framing, &err);
 	jf_image_deinit(&decoded);
-	call->ask.decode_ms = (double)(jf_job_now_ns() - start) * 1e-6;
+	call->ask.decode_ms = (double)(jf_clock_ns() - start) * 1e-6;
 	if (code == JF_OK)
 		return true;
 	return code == JF_ENOMEM ? jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.")

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/clock.h"
 #include "daemon/api/page.h"
 #include "daemon/api/routes.h"
 #include "daemon/http/text.h"
@@ -159,7 +160,7 @@ static bool check_rate(struct jf_call *call) {
 			inet_pton(AF_INET, call->client, address + 12);
 		}
 	}
-	wait = jf_limit_request(call->http->limit, address, jf_watch_now_ms());
+	wait = jf_limit_request(call->http->limit, address, jf_clock_ms());
 	if (wait == 0)
 		return true;
 	call->problem.retry_after_s = wait;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/base64.h"
+#include "core/base/clock.h"
 #include "core/pictures/png.h"
 #include "core/pictures/sheet.h"
 #include "core/questions/answer.h"
@@ -77,7 +79,7 @@ static void put_end(const struct jf_call *call, struct jf_json_writer *writer, c
 		jf_json_put_float(writer, "decode", (float)call->ask.decode_ms);
 	jf_json_put_float(writer, "queue", (float)jf_job_queue_ms(job));
 	jf_json_put_float(writer, "compute", (float)jf_job_compute_ms(job));
-	jf_json_put_float(writer, "total", (float)((double)(jf_job_now_ns() - call->handled_ns) * 1e-6));
+	jf_json_put_float(writer, "total", (float)((double)(jf_clock_ns() - call->handled_ns) * 1e-6));
 	jf_json_end_object(writer);
 	jf_answer_put_model(writer, job->model);
 	jf_json_put_string(writer, "request_id", call->id);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/base/clock.h"
 #include "daemon/http/internal.h"
 #include "daemon/work/job.h"
 
@@ -49,7 +50,7 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 	request->thread = pthread_self();
 	request->tls = server->options.certificate != NULL && !connection->peer.is_unix;
 	request->unwelcome = !connection->welcome;
-	request->started_ns = jf_job_now_ns();
+	request->started_ns = jf_clock_ns();
 	request->path = request->query = "";
 	request->target = strdup(uri ? uri : "");
 	if (!request->target) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/clock.h"
 #include "daemon/http/internal.h"
 #include "daemon/work/job.h"
 
@@ -208,7 +209,7 @@ size_t jf_request_sent_bytes(const struct jf_request *request) {
 }
 
 double jf_request_age_ms(const struct jf_request *request) {
-	return (double)(jf_job_now_ns() - request->started_ns) * 1e-6;
+	return (double)(jf_clock_ns() - request->started_ns) * 1e-6;
 }
 
 void jf_request_defer(struct jf_request *request) {

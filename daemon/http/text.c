@@ -42,85 +42,7 @@ bad:
 	return NULL;
 }
 
-/* --- base64 ----------------------------------------------------------------------------------------------------------
- */
-
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-char *jf_base64_encode(const void *data, size_t size_bytes) {
-	const unsigned char *in = data;
-	char *out = malloc((size_bytes + 2) / 3 * 4 + 1), *p = out;
-	unsigned long word;
-	size_t i;
-
-	if (!out)
-		return NULL;
-	for (i = 0; i < size_bytes; i += 3) {
-		word = (unsigned long)in[i] << 16;
-		if (i + 1 < size_bytes)
-			word |= (unsigned long)in[i + 1] << 8;
-		if (i + 2 < size_bytes)
-			word |= in[i + 2];
-		*p++ = base64[word >> 18];
-		*p++ = base64[word >> 12 & 63];
-		*p++ = i + 1 < size_bytes ? base64[word >> 6 & 63] : '=';
-		*p++ = i + 2 < size_bytes ? base64[word & 63] : '=';
-	}
-	*p = '\0';
-	return out;
-}
-
-static int base64_value(char c) {
-	const char *p = c ? strchr(base64, c) : NULL;
-
-	if (c == '-' || c == '_')
-		return c == '-' ? 62 : 63; /* the URL alphabet of RFC 4648, section 5 */
-	return p ? (int)(p - base64) : -1;
-}
-
-unsigned char *jf_base64_decode(const char *text, size_t length, size_t *size_bytes) {
-	unsigned char *out = malloc(length / 4 * 3 + 4), *p = out;
-	unsigned long word = 0;
-	int digits = 0, pads = 0, value;
-	size_t i;
-
-	if (!out)
-		return NULL;
-	for (i = 0; i < length; i++) {
-		if (isspace((unsigned char)text[i]))
-			continue;
-		if (text[i] == '=') {
-			pads++;
-			continue;
-		}
-		value = base64_value(text[i]);
-		if (value < 0 || pads)
-			goto bad;
-		word = word << 6 | (unsigned long)value;
-		if (++digits % 4 == 0) {
-			*p++ = (unsigned char)(word >> 16);
-			*p++ = (unsigned char)(word >> 8);
-			*p++ = (unsigned char)word;
-			word = 0;
-		}
-	}
-	if (digits % 4 == 1 || pads > 2 || (pads && (digits + pads) % 4))
-		goto bad;
-	if (digits % 4 == 2) {
-		*p++ = (unsigned char)(word >> 4);
-	} else if (digits % 4 == 3) {
-		*p++ = (unsigned char)(word >> 10);
-		*p++ = (unsigned char)(word >> 2);
-	}
-	*size_bytes = (size_t)(p - out);
-	return out;
-bad:
-	free(out);
-	return NULL;
-}
-
-/* --- media types
- * ------------------------------------------------------------------------------------------------------ */
+/* --- media types --- */
 
 bool jf_media_type_is(const char *content_type, const char *type) {
 	size_t length = strlen(type);
@@ -228,4 +150,35 @@ int jf_negotiate(const char *accept, const char *const *offers, int n) {
 		}
 	}
 	return best;
+}
+
+/* q of one content coding, 0 to 1000; -1 when the field says nothing about it. */
+static int coding_quality(const char *field, const char *coding) {
+	const char *p = field, *end;
+	int any = -1;
+
+	for (; *p; p = *end ? end + 1 : end) {
+		size_t length;
+
+		p += strspn(p, " \t");
+		end = p + strcspn(p, ",");
+		length = strcspn(p, ";, \t");
+		if (length == strlen(coding) && strncasecmp(p, coding, length) == 0)
+			return quality(p, end);
+		if (length == 1 && *p == '*')
+			any = quality(p, end);
+	}
+	return any;
+}
+
+bool jf_accepts_gzip(const char *accept_encoding) {
+	int gzip, identity;
+
+	if (!accept_encoding)
+		return false;
+	gzip = coding_quality(accept_encoding, "gzip");
+	if (gzip < 0)
+		gzip = coding_quality(accept_encoding, "x-gzip");
+	identity = coding_quality(accept_encoding, "identity");
+	return gzip > 0 && gzip >= identity;
 }

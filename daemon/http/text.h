@@ -1,4 +1,4 @@
-/* Text forms that HTTP brings: percent-encoding, base64, media types, content negotiation. */
+/* Text forms that HTTP brings: percent-encoding, media types, content negotiation. */
 #ifndef JF_DAEMON_HTTP_TEXT_H
 #define JF_DAEMON_HTTP_TEXT_H
 
@@ -9,11 +9,6 @@
  * not UTF-8. */
 char *jf_percent_decode(const char *text, size_t length, bool plus);
 
-/* RFC 4648 with padding; malloc'd, NULL when memory is short. */
-char *jf_base64_encode(const void *data, size_t size_bytes);
-/* Either alphabet, padding optional, white space skipped; malloc'd, NULL when it is not base64. */
-unsigned char *jf_base64_decode(const char *text, size_t length, size_t *size_bytes);
-
 /* Whether a Content-Type is `type` ("image/png"), whatever its parameters. NULL: no. */
 bool jf_media_type_is(const char *content_type, const char *type);
 /* A parameter's value, unquoted; false when absent or malformed. */
@@ -22,5 +17,9 @@ bool jf_media_type_parameter(char *out, size_t size, const char *content_type, c
 /* Which of offers[n] an Accept field likes best (RFC 9110, 12.5.1); ties go to the earlier offer, an absent field to
  * the first; -1: none. */
 int jf_negotiate(const char *accept, const char *const *offers, int n);
+
+/* Whether an Accept-Encoding field (NULL: absent) permits gzip and does not like the plain bytes better (RFC 9110,
+ * 12.5.3). */
+bool jf_accepts_gzip(const char *accept_encoding);
 
 #endif

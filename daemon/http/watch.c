@@ -1,4 +1,5 @@
 #include "daemon/http/watch.h"
+#include "core/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 100
@@ -50,13 +50,6 @@ struct jf_watch {
 	bool asleep; /* the thread sleeps without a tick: wake it when there is something to time */
 	bool stop;
 };
-
-int64_t jf_watch_now_ms(void) {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void wake(struct jf_watch *watch) {
 	uint64_t one = 1;
@@ -100,7 +93,7 @@ static uint64_t slot_tag(const struct jf_watch *watch, int slot) {
 static void half_closed(struct jf_watch *watch, int slot) {
 	struct epoll_event event = {.events = EPOLLONESHOT, .data.u64 = slot_tag(watch, slot)};
 
-	watch->slots[slot].half_closed_ms = jf_watch_now_ms() + HALF_CLOSED_MS;
+	watch->slots[slot].half_closed_ms = jf_clock_ms() + HALF_CLOSED_MS;
 	epoll_ctl(watch->epoll_fd, EPOLL_CTL_MOD, watch->slots[slot].fd, &event);
 }
 
@@ -149,7 +142,7 @@ static void call_when_due(struct jf_watch *watch, int i, int64_t *when, int64_t 
 }
 
 static void check_deadlines(struct jf_watch *watch) {
-	int64_t now = jf_watch_now_ms();
+	int64_t now = jf_clock_ms();
 	int i;
 
 	pthread_mutex_lock(&watch->lock);
@@ -181,7 +174,7 @@ static void *run(void *argument) {
 		n = epoll_wait(watch->epoll_fd, ready, EVENTS, timeout);
 		for (i = 0; i < n; i++)
 			on_event(watch, ready[i].data.u64, ready[i].events);
-		now = jf_watch_now_ms();
+		now = jf_clock_ms();
 		if (now >= next_check) {
 			check_deadlines(watch);
 			next_check = now + TICK_MS;
@@ -308,7 +301,7 @@ void jf_watch_close(struct jf_watch *watch, int slot) {
 }
 
 void jf_watch_deadline(struct jf_watch *watch, int slot, int64_t in_ms) {
-	int64_t deadline = in_ms < 0 ? -1 : jf_watch_now_ms() + in_ms;
+	int64_t deadline = in_ms < 0 ? -1 : jf_clock_ms() + in_ms;
 
 	pthread_mutex_lock(&watch->lock);
 	watch->slots[slot].deadline_ms = deadline;
@@ -333,7 +326,7 @@ void jf_watch_linger(struct jf_watch *watch, int fd, int ms) {
 		;
 	event.data.u64 = LINGER_BIT | (uint64_t)i;
 	if (i < MAX_LINGER && epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, copy, &event) == 0) {
-		watch->lingers[i] = (struct lingering){.fd = copy, .deadline_ms = jf_watch_now_ms() + ms};
+		watch->lingers[i] = (struct lingering){.fd = copy, .deadline_ms = jf_clock_ms() + ms};
 		watch->n_lingers++;
 		copy = -1;
 		wake_if_asleep(watch);

@@ -42,7 +42,4 @@ void jf_watch_hangup(struct jf_watch *watch, int slot, bool on);
  * a socket with unread data resets the connection and can destroy the answer on its way. Best effort, never fails. */
 void jf_watch_linger(struct jf_watch *watch, int fd, int ms);
 
-/* Milliseconds of the monotonic clock. */
-int64_t jf_watch_now_ms(void);
-
 #endif

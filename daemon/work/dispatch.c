@@ -1,4 +1,5 @@
 #include "daemon/work/dispatch.h"
+#include "core/base/clock.h"
 
 #include <stdint.h>
 
@@ -54,7 +55,7 @@ static void count_end(struct jf_scheduler *s, const struct jf_job *job) {
 /* Without the lock: a complete job goes back to its submitter. */
 static void hand_back(struct jf_scheduler *s, struct jf_job *job) {
 	int ending = atomic_load(&job->q.ending);
-	job->finished_ns = jf_job_now_ns();
+	job->finished_ns = jf_clock_ns();
 	job->end = ending ? (enum jf_job_end)(ending - 1) : JF_JOB_DONE;
 	if (job->end == JF_JOB_CANCELED)
 		jf_error_set(&job->error, JF_ECANCELED, "canceled");
@@ -124,7 +125,7 @@ void jf_dispatch_give_back(
 
 /* Lock held: ends what is past its deadline and finds the next one. */
 static void expire(struct jf_scheduler *s) {
-	int64_t now = jf_job_now_ns();
+	int64_t now = jf_clock_ns();
 	s->next_deadline_ns = INT64_MAX;
 	for (struct jf_job *job = s->all, *next; job; job = next) {
 		next = job->q.all_next; /* ending it takes it off the list */
@@ -143,7 +144,7 @@ void *jf_dispatch_timer_main(void *argument) {
 	struct jf_scheduler *s = argument;
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopping || s->outstanding > 0) {
-		if (s->next_deadline_ns <= jf_job_now_ns())
+		if (s->next_deadline_ns <= jf_clock_ns())
 			expire(s);
 		if (s->to_end) {
 			struct jf_job *list = s->to_end;
@@ -156,7 +157,7 @@ void *jf_dispatch_timer_main(void *argument) {
 		if (s->stopping && s->outstanding == 0)
 			break;
 		/* While stopping, outstanding falls without a tick: look every 50 ms. */
-		int64_t until = s->stopping ? jf_job_now_ns() + 50000000 : s->next_deadline_ns;
+		int64_t until = s->stopping ? jf_clock_ns() + 50000000 : s->next_deadline_ns;
 		if (until == INT64_MAX) {
 			pthread_cond_wait(&s->tick, &s->lock);
 		} else {
@@ -172,7 +173,7 @@ void *jf_dispatch_timer_main(void *argument) {
 
 /* Lock held. Marks the start of the items' jobs, and whether classifications are still waiting. */
 static void note_taken(struct jf_scheduler *s, const struct jf_batch *batch) {
-	int64_t now = jf_job_now_ns();
+	int64_t now = jf_clock_ns();
 	for (int i = 0; i < batch->n; i++)
 		if (batch->items[i].job->started_ns == 0)
 			batch->items[i].job->started_ns = now;
@@ -192,7 +193,7 @@ bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch) {
 			break;
 		if (s->queue.head) {
 			int64_t until = s->queue.head->submitted_ns + (int64_t)s->options.max_queue_delay_us * 1000;
-			if (s->options.max_queue_delay_us == 0 || s->draining || jf_job_now_ns() >= until ||
+			if (s->options.max_queue_delay_us == 0 || s->draining || jf_clock_ns() >= until ||
 			    jf_queue_compatible(&s->queue, s->options.max_batch) >= s->options.max_batch) {
 				taken = jf_queue_take(
 				    &s->queue, batch, JF_QUEUE_ANY, s->options.max_batch, s->options.workers);
@@ -210,7 +211,7 @@ bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch) {
 		pthread_cond_wait(&s->work, &s->lock);
 	}
 	if (taken) {
-		atomic_store(&worker->beat_ns, jf_job_now_ns());
+		atomic_store(&worker->beat_ns, jf_clock_ns());
 		atomic_store(&worker->busy, true);
 		if (s->queue.head) /* a signal may have been spent on us while more than we took came in */
 			pthread_cond_signal(&s->work);
@@ -241,7 +242,7 @@ void jf_dispatch_note_speed(struct jf_scheduler *s, const struct jf_job *job, do
 	pthread_mutex_lock(&s->lock);
 	speed->cost = 0.95 * speed->cost + cost;
 	speed->seconds = 0.95 * speed->seconds + (double)elapsed_ns * 1e-9;
-	speed->measured_ns = jf_job_now_ns();
+	speed->measured_ns = jf_clock_ns();
 	pthread_mutex_unlock(&s->lock);
 }
 

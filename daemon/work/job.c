@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/engine/graph.h"
 #include "core/questions/question.h"
@@ -15,12 +14,6 @@ const char *jf_job_kind_name(enum jf_job_kind kind) {
 const char *jf_job_end_name(enum jf_job_end end) {
 	static const char *const names[] = {"done", "canceled", "deadline", "shutdown", "failed"};
 	return (unsigned)end < JF_N_JOB_ENDS ? names[end] : "unknown";
-}
-
-int64_t jf_job_now_ns(void) {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* Three flags, one for each kind of result. */

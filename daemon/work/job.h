@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/engine/model.h"
 #include "core/engine/sampler.h"
@@ -63,7 +64,7 @@ struct jf_job {
 	float *labels; /* the same, [any][K] */
 	struct jf_sampler_args args; /* solver, steps, guidance; posterior ignores them; at first euler, 20, 1 */
 	int draws;                   /* posterior: label noises averaged; default 1 */
-	int64_t deadline_ns;         /* jf_job_now_ns() clock; 0 = none */
+	int64_t deadline_ns;         /* jf_clock_ns() clock; 0 = none */
 
 	/* Called from worker threads after each step, for each item, without any lock held; parts of one job may run on
 	 * several workers, so calls for different items may come at the same time; calls for one item come in order.
@@ -120,7 +121,6 @@ static inline bool jf_job_is_classification(const struct jf_job *job) {
 /* Cost in the queue's units: items x network evaluations (twice with guidance other than 1). */
 long jf_job_cost(const struct jf_job *job);
 
-int64_t jf_job_now_ns(void); /* CLOCK_MONOTONIC */
 static inline double jf_job_queue_ms(const struct jf_job *job) {
 	int64_t end = job->started_ns ? job->started_ns : job->finished_ns;
 	return (double)(end - job->submitted_ns) * 1e-6;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "daemon/work/dispatch.h"
 #include "daemon/work/worker.h"
 
@@ -145,7 +146,7 @@ enum jf_admission jf_scheduler_submit(
 	}
 	long cost = jf_job_cost(job);
 	job->q.item_cost = cost / job->n;
-	int64_t now = jf_job_now_ns();
+	int64_t now = jf_clock_ns();
 
 	pthread_mutex_lock(&s->lock);
 	answer = decide(s, job, cost, now, &retry);
@@ -257,7 +258,7 @@ struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *opti
 	for (int i = 0; i < options->workers && !failed; i++) {
 		s->workers[i].scheduler = s;
 		s->workers[i].index = i;
-		atomic_init(&s->workers[i].beat_ns, jf_job_now_ns());
+		atomic_init(&s->workers[i].beat_ns, jf_clock_ns());
 		failed = pthread_create(&s->workers[i].thread, NULL, jf_worker_main, &s->workers[i]);
 		s->n_started += !failed;
 	}
@@ -277,7 +278,7 @@ void jf_scheduler_drain(struct jf_scheduler *s) {
 }
 
 bool jf_scheduler_wait_idle(struct jf_scheduler *s, int timeout_ms) {
-	struct timespec until = jf_to_timespec(jf_job_now_ns() + (int64_t)timeout_ms * 1000000);
+	struct timespec until = jf_to_timespec(jf_clock_ns() + (int64_t)timeout_ms * 1000000);
 	int rc = 0;
 	pthread_mutex_lock(&s->lock);
 	while (s->outstanding > 0 && rc == 0)
@@ -349,7 +350,7 @@ void jf_scheduler_publish(struct jf_scheduler *s) {
 }
 
 bool jf_scheduler_alive(struct jf_scheduler *s, int stall_ms) {
-	int64_t now = jf_job_now_ns(), stall_ns = (int64_t)stall_ms * 1000000;
+	int64_t now = jf_clock_ns(), stall_ns = (int64_t)stall_ms * 1000000;
 	bool idle = false; /* for longer than stall_ms */
 	for (int i = 0; i < s->n_started; i++) {
 		bool still = now - atomic_load(&s->workers[i].beat_ns) > stall_ns;

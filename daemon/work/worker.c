@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "daemon/work/dispatch.h"
 
 static void beat(struct jf_worker *worker) {
-	atomic_store_explicit(&worker->beat_ns, jf_job_now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&worker->beat_ns, jf_clock_ns(), memory_order_relaxed);
 }
 
 /* --- samplers --- */
@@ -176,7 +177,7 @@ static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *b
 	const char *task = jf_job_kind_name(first->kind);
 	int total = first->args.steps;
 	double step_cost = (double)first->q.item_cost / total; /* of one item */
-	int64_t start = jf_job_now_ns();
+	int64_t start = jf_clock_ns();
 	enum jf_err rc = begin(batch, sampler, err);
 	*steps = 0;
 	while (rc == JF_OK && *steps < total) {
@@ -187,12 +188,12 @@ static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *b
 		beat(worker);
 		jf_metric_add(scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS(task));
 		report_step(batch, sampler, *steps, total);
-		jf_dispatch_note_speed(scheduler, batch->items[0].job, step_cost * batch->n, jf_job_now_ns() - start);
+		jf_dispatch_note_speed(scheduler, batch->items[0].job, step_cost * batch->n, jf_clock_ns() - start);
 		if (drop_ending(worker, batch, sampler, *steps) == 0)
 			return JF_OK;
 		if (outer && *steps < total)
 			serve_in_between(worker);
-		start = jf_job_now_ns();
+		start = jf_clock_ns();
 	}
 	if (rc == JF_OK)
 		copy_results(batch, sampler);
@@ -210,11 +211,11 @@ static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, in
 	if (!sampler)
 		return JF_ENOMEM;
 	if (kind == JF_JOB_POSTERIOR) {
-		int64_t start = jf_job_now_ns();
+		int64_t start = jf_clock_ns();
 		enum jf_err rc = run_posterior(set, batch, sampler, err);
 		*steps = rc == JF_OK;
 		jf_dispatch_note_speed(
-		    worker->scheduler, first, (double)(first->q.item_cost * batch->n), jf_job_now_ns() - start);
+		    worker->scheduler, first, (double)(first->q.item_cost * batch->n), jf_clock_ns() - start);
 		jf_metric_add(worker->scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS("posterior"));
 		return rc;
 	}
@@ -289,12 +290,12 @@ void *jf_worker_main(void *argument) {
 			answer_preparation(worker);
 			continue;
 		}
-		int64_t start = jf_job_now_ns();
+		int64_t start = jf_clock_ns();
 		atomic_fetch_add(&scheduler->in_batch, 1);
 		run_batch(worker, &batch);
 		atomic_fetch_sub(&scheduler->in_batch, 1);
-		jf_metric_add(scheduler->options.metrics, JF_METRIC_WORKER_SECONDS,
-		    (double)(jf_job_now_ns() - start) * 1e-9, NULL);
+		jf_metric_add(
+		    scheduler->options.metrics, JF_METRIC_WORKER_SECONDS, (double)(jf_clock_ns() - start) * 1e-9, NULL);
 		atomic_store(&worker->busy, false);
 	}
 	for (int i = 0; i < 2; i++)

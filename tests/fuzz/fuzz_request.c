@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/base/base64.h"
 #include "core/base/json.h"
 #include "daemon/http/access.h"
 #include "daemon/http/multipart.h"

@@ -31,7 +31,7 @@ BEGIN {
 	owner["jansson.h"] = "^core/base/json\\."
 	owner["nettle/sha2.h"] = "^core/base/digest\\."
 	owner["nettle/memops.h"] = "^core/base/digest\\."
-	owner["nettle/base64.h"] = "^core/base/digest\\."
+	owner["nettle/base64.h"] = "^core/base/base64\\."
 	owner["microhttpd.h"] = "^daemon/http/(server|exchange|request|internal)\\."
 	owner["systemd/sd-daemon.h"] = "^daemon/service/service\\."
 	owner["protobuf-c/protobuf-c.h"] = "^cli/onnx_file\\."

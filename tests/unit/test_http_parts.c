@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/base64.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/questions/question.h"
@@ -58,7 +59,7 @@ static void percent_decoding(void **state) {
 
 static void base64(void **state) {
 	static const char *const bad[] = {
-	    "A", "AAAAA", "A=", "AA=A", "AA===", "====", "AAA=A", "A%A=", "\x80\x80\x80\x80"};
+	    "A", "AAAAA", "A=", "AA=A", "AA===", "====", "AAA=A", "A%A=", "\x80\x80\x80\x80", "A===", "AB==", "AAB="};
 	unsigned char data[64];
 	size_t size;
 
@@ -84,6 +85,19 @@ static void base64(void **state) {
 	assert_int_equal(size, 6);
 	assert_memory_equal(url, url + 3, 3);
 	free(url);
+	/* longer than a piece, so that groups of four lie across its border */
+	unsigned char large[5000];
+	for (size_t i = 0; i < sizeof(large); i++)
+		large[i] = (unsigned char)(i * i >> 3);
+	for (size_t n = sizeof(large) - 3; n <= sizeof(large); n++) {
+		char *text = jf_base64_encode(large, n);
+		unsigned char *back = jf_base64_decode(text, strlen(text), &size);
+
+		assert_int_equal(size, n);
+		assert_memory_equal(back, large, n);
+		free(back);
+		free(text);
+	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		unsigned char *out = jf_base64_decode(bad[i], strlen(bad[i]), &size);
 
@@ -91,6 +105,29 @@ static void base64(void **state) {
 			print_message("\"%s\" was taken\n", bad[i]);
 		assert_null(out);
 	}
+}
+
+static void encodings(void **state) {
+	static const struct {
+		const char *field;
+		bool gzip;
+	} table[] = {{NULL, false}, {"", false}, {"gzip", true}, {"GZip", true}, {"x-gzip", true}, {"br", false},
+	    {"br;q=1, gzip;q=0.5", true}, {"gzip;q=0", false}, {"gzip;q=0.000", false}, {"gzip ; q=0.001", true},
+	    {"*", true}, {"*;q=0", false}, {"gzip;q=0, *", false}, {"*;q=0, gzip", true}, {"identity", false},
+	    {"identity;q=0.5, gzip;q=1", true}, {"identity, gzip;q=0.5", false}, {"identity;q=0, *", true},
+	    {"notgzip, gzipped", false}, {"gzip;level=9", true}, {" , ,gzip", true}, {"*/gzip", false}};
+	char many[1024] = "";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (jf_accepts_gzip(table[i].field) != table[i].gzip)
+			fail_msg("Accept-Encoding: %s", table[i].field ? table[i].field : "(absent)");
+	/* however many come before it */
+	for (int i = 0; i < 90; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "coding-%d,", i);
+	assert_true(strlen(many) > 600);
+	strcat(many, "gzip");
+	assert_true(jf_accepts_gzip(many));
 }
 
 static void media_types(void **state) {
@@ -439,6 +476,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(percent_decoding),
 	    cmocka_unit_test(base64),
+	    cmocka_unit_test(encodings),
 	    cmocka_unit_test(media_types),
 	    cmocka_unit_test(negotiation),
 	    cmocka_unit_test(multipart),

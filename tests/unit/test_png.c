@@ -415,6 +415,22 @@ static void test_damaged(void **state) {
 }
 
 /* Image data that go on behind the last row must not be unpacked: a thousandth of them is in the file. */
+static void test_size(void **state) {
+	static struct buffer file;
+	uint32_t width, height;
+
+	(void)state;
+	file.used = 0;
+	put_header(&file, 70000, 3, 8, 0);
+	assert_int_equal(jf_png_size(&width, &height, file.bytes, file.used, NULL), JF_OK);
+	assert_int_equal(width, 70000);
+	assert_int_equal(height, 3);
+	for (size_t n = 0; n < 8 + 8 + 13; n++)
+		assert_int_equal(jf_png_size(&width, &height, file.bytes, n, NULL), JF_EFORMAT);
+	file.bytes[12] = 'i';
+	assert_int_equal(jf_png_size(&width, &height, file.bytes, file.used, NULL), JF_EFORMAT);
+}
+
 static void test_bomb(void **state) {
 	enum { PIXELS = 28 * 29, UNPACKED = 32 << 20 };
 	uint8_t *rows = calloc(UNPACKED, 1), *packed = malloc(UNPACKED / 64);
@@ -533,6 +549,7 @@ int main(void) {
 	    cmocka_unit_test(test_every_kind),
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_damaged),
+	    cmocka_unit_test(test_size),
 	    cmocka_unit_test(test_bomb),
 	    cmocka_unit_test(test_too_many_chunks),
 	    cmocka_unit_test(test_truncated),

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/clock.h"
 #include "daemon/work/scheduler.h"
 #include "tests/unit/small_model.h"
 
@@ -245,7 +246,7 @@ static void test_queue_delay(void **state) {
 	    .metrics = metrics};
 	struct jf_scheduler *scheduler = jf_scheduler_create(&options, &error);
 	assert_non_null(scheduler);
-	int64_t start = jf_job_now_ns();
+	int64_t start = jf_clock_ns();
 	for (int i = 0; i < 4; i++) {
 		tickets[i] = make(JF_JOB_POSTERIOR, 1, 1, 2);
 		assert_int_equal(submit(scheduler, tickets[i]), JF_ADMITTED);
@@ -255,7 +256,7 @@ static void test_queue_delay(void **state) {
 		assert_int_equal(tickets[i]->job->max_batch_seen, 4);
 		discard(tickets[i]);
 	}
-	assert_true(jf_job_now_ns() - start < INT64_C(900000000));
+	assert_true(jf_clock_ns() - start < INT64_C(900000000));
 	tickets[0] = make(JF_JOB_POSTERIOR, 1, 1, 2);
 	assert_int_equal(submit(scheduler, tickets[0]), JF_ADMITTED);
 	wait_done(tickets[0]);
@@ -361,9 +362,9 @@ static void test_admission(void **state) {
 	assert_int_equal(submit(scheduler, fits), JF_ADMITTED);
 	assert_int_equal(submit(scheduler, more), JF_REFUSED_FULL);
 	assert_int_equal(submit(scheduler, theirs), JF_ADMITTED);
-	int64_t before = jf_job_now_ns();
+	int64_t before = jf_clock_ns();
 	assert_int_equal(jf_scheduler_submit(scheduler, one->job, &retry, &error), JF_REFUSED_FULL);
-	assert_true(jf_job_now_ns() - before < INT64_C(1000000000)); /* at once, though the worker stands still */
+	assert_true(jf_clock_ns() - before < INT64_C(1000000000)); /* at once, though the worker stands still */
 	assert_true(retry >= 1 && retry <= 60);
 	assert_int_equal(error.code, JF_ELIMIT);
 	assert_true(jf_metric_value(metrics, JF_METRIC_REJECTIONS, JF_LABELS("full")) > refused + 0.5);
@@ -378,7 +379,7 @@ static void test_admission(void **state) {
 	jf_scheduler_cancel(scheduler, fits->job); /* its cost is free at once */
 	wait_done(fits);
 	assert_int_equal(submit(scheduler, one), JF_ADMITTED);
-	late->job->deadline_ns = jf_job_now_ns() - 1;
+	late->job->deadline_ns = jf_clock_ns() - 1;
 	assert_int_equal(submit(scheduler, late), JF_REFUSED_DEADLINE);
 	release(blocker, &gate, 10);
 	wait_done(one);
@@ -535,7 +536,7 @@ static void test_deadline(void **state) {
 	struct jf_scheduler *scheduler = scheduler_of(1, 4, 100000);
 	struct ticket *blocker = block_worker(scheduler, &gate, 1);
 	struct ticket *waiting = make(JF_JOB_POSTERIOR, 1, 1, 1);
-	waiting->job->deadline_ns = jf_job_now_ns() + 50000000;
+	waiting->job->deadline_ns = jf_clock_ns() + 50000000;
 	assert_int_equal(submit(scheduler, waiting), JF_ADMITTED);
 	wait_done(waiting);
 	assert_int_equal(waiting->job->end, JF_JOB_DEADLINE);
@@ -547,7 +548,7 @@ static void test_deadline(void **state) {
 	jf_scheduler_destroy(scheduler);
 	scheduler = scheduler_of(1, 4, 100000);
 	struct ticket *running = make(JF_JOB_GENERATE, 16, 1000, 1); /* seconds of work */
-	running->job->deadline_ns = jf_job_now_ns() + 100000000;
+	running->job->deadline_ns = jf_clock_ns() + 100000000;
 	assert_int_equal(submit(scheduler, running), JF_ADMITTED);
 	wait_done(running);
 	assert_int_equal(running->job->end, JF_JOB_DEADLINE);
@@ -558,12 +559,12 @@ static void test_deadline(void **state) {
 	struct ticket *hopeless = make(JF_JOB_GENERATE, 16, 1000, 2);
 	struct jf_error error;
 	int retry = 0;
-	hopeless->job->deadline_ns = jf_job_now_ns() + 100000000;
+	hopeless->job->deadline_ns = jf_clock_ns() + 100000000;
 	assert_int_equal(jf_scheduler_submit(scheduler, hopeless->job, &retry, &error), JF_REFUSED_DEADLINE);
 	assert_true(retry >= 1 && retry <= 60);
 	assert_int_equal(atomic_load(&hopeless->n_done), 0);
 	struct ticket *quick = make(JF_JOB_GENERATE, 1, 1, 2);
-	quick->job->deadline_ns = jf_job_now_ns() + INT64_C(1000000000) * WAIT_S;
+	quick->job->deadline_ns = jf_clock_ns() + INT64_C(1000000000) * WAIT_S;
 	assert_int_equal(submit(scheduler, quick), JF_ADMITTED);
 	wait_done(quick);
 	assert_int_equal(quick->job->end, JF_JOB_DONE);
@@ -712,7 +713,7 @@ static void *client_main(void *argument) {
 		struct ticket *ticket =
 		    make((enum jf_job_kind)(what % JF_N_JOB_KINDS), 1 + (int)(what % 5), 4, what % 9);
 		if (what % 5 == 0)
-			ticket->job->deadline_ns = jf_job_now_ns() + 2000000;
+			ticket->job->deadline_ns = jf_clock_ns() + 2000000;
 		ticket->job->step = what % 3 ? NULL : on_step;
 		if (submit(client->scheduler, ticket) != JF_ADMITTED) {
 			client->refused++;
