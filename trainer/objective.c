@@ -6,35 +6,6 @@
 #include "core/base/rng.h"
 #include "core/kernels/kernels.h"
 
-static const char *const times_names[JF_N_TIMES] = {"independent", "shared", "flexible", "mixture"};
-static const char *const density_names[JF_N_DENSITIES] = {"uniform", "arcsine", "logit-normal"};
-
-const char *jf_times_name(enum jf_times times) {
-	return (unsigned)times < JF_N_TIMES ? times_names[times] : "unknown";
-}
-
-const char *jf_density_name(enum jf_time_density density) {
-	return (unsigned)density < JF_N_DENSITIES ? density_names[density] : "unknown";
-}
-
-enum jf_err jf_times_parse(enum jf_times *out, const char *name, struct jf_error *err) {
-	for (int i = 0; i < JF_N_TIMES; i++)
-		if (strcmp(name, times_names[i]) == 0) {
-			*out = (enum jf_times)i;
-			return JF_OK;
-		}
-	return jf_error_set(err, JF_EINVAL, "'%.32s' is not one of independent, shared, flexible, mixture", name);
-}
-
-enum jf_err jf_density_parse(enum jf_time_density *out, const char *name, struct jf_error *err) {
-	for (int i = 0; i < JF_N_DENSITIES; i++)
-		if (strcmp(name, density_names[i]) == 0) {
-			*out = (enum jf_time_density)i;
-			return JF_OK;
-		}
-	return jf_error_set(err, JF_EINVAL, "'%.32s' is not one of uniform, arcsine, logit-normal", name);
-}
-
 /* u in (0, 1) to a time of the wanted density. */
 static float warp(enum jf_time_density density, float u, float normal) {
 	float s;

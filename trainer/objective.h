@@ -20,8 +20,6 @@ enum jf_times {
 	JF_TIMES_MIXTURE,     /* part independent, part where the tasks live, as the shares say */
 	JF_N_TIMES
 };
-const char *jf_times_name(enum jf_times times);
-enum jf_err jf_times_parse(enum jf_times *out, const char *name, struct jf_error *err);
 
 enum jf_time_density {
 	JF_DENSITY_UNIFORM,
@@ -29,8 +27,6 @@ enum jf_time_density {
 	JF_DENSITY_LOGIT_NORMAL, /* t = sigmoid(N(0, 1)): more mass in the middle */
 	JF_N_DENSITIES
 };
-const char *jf_density_name(enum jf_time_density density);
-enum jf_err jf_density_parse(enum jf_time_density *out, const char *name, struct jf_error *err);
 
 /* Shares of examples under JF_TIMES_MIXTURE, each 0 to 1, at most 1 together; the rest is independent. */
 enum jf_share {

@@ -93,10 +93,6 @@ void jf_keys_destroy(struct jf_keys *keys) {
 	free(keys);
 }
 
-int jf_keys_count(const struct jf_keys *keys) {
-	return keys->n;
-}
-
 bool jf_keys_allow(const struct jf_keys *keys, const char *authorization, const char *api_key) {
 	uint8_t digest[JF_SHA256_SIZE];
 	const char *key = api_key;

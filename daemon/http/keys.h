@@ -13,7 +13,6 @@ struct jf_keys;
  * and line (never the key). */
 struct jf_keys *jf_keys_load(const char *path, struct jf_error *err);
 void jf_keys_destroy(struct jf_keys *keys); /* NULL allowed */
-int jf_keys_count(const struct jf_keys *keys);
 /* Whether the credentials hold a valid key; constant time in what the key is. With no keys: true.
  * authorization: "Bearer KEY"; api_key: "KEY"; either may be NULL. */
 bool jf_keys_allow(const struct jf_keys *keys, const char *authorization, const char *api_key);

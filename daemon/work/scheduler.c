@@ -14,7 +14,8 @@
 #define STALE_NS INT64_C(10000000000) /* a measured speed older than this turns nothing away from an idle daemon */
 #define RESERVE 8                     /* classifications get an eighth of the capacity on top */
 
-const char *jf_admission_name(enum jf_admission admission) {
+/* As a metric's label. */
+static const char *admission_name(enum jf_admission admission) {
 	static const char *const names[] = {"admitted", "full", "draining", "deadline", "large", "invalid"};
 	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
 }
@@ -158,12 +159,12 @@ enum jf_admission jf_scheduler_submit(
 		    "it takes %ld network evaluations, at most %ld are admitted (queue_capacity)", cost,
 		    s->options.capacity);
 	else if (answer != JF_ADMITTED)
-		jf_error_set(err, JF_ELIMIT, "refused: %s", jf_admission_name(answer));
+		jf_error_set(err, JF_ELIMIT, "refused: %s", admission_name(answer));
 out:
 	if (retry_after_s)
 		*retry_after_s = retry;
 	if (answer != JF_ADMITTED)
-		jf_metric_add(s->options.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(jf_admission_name(answer)));
+		jf_metric_add(s->options.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(admission_name(answer)));
 	return answer;
 }
 
@@ -218,7 +219,7 @@ static void init_condition(pthread_cond_t *condition) {
 /* A rate over a counter sees its first increment only if it was there before, at zero. */
 static void announce_counters(struct jf_metrics *metrics) {
 	for (int i = JF_ADMITTED + 1; i < JF_N_ADMISSIONS; i++)
-		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(jf_admission_name((enum jf_admission)i)));
+		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(admission_name((enum jf_admission)i)));
 	for (int i = 0; i < JF_N_JOB_KINDS; i++) {
 		const char *task = jf_job_kind_name((enum jf_job_kind)i);
 		jf_metric_add(metrics, JF_METRIC_STEPS, 0, JF_LABELS(task));

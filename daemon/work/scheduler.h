@@ -33,7 +33,6 @@ enum jf_admission {
 				above */
 	JF_N_ADMISSIONS
 };
-const char *jf_admission_name(enum jf_admission admission); /* "admitted", "full", "draining", ...: metric label */
 
 /* Starts the workers. NULL on failure. */
 struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *options, struct jf_error *err);

@@ -216,24 +216,6 @@ static void test_shares_and_shift(void **state) {
 	assert_in_range(noisy, (n - held_image) * 47 / 100, (n - held_image) * 53 / 100);
 }
 
-static void test_names(void **state) {
-	enum jf_times times;
-	enum jf_time_density density;
-	struct jf_error err;
-
-	(void)state;
-	for (int i = 0; i < JF_N_TIMES; i++) {
-		assert_int_equal(jf_times_parse(&times, jf_times_name((enum jf_times)i), &err), JF_OK);
-		assert_int_equal(times, i);
-	}
-	for (int i = 0; i < JF_N_DENSITIES; i++) {
-		assert_int_equal(jf_density_parse(&density, jf_density_name((enum jf_time_density)i), &err), JF_OK);
-		assert_int_equal(density, i);
-	}
-	assert_int_equal(jf_times_parse(&times, "sometimes", &err), JF_EINVAL);
-	assert_int_equal(jf_density_parse(&density, "", &err), JF_EINVAL);
-}
-
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_same_threads_same_bits),
@@ -243,7 +225,6 @@ int main(void) {
 	    cmocka_unit_test(test_averages_follow),
 	    cmocka_unit_test(test_clocks),
 	    cmocka_unit_test(test_shares_and_shift),
-	    cmocka_unit_test(test_names),
 	};
 	jf_blas_set_threads_one();
 	return cmocka_run_group_tests(tests, NULL, NULL);
