@@ -21,8 +21,7 @@
 
 static const char *const isas[] = {"avx512", "avx2", "neon", "base"};
 
-/* --- what is measured
- * ------------------------------------------------------------------------------------------------- */
+/* --- what is measured --- */
 
 enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, GEMM };
 

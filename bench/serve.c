@@ -51,8 +51,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *form
 	exit(1);
 }
 
-/* --- the engine alone ------------------------------------------------------------------------------------------------
- */
+/* --- the engine alone --- */
 
 struct engine {
 	pthread_t thread;
@@ -411,9 +410,8 @@ int main(int argc, char **argv) {
 	    resident_kib(server.pid, "VmHWM"));
 	stop_server(&server);
 	double after = engine_rate(&cpu_after, model, workers, seconds);
-	printf(
-	    "engine alone, %d threads, batches of %d: %.0f images/s before (the percentages), %.0f after; cpu %.3f and "
-	    "%.3f ms an image\n",
+	printf("engine alone, %d threads, batches of %d: %.0f images/s before (the percentages), %.0f after; cpu %.3f "
+	       "and %.3f ms an image\n",
 	    workers, ENGINE_BATCH, before, after, cpu_before, cpu_after);
 	jf_model_unref(model);
 	free(load.request);

@@ -1,5 +1,4 @@
-/* The commands. Each gets its parsed arguments and returns the exit status, having reported what went wrong.
- */
+/* The commands. Each gets its parsed arguments and returns the exit status, having reported what went wrong. */
 #ifndef JF_CLI_COMMANDS_H
 #define JF_CLI_COMMANDS_H
 

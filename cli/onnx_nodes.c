@@ -230,8 +230,8 @@ static const char *with_batch(struct export *e, const struct jf_node *node, int 
 	return op2(e, node, "Expand", x, n);
 }
 
-/* Third number `third` (query, key, value) of qkv rows as [N][heads][rows][D / heads]; keys with the last axes swapped.
- */
+/* Third number `third` (query, key, value) of qkv rows as [N][heads][rows][D / heads]; keys with the last axes
+ * swapped. */
 static const char *heads_of(struct export *e, const struct jf_node *node, const char *qkv, int rows, int third) {
 	const int width = node->shape.channels, heads = node->attr.heads;
 	const int64_t from[] = {third * width}, to[] = {(third + 1) * width}, axis[] = {2};

@@ -125,8 +125,7 @@ enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct j
 		    (long)limit.rlim_cur, others);
 	jf_log(JF_LOG_WARNING, NULL,
 	    "max_connections = %d would need %ld descriptors and only %ld may be open (ulimit -n, LimitNOFILE): at "
-	    "most "
-	    "%ld connections are taken",
+	    "most %ld connections are taken",
 	    conf->max_connections, others + (long)conf->max_connections * n_listeners, (long)limit.rlim_cur, room);
 	conf->max_connections = (int)room;
 	if (conf->max_connections_per_client > conf->max_connections)

@@ -99,8 +99,7 @@ void jf_objective_set_inputs(const struct jf_exec *exec, int i, const struct jf_
 		augment[a] = example->augment ? example->augment[a] : 0.0f;
 }
 
-/* Mean of (v - (e - z0))^2 over n; the target's noise in z_t is (z_t - (1 - t) z0) / t, but drawing it again is exact.
- */
+/* Mean of (v - target)^2 over n, and its gradient times scale; the target is e - z0. */
 static double velocity_loss(float *grad, const float *v, const float *target, size_t n, float scale) {
 	double sum = 0.0;
 
@@ -112,6 +111,8 @@ static double velocity_loss(float *grad, const float *v, const float *target, si
 	return sum / (double)n;
 }
 
+/* target: room for e - z0. The noise e could be had from z_t as (z_t - (1 - t) z0) / t, but drawing it again is
+ * exact. */
 static void image_loss(const struct jf_exec *exec, int i, const struct jf_example *example, float scale, size_t pixels,
     uint64_t seed, float *target, struct jf_loss *loss) {
 	jf_rng_normal(target, pixels, seed, JF_STREAM_IMAGE, example->sample);

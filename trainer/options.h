@@ -1,5 +1,4 @@
-/* The command line of jointflow-train: one table from which parsing, --help and the check of a resumed run come.
- * */
+/* The command line of jointflow-train: one table from which parsing, --help and the check of a resumed run come. */
 #ifndef JF_TRAINER_OPTIONS_H
 #define JF_TRAINER_OPTIONS_H
 

@@ -12,8 +12,8 @@ double jf_run_epochs(const struct run *run) {
 	return (double)run->state.step * run->options->batch / (double)run->n_train;
 }
 
-/* A failure to save is told and survived (the file from before stays, and the next attempt may work), but for the last.
- */
+/* A failure to save is told and survived (the file from before stays, and the next attempt may work), but for the
+ * last. */
 static enum jf_err save(struct run *run, bool last, struct jf_error *err) {
 	enum jf_err rc;
 

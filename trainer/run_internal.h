@@ -1,5 +1,5 @@
-/* What the parts of a run share (run.c: the loop; run_setup.c: its beginning; run_model.c: evaluation and checkpoint).
- * */
+/* What the parts of a run share (run.c: the loop; run_setup.c: its beginning; run_model.c: evaluation and
+ * checkpoint). */
 #ifndef JF_TRAINER_RUN_INTERNAL_H
 #define JF_TRAINER_RUN_INTERNAL_H
 

@@ -159,8 +159,8 @@ static enum jf_err resume(struct run *run, uint64_t end, struct jf_error *err) {
 	share_state(run);
 	jf_trainer_restored(run->trainer);
 	run->wall_before_s = run->state.wall_time_s;
-	/* Another end, later or earlier: a schedule of its own from here on. One that has passed ends the run at once.
-	 */
+	/* Another end, later or earlier: a schedule of its own from here on. One that has passed ends the run at
+	 * once. */
 	if (o->extend && end != run->state.schedule_end) {
 		run->state.schedule_start = run->state.step;
 		run->state.schedule_end = end > run->state.step ? end : run->state.step;

@@ -164,7 +164,7 @@ static void repack(struct jf_trainer *t, int worker) {
 		jf_exec_pack_transposed(t->model->graph, t->packed_transposed, t->model->params);
 }
 
-/* By one thread between two barriers: other processes' gradients, the norm, the verdict. */
+/* By one thread between two barriers: the gradient's norm, and whether the step is taken. */
 static void judge(struct jf_trainer *t, double *norm) {
 	double squares = 0.0;
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* struct jf_json is never defined: a pointer to it is a json_t pointer that the rest of the program cannot look into.
- */
+/* struct jf_json is never defined: a pointer to it is a json_t pointer that the rest of the program cannot look
+ * into. */
 static const json_t *inside(const struct jf_json *value) {
 	return (const json_t *)(const void *)value;
 }
@@ -19,8 +19,8 @@ static const struct jf_json *outside(const json_t *value) {
 
 /* --- reading --- */
 
-/* The deepest nesting in a text, malformed or not: brackets outside of strings. jansson's own limit is fixed at 2048.
- */
+/* The deepest nesting in a text, malformed or not: brackets outside of strings. jansson's own limit is fixed at
+ * 2048. */
 static int nesting(const char *text, size_t size_bytes) {
 	int depth = 0, deepest = 0;
 	bool in_string = false;

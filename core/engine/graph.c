@@ -157,8 +157,8 @@ int jf_g_linear(struct jf_graph *g, const char *name, int x, struct jf_shape out
 
 	if (g->status != JF_OK)
 		return 0;
-	/* The rows of the product are those of the input when the output keeps them; otherwise everything is one row.
-	 */
+	/* The rows of the product are those of the input when the output keeps them; otherwise everything is one
+	 * row. */
 	if (in.rows * in.columns != rows)
 		rows = 1;
 	n = &g->nodes[node];

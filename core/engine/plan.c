@@ -112,7 +112,7 @@ static void size_nodes(struct jf_plan *plan) {
 		if (p->when == JF_NEVER)
 			continue;
 		p->slots = p->shared ? 1 : outlives_phase(plan, i) ? plan->spec.batch : plan->spec.micro_batch;
-		/* Slots stay 64-byte aligned unless consecutive slots are read as the rows of one product. */
+		/* No gaps, so that a linear layer reads a micro-batch's slots as the rows of one product. */
 		p->stride = jf_shape_floats(g->nodes[i].shape);
 		p->aux_stride = jf_op_aux_floats(g, i);
 		p->multiply_adds = jf_op_multiply_adds(g, i);

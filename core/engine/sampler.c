@@ -118,7 +118,9 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 
 	if (n < 1 || n > s->max_batch)
 		return jf_error_set(err, JF_EINVAL, "batch of %d; this sampler takes 1 to %d", n, s->max_batch);
-	if (args->steps < 1 || args->steps > JF_MAX_STEPS || (unsigned)args->solver >= JF_N_SOLVERS)
+	if ((unsigned)args->solver >= JF_N_SOLVERS)
+		return jf_error_set(err, JF_EINVAL, "there is no solver number %d", (int)args->solver);
+	if (args->steps < 1 || args->steps > JF_MAX_STEPS)
 		return jf_error_set(err, JF_EINVAL, "steps is %d; it must be 1 to %d", args->steps, JF_MAX_STEPS);
 	if (!(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
 		return jf_error_set(

@@ -142,8 +142,8 @@ static enum jf_err check_tensor(const struct jf_safetensors *file, const struct 
 	return jf_error_set(err, JF_EFORMAT, "tensor %s: shape [%s], expected [%s]", param->name, found, expected);
 }
 
-/* Exactly the network's tensors. Before any memory is taken for a model: afterwards its size is known to be the file's.
- */
+/* Exactly the network's tensors. Before any memory is taken for a model: afterwards its size is known to be the
+ * file's. */
 static enum jf_err check_tensors(
     const struct jf_safetensors *file, const struct jf_network_config *config, struct jf_error *err) {
 	struct jf_graph *graph = jf_network_build(config, err);

@@ -27,8 +27,8 @@ struct jf_blas_cpu {
 };
 
 /* The core type that OpenBLAS should have been told, or NULL when `core_type` is as good as it gets or unknown to us.
- * A pure function: OpenBLAS 0.3.21 does not recognise recent processors and falls back to Prescott (SSE3) or Haswell.
- */
+ * A pure function: OpenBLAS 0.3.21 does not recognise recent processors and falls back to Prescott (SSE3) or
+ * Haswell. */
 const char *jf_blas_better_core_type(const char *core_type, struct jf_blas_cpu cpu);
 
 /* The second half of jf_blas_guard: OPENBLAS_CORETYPE = core_type, and start again. Returns, with an errno, only when

@@ -33,8 +33,7 @@ static void conv3x3(float *y, const float *x_padded, const float *w_packed, cons
 		product_run(&p);
 }
 
-/* --- few outputs: lanes run along the inputs -------------------------------------------------------------------------
- */
+/* --- few outputs: lanes run along the inputs --- */
 
 #define NARROW_PIXELS 4
 #define NARROW_CHUNK 384 /* inputs of a kernel row whose weights are transposed at a time; a multiple of 16 */
@@ -44,8 +43,8 @@ struct narrow {
 	struct v16 acc[JF_NARROW][NARROW_PIXELS];
 };
 
-/* Transposes the weights of inputs k0 ... of each kernel row; returns how many inputs that are, at most NARROW_CHUNK.
- */
+/* Transposes the weights of inputs k0 ... of each kernel row; returns how many inputs that are, at most
+ * NARROW_CHUNK. */
 static int narrow_load(struct narrow *n, const float *weight, int k0, int run, int cout) {
 	int count = run - k0 < NARROW_CHUNK ? run - k0 : NARROW_CHUNK;
 
@@ -125,8 +124,7 @@ static void conv3x3_narrow(
 	}
 }
 
-/* --- weight gradient -------------------------------------------------------------------------------------------------
- */
+/* --- weight gradient --- */
 
 /* One tile of dw += x^T dy: some rows of the 3 * cin that a kernel row has, times some vectors of the outputs, over
  * `lines` image rows of w pixels. */

@@ -272,8 +272,7 @@ SIMD_INLINE vf vf_exp(vf x) {
 	return vf_mul(p, vf_scale_bits(t));
 }
 
-/* --- 16 logical lanes ----------------------------------------------------------------------------------------------
- */
+/* --- 16 logical lanes --- */
 
 struct v16 {
 	vf v[NVL];

@@ -20,8 +20,8 @@ size_t jf_winograd_size(int cin, int cout);
 /* Floats of scratch that conv3x3_winograd needs. */
 size_t jf_winograd_scratch(int h, int w, int cin, int cout);
 
-/* weight[3][3][cin][cout] -> u[36][cout / 16][cin][16] = G g G^T, computed in double precision; cout a multiple of 16.
- */
+/* weight[3][3][cin][cout] -> u[36][cout / 16][cin][16] = G g G^T, computed in double precision; cout a multiple of
+ * 16. */
 void jf_winograd_pack(float *u, const float *weight, int cin, int cout);
 
 /* The same for the data gradient: kernel rotated by 180 degrees, cin and cout exchanged; cin a multiple of 16.

@@ -13,8 +13,8 @@
  * a picture, and that is no reason to refuse one. Source: Exif 2.32, tag 0x0112. */
 int jf_exif_orientation(const void *block, size_t size_bytes);
 
-/* Turns and mirrors the picture as its orientation says; 1 leaves it alone. JF_ENOMEM, the image then stays as it was.
- */
+/* Turns and mirrors the picture as its orientation says; 1 leaves it alone. JF_ENOMEM, the image then stays as it
+ * was. */
 enum jf_err jf_exif_turn(struct jf_image *image, int orientation, struct jf_error *err);
 
 #endif

@@ -157,8 +157,8 @@ static void strengthen(float *piece, int n) {
 		piece[i] /= top;
 }
 
-/* The ink's box, scaled to fit: *piece (new, caller frees) [box_height][box_width]; returns the scale through *scale.
- */
+/* The ink's box, scaled to fit: *piece (new, caller frees) [box_height][box_width]; returns the scale through
+ * *scale. */
 static enum jf_err scale_box(float **piece, int *box_height, int *box_width, float *scale, const struct jf_ink *ink,
     int height, int width, struct jf_error *err) {
 	float *box = malloc((size_t)ink->box_height * (size_t)ink->box_width * sizeof(*box));

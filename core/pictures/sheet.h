@@ -11,9 +11,9 @@
 
 struct jf_sheet_options {
 	int columns; /* 1 or more; 0: jf_sheet_columns(n). A K x K matrix has K. */
-	int gap; /* pixels between neighbours and around the sheet, 0 to JF_MAX_GAP, not scaled; a single image has none
-		  */
-	int scale;          /* every pixel becomes scale x scale, 1 to 64 */
+	int gap;     /* pixels between neighbours and around the sheet, 0 to JF_MAX_GAP, not scaled; a single image has
+		      * none */
+	int scale;   /* every pixel becomes scale x scale, 1 to 64 */
 	uint8_t background; /* grey of the gaps and of empty cells */
 };
 

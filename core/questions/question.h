@@ -90,8 +90,7 @@ bool jf_votes_better(const int *votes, const float *mean, int a, int b);
 /* The best class. */
 int jf_votes_winner(const int *votes, const float *mean, int classes);
 
-/* --- blends ---------------------------------------------------------------------------------------------------------
- */
+/* --- blends --- */
 struct jf_blend {
 	bool matrix;       /* row a, column b: half a, half b, all from the same noise; rows = columns = classes */
 	int from, to;      /* otherwise: from one class to the other along a row, each row from its own noise */

@@ -1,5 +1,4 @@
-/* The API's front: what every request must pass before a route sees it, and what is told about it afterwards.
- */
+/* The API's front: what every request must pass before a route sees it, and what is told about it afterwards. */
 #include "config.h"
 
 #include "daemon/api/api.h"
@@ -24,8 +23,7 @@
 #define EXHAUSTED_EVERY_MS 10000
 #define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
 
-/* --- what the server calls
- * --------------------------------------------------------------------------------------------- */
+/* --- what the server calls --- */
 
 static bool on_connected(void *context, const struct jf_peer *peer) {
 	struct jf_http *http = context;
@@ -196,8 +194,7 @@ static void on_log(void *context, const char *message) {
 		jf_log(JF_LOG_DEBUG, NULL, "libmicrohttpd: %s", message);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static enum jf_err read_pem(char **out, const char *path, struct jf_error *err) {
 	uint8_t *data;

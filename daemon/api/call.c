@@ -42,9 +42,8 @@ static void add_headers(struct jf_call *call, struct jf_response *response) {
 	if (is_page(response))
 		jf_response_header(response, "Content-Security-Policy",
 		    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src "
-		    "'self'; "
-		    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-		    "'none'");
+		    "'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+		    "frame-ancestors 'none'");
 	else if (response->status != 304) /* a 304's fields replace the stored ones: the page would lose its policy */
 		jf_response_header(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
 	if (*call->origin) {

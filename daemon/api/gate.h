@@ -7,8 +7,8 @@
 /* Names the client: the peer, or behind a trusted proxy whom that one names. */
 void jf_gate_client(struct jf_call *call);
 
-/* Checks framing, rate, Host, path, method, origin, key, size, media type and Accept, in this order; fills call->route,
- * tail, as, origin and timeout_ms, or answers. */
+/* Checks rate, framing, path, Host, method, origin, key, size, media type, Accept and Request-Timeout-Ms, in this
+ * order; fills call->route, tail, as, origin and timeout_ms, or answers. */
 void jf_gate_pass(struct jf_call *call, enum jf_framing_fault fault);
 
 #endif

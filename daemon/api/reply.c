@@ -65,8 +65,7 @@ void jf_reply_step(const struct jf_call *call, struct jf_json_writer *writer, co
 	jf_json_end_object(writer);
 }
 
-/* --- parts that several answers have
- * ----------------------------------------------------------------------------------- */
+/* --- parts that several answers have --- */
 
 static void put_sampler(const struct jf_call *call, struct jf_json_writer *writer) {
 	jf_json_put_integer(writer, "steps", call->ask.sampler.steps);
@@ -85,8 +84,7 @@ static void put_end(const struct jf_call *call, struct jf_json_writer *writer, c
 	jf_json_put_string(writer, "request_id", call->id);
 }
 
-/* --- classify
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- classify --- */
 
 static void put_preprocess(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	jf_json_begin_object(writer, "preprocess");
@@ -129,8 +127,7 @@ out:
 	free(votes);
 }
 
-/* --- pictures
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- pictures --- */
 
 static void put_images(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	const struct jf_network_config *config = &job->model->config;

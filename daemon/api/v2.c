@@ -119,8 +119,7 @@ void jf_v2_model_ready(struct jf_call *call) {
 	jf_model_unref(model);
 }
 
-/* --- infer
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- infer --- */
 
 static bool string_is(const struct jf_json *value, const char *text) {
 	const char *given;

@@ -31,8 +31,7 @@ void jf_request_unref(struct jf_request *request) {
 	free(request);
 }
 
-/* --- the head ------------------------------------------------------------------------------------------------------
- */
+/* --- the head --- */
 
 void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd) {
 	struct jf_server *server = context;
@@ -65,8 +64,7 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 	return request;
 }
 
-/* --- answering -----------------------------------------------------------------------------------------------------
- */
+/* --- answering --- */
 
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t max) {
 	struct jf_request *request = context;
@@ -237,8 +235,7 @@ void jf_request_end(struct jf_request *request) {
 	pthread_mutex_unlock(&request->server->lock);
 }
 
-/* --- the library's calls ---------------------------------------------------------------------------------------------
- */
+/* --- the library's calls --- */
 
 static enum MHD_Result begin(struct jf_request *request, const char *method, const char *version) {
 	struct jf_server *server = request->server;
@@ -340,8 +337,8 @@ static enum MHD_Result go_on(struct jf_request *request) {
 		request->replied = replied = true;
 	}
 	/* The library remembers what it waited for when it suspends. Here that would be more to read, so once resumed
-	 * it would read first, and the end of a half-closed stream makes it give up. On the next round it waits for us.
-	 */
+	 * it would read first, and the end of a half-closed stream makes it give up. On the next round it waits for
+	 * us. */
 	if (!replied && !first) {
 		MHD_suspend_connection(request->mhd);
 		request->suspended = true;

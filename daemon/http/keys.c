@@ -105,8 +105,8 @@ bool jf_keys_allow(const struct jf_keys *keys, const char *authorization, const 
 		key = authorization + 7 + strspn(authorization + 7, " ");
 	if (!key || !*key || strlen(key) > MAX_KEY)
 		return false;
-	/* Digests are compared, all of them and each in constant time, so the time taken tells nothing about the keys.
-	 */
+	/* Digests are compared, all of them and each in constant time, so the time taken tells nothing about the
+	 * keys. */
 	jf_sha256(digest, key, strlen(key));
 	for (i = 0; i < keys->n; i++)
 		found |= jf_equal_constant_time(digest, keys->digests[i], sizeof(digest));

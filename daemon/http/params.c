@@ -31,8 +31,7 @@ void jf_params_deinit(struct jf_params *params) {
 	params->n = 0;
 }
 
-/* --- taking in -------------------------------------------------------------------------------------------------------
- */
+/* --- taking in --- */
 
 /* "/name" with RFC 6901's escapes, then "/rest" when there is one. */
 static void make_pointer(char out[POINTER_SIZE], const char *name, const char *rest) {
@@ -140,8 +139,7 @@ bool jf_params_add_text(struct jf_params *params, const char *name, const char *
 	return add(params, strdup(name), strndup(text, size_bytes), NULL);
 }
 
-/* --- values in text --------------------------------------------------------------------------------------------------
- */
+/* --- values in text --- */
 
 static enum jf_err text_integer(const char *text, int64_t *out, int64_t min, int64_t max, struct jf_error *err) {
 	int64_t value;
@@ -172,8 +170,7 @@ static enum jf_err read_number(
 	return JF_OK;
 }
 
-/* --- readers ---------------------------------------------------------------------------------------------------------
- */
+/* --- readers --- */
 
 static struct jf_param_value *take(struct jf_params *params, const char *name) {
 	struct jf_param_value *value = find(params, name);

@@ -30,8 +30,8 @@ struct jf_params {
 void jf_params_init(struct jf_params *params, struct jf_problem *problem);
 void jf_params_deinit(struct jf_params *params);
 
-/* Each returns false after noting a problem: 400 for bad percent-encoding, UTF-8 or JSON, 422 for a field given twice.
- */
+/* Each returns false after noting a problem: 400 for bad percent-encoding, UTF-8 or JSON, 422 for a field given
+ * twice. */
 bool jf_params_add_query(struct jf_params *params, const char *query);
 bool jf_params_add_json(struct jf_params *params, const char *text, size_t size_bytes);
 bool jf_params_add_text(struct jf_params *params, const char *name, const char *text, size_t size_bytes);

@@ -56,8 +56,8 @@ struct jf_problem {
 bool jf_problem_set(struct jf_problem *problem, enum jf_problem_type type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* One more wrong field: the problem becomes INVALID unless something was set before. pointer: "/steps". Returns false.
- */
+/* One more wrong field: the problem becomes INVALID unless something was set before. pointer: "/steps". Returns
+ * false. */
 bool jf_problem_field(struct jf_problem *problem, const char *pointer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

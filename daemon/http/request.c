@@ -9,8 +9,7 @@
 #include "daemon/http/internal.h"
 #include "daemon/work/job.h"
 
-/* --- the head ------------------------------------------------------------------------------------------------------
- */
+/* --- the head --- */
 
 bool jf_exchange_split_target(struct jf_request *request) {
 	char *start = request->target, *mark;
@@ -106,8 +105,7 @@ enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const ch
 	return JF_FRAMING_FINE;
 }
 
-/* --- accessors -----------------------------------------------------------------------------------------------------
- */
+/* --- accessors --- */
 
 const char *jf_request_method(const struct jf_request *request) {
 	return request->method;

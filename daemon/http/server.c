@@ -18,8 +18,7 @@
 #define LINGER_MS 2000
 #define STOP_GRACE_MS 1000
 
-/* --- connections -----------------------------------------------------------------------------------------------------
- */
+/* --- connections --- */
 
 static void read_peer(struct jf_peer *peer, const struct sockaddr *address) {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -92,8 +91,7 @@ static void on_connection(
 		close_connection(server, *state);
 }
 
-/* --- what the watch tells --------------------------------------------------------------------------------------------
- */
+/* --- what the watch tells --- */
 
 /* With the lock held: the connection that the watch means, if it is still that one. */
 static struct jf_connection *find(struct jf_server *server, int slot, uint64_t ticket) {
@@ -217,8 +215,7 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 	}
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 /* With the lock held: the connection of this thread whose head the library has read whole and not handed over. */
 static struct jf_connection *in_head(struct jf_server *server) {

@@ -3,8 +3,8 @@
  * A request is taken in on a network thread: `begin` when its head is complete, `handle` when its body is. A request
  * that neither answers is suspended and answered later from any thread. This wrapper adds what the library lacks:
  * deadlines for suspended connections, hang-ups noticed while one waits, an upload deadline, refusal of ambiguous
- * framing (duplicate Content-Length, Content-Length beside Transfer-Encoding), and answers that survive an unread body.
- */
+ * framing (duplicate Content-Length, Content-Length beside Transfer-Encoding), and answers that survive an unread
+ * body. */
 #ifndef JF_DAEMON_HTTP_SERVER_H
 #define JF_DAEMON_HTTP_SERVER_H
 
@@ -58,8 +58,8 @@ struct jf_server_handlers {
 	/* Called for a deferred request, at most once for each kind of trouble, from any thread, while it is unanswered
 	 * or streaming. */
 	void (*trouble)(void *context, struct jf_request *request, enum jf_request_trouble trouble);
-	/* The response is sent or the connection broke: for the log and the metrics. The last call on a network thread.
-	 */
+	/* The response is sent or the connection broke: for the log and the metrics. The last call on a network
+	 * thread. */
 	void (*finished)(void *context, struct jf_request *request);
 	/* Frees what jf_request_set_user put there; after the last reference is gone. */
 	void (*release)(void *context, void *user);
@@ -87,8 +87,7 @@ void jf_server_stop(struct jf_server *server);
 int jf_server_in_flight(struct jf_server *server); /* requests begun and not finished */
 int jf_server_connections(struct jf_server *server);
 
-/* --- a request; strings are borrowed and live as long as it does, header fields only until `handle` returns --------
- */
+/* --- a request; strings are borrowed and live as long as it does, header fields only until `handle` returns --- */
 const char *jf_request_method(const struct jf_request *request);
 const char *jf_request_path(const struct jf_request *request);  /* raw, percent-encoded, starts with '/' */
 const char *jf_request_query(const struct jf_request *request); /* raw, without '?'; "" when absent */

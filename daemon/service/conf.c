@@ -42,8 +42,7 @@ enum jf_err jf_conf_set(struct jf_conf *conf, const char *name, const char *valu
 	return jf_conf_assign(conf, key, value, err);
 }
 
-/* --- file ----------------------------------------------------------------------------------------------------------
- */
+/* --- file --- */
 
 static char *trim(char *text) {
 	while (*text == ' ' || *text == '\t')
@@ -118,8 +117,7 @@ static enum jf_err load_file(struct jf_conf *conf, const char *path, bool must_e
 	return rc;
 }
 
-/* --- environment -----------------------------------------------------------------------------------------------------
- */
+/* --- environment --- */
 
 #define PREFIX "JOINTFLOWD_"
 

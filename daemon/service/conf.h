@@ -100,8 +100,8 @@ enum jf_err jf_conf_load(struct jf_conf *conf, const struct jf_conf_request *req
 /* Only defaults; for tests and generators. Needs jf_conf_deinit. */
 enum jf_err jf_conf_init(struct jf_conf *conf, struct jf_error *err);
 
-/* One key by name, as the file parser does it. JF_EFORMAT with a sentence: "workers: 0 to 256 expected, got '12abc'".
- */
+/* One key by name, as the file parser does it. JF_EFORMAT with a sentence: "workers: 0 to 256 expected, got
+ * '12abc'". */
 enum jf_err jf_conf_set(struct jf_conf *conf, const char *key, const char *value, struct jf_error *err);
 
 /* Parses `key = value` text (not NUL-terminated); name stands in messages as "name:line:". For the fuzzer and tests. */

@@ -33,9 +33,8 @@ const struct jf_conf_key jf_conf_keys[] = {
     {LISTENING, AT(listen_address), LIST("127.0.0.1"),
 	.help =
 	    "Numeric IPv4 and IPv6 addresses to listen on, comma-separated; empty for none. :: serves IPv4 as well, "
-	    "unless listen_ipv6_only = yes or an IPv4 address stands beside it. An address that other machines "
-	    "reach needs key_file, or allow_unauthenticated = yes. Ignored when the service manager passes "
-	    "sockets."},
+	    "unless listen_ipv6_only = yes or an IPv4 address stands beside it. An address that other machines reach "
+	    "needs key_file, or allow_unauthenticated = yes. Ignored when the service manager passes sockets."},
     {LISTENING, AT(listen_port), INT(0, 65535, "6767", ""),
 	.help = "TCP port. 0 takes any free one for each address and the log says which."},
     {LISTENING, AT(listen_ipv6_only), BOOL("no"), .help = "Serve no IPv4 on the address ::."},
@@ -61,16 +60,13 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Images of compatible requests that one worker computes together."},
     {WORKERS, AT(max_queue_delay_us), INT(0, 1000000, "0", "microseconds"),
 	.help = "How long a free worker waits for a batch to fill before it starts. 0 starts at once; batches then "
-		"form from what "
-		"arrives while all workers are busy."},
+		"form from what arrives while all workers are busy."},
     {WORKERS, AT(queue_capacity), INT(1, 100000000, "20000", "network evaluations"),
 	.help = "Work that is admitted and unfinished at a time, counted as images x network evaluations. More is "
-		"refused at once "
-		"with 503 and Retry-After."},
+		"refused at once with 503 and Retry-After."},
     {WORKERS, AT(ageing_ms), INT(0, 3600000, "2000", "milliseconds"),
 	.help = "Classifications go before generations. A generation that has waited for this long goes before "
-		"classifications "
-		"that arrive now."},
+		"classifications that arrive now."},
 
     {REQUESTS, AT(request_timeout_ms), INT(1, 86400000, "30000", "milliseconds"),
 	.help = "Time for an answer, from the complete request on. The request header Request-Timeout-Ms can only "
@@ -103,18 +99,17 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Requests that one address may send at once before max_rate_per_client holds them back."},
 
     {ACCESS, AT(allowed_hosts), LIST(""),
-	.help =
-	    "Names that the Host header may carry, comma-separated, without port. Empty for localhost, the loopback "
-	    "addresses and the addresses listened on; this keeps foreign web pages from reaching the daemon by DNS "
-	    "rebinding. * for any, behind something that checks access."},
+	.help = "Names that the Host header may carry, comma-separated, without port. Empty for localhost, the "
+		"loopback addresses and the addresses listened on; this keeps foreign web pages from reaching the "
+		"daemon by DNS rebinding. * for any, behind something that checks access."},
     {ACCESS, AT(cors_origins), LIST(""),
-	.help = "Web origins that may read answers, comma-separated, such as https://example.org, "
-		"https://*.example.org for "
-		"its subdomains, or http://localhost:* for any port; * for any; empty for none."},
+	.help =
+	    "Web origins that may read answers, comma-separated, such as https://example.org, https://*.example.org "
+	    "for its subdomains, or http://localhost:* for any port; * for any; empty for none."},
     {ACCESS, AT(key_file), STRING(""), RELOAD,
-	.help = "File with one access key a line; lines that start with # are comments. Requests then need "
-		"Authorization: Bearer "
-		"KEY. A name without a slash is looked up among the service's credentials. Empty for no keys."},
+	.help =
+	    "File with one access key a line; lines that start with # are comments. Requests then need Authorization: "
+	    "Bearer KEY. A name without a slash is looked up among the service's credentials. Empty for no keys."},
     {ACCESS, AT(allow_unauthenticated), BOOL("no"),
 	.help =
 	    "Permit an address that other machines reach without key_file. Only behind something that checks access."},
@@ -124,9 +119,8 @@ const struct jf_conf_key jf_conf_keys[] = {
 		"2001:db8::/32), whose X-Forwarded-For names the client. Forwarded is read where X-Forwarded-For is "
 		"absent, so a proxy that writes only Forwarded must remove X-Forwarded-For."},
     {ACCESS, AT(tls_cert), STRING(""),
-	.help =
-	    "PEM file with the certificate chain; empty for plain HTTP. A name without a slash is looked up among the "
-	    "service's credentials."},
+	.help = "PEM file with the certificate chain; empty for plain HTTP. A name without a slash is looked up among "
+		"the service's credentials."},
     {ACCESS, AT(tls_key), STRING(""),
 	.help = "PEM file with the private key of tls_cert. A name without a slash is looked up among the service's "
 		"credentials."},
@@ -135,13 +129,11 @@ const struct jf_conf_key jf_conf_keys[] = {
 	.help = "Messages of this weight and above are logged."},
     {SERVICE, AT(log_format), CHOICE(log_formats, "auto"),
 	.help = "How lines look on standard error: text with a time, journal with a priority prefix, json one object a "
-		"line; auto "
-		"is journal under the journal and text elsewhere."},
+		"line; auto is journal under the journal and text elsewhere."},
     {SERVICE, AT(access_log), BOOL("yes"), RELOAD, .help = "Log each request, at level info."},
     {SERVICE, AT(watchdog_stall_ms), INT(100, 3600000, "10000", "milliseconds"),
 	.help = "A worker that finishes no step for this long stops the watchdog messages, so that the service manager "
-		"restarts "
-		"the daemon."},
+		"restarts the daemon."},
     {SERVICE, AT(drain_timeout_ms), INT(0, 3600000, "25000", "milliseconds"),
 	.help = "After SIGTERM, how long requests that were admitted may take to finish. Should be below the unit's "
 		"TimeoutStopSec."},

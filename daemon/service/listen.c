@@ -157,8 +157,7 @@ static enum jf_err take_passed(struct jf_listeners *listeners, const struct jf_c
 		if (listeners->item[i].open && !*conf->key_file && !conf->allow_unauthenticated)
 			return jf_error_set(err, JF_EINVAL,
 			    "the service manager passed %s, which other machines can reach, and no key_file is set; "
-			    "set one, or "
-			    "say allow_unauthenticated = yes if something in front checks access",
+			    "set one, or say allow_unauthenticated = yes if something in front checks access",
 			    listeners->item[i].name);
 	}
 	return JF_OK;

@@ -55,8 +55,8 @@ struct jf_job {
 	enum jf_job_kind kind;
 	int n; /* items: images or trajectories */
 
-	/* --- filled by the submitter before submit -----------------------------------------------------------------
-	 */
+	/* --- filled by the submitter before submit
+	 * ----------------------------------------------------------------- */
 	/* [n], owned. seed, index: noise of the item (posterior ignores them). image: points into `images`, several
 	 * items may share one (votes); label: into `labels`. All values must be finite: submit checks. */
 	struct jf_trajectory *items;

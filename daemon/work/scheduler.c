@@ -20,8 +20,7 @@ static const char *admission_name(enum jf_admission admission) {
 	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
 }
 
-/* --- admission -------------------------------------------------------------------------------------------------------
- */
+/* --- admission --- */
 
 static bool all_finite(const float *values, size_t n) {
 	for (size_t i = 0; i < n; i++)
@@ -178,7 +177,7 @@ int jf_scheduler_retry_after_s(struct jf_scheduler *s) {
 
 void jf_scheduler_cancel(struct jf_scheduler *s, struct jf_job *job) {
 	pthread_mutex_lock(&s->lock);
-	/* item_cost and submitted_ns: never admitted jobs have no submission */
+	/* a job that was never admitted has no time of submission */
 	if (job->submitted_ns && jf_dispatch_begin_end(s, job, JF_JOB_CANCELED))
 		jf_dispatch_push_to_end(s, job);
 	pthread_mutex_unlock(&s->lock);

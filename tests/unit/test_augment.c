@@ -83,8 +83,8 @@ static void test_vector_tells(void **state) {
 		moments(out, &mass, &cy, &cx);
 		expected = 64 * exp(2 * 0.1 * (double)vector[3]);
 		error_mass += fabs(mass / expected - 1) / 500;
-		/* out(p) = in(M (p - middle) + middle - shift): the square moves by M^-1 shift, near enough the shift
-		 */
+		/* out(p) = in(M (p - middle) + middle - shift): the square moves by M^-1 shift, near enough the
+		 * shift */
 		error_x += fabs(cx - 13.5 - 2 * (double)vector[1]) / 500;
 		error_y += fabs(cy - 13.5 - 2 * (double)vector[2]) / 500;
 		spread += fabs(cx - 13.5) / 500;

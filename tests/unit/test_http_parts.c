@@ -22,8 +22,7 @@
 #include "daemon/http/response.h"
 #include "daemon/http/text.h"
 
-/* --- text
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- text --- */
 
 static void percent_decoding(void **state) {
 	static const struct {
@@ -209,8 +208,7 @@ static void multipart(void **state) {
 	}
 }
 
-/* --- parameters and problems
- * ------------------------------------------------------------------------------------------- */
+/* --- parameters and problems --- */
 
 static void parameters(void **state) {
 	static const char *const names[] = {"zero", "one", "two"};
@@ -303,8 +301,7 @@ static void response_headers(void **state) {
 	assert_int_equal(response.n_headers, JF_RESPONSE_HEADERS);
 }
 
-/* --- guards and limits
- * ------------------------------------------------------------------------------------------------- */
+/* --- guards and limits --- */
 
 static void hosts(void **state) {
 	static const struct {

@@ -12,8 +12,7 @@
 #include "core/kernels/kernels.h"
 #include "tests/unit/kernels_check.h"
 
-/* --- packing -------------------------------------------------------------------------------------------------------
- */
+/* --- packing --- */
 
 static void test_pack(void **state) {
 	static const int shapes[][2] = {{1, 1}, {3, 16}, {5, 17}, {9, 40}, {27, 3}};
@@ -86,8 +85,7 @@ static void test_pack_conv_transposed(void **state) {
 	}
 }
 
-/* --- matrix product ------------------------------------------------------------------------------------------------
- */
+/* --- matrix product --- */
 
 struct gemm {
 	int m, k, n;
@@ -196,8 +194,7 @@ static void test_gemm_of_no_rows(void **state) {
 	free(w);
 }
 
-/* --- the choice ----------------------------------------------------------------------------------------------------
- */
+/* --- the choice --- */
 
 static void test_by_name(void **state) {
 	(void)state;

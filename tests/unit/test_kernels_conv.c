@@ -10,8 +10,7 @@
 #include "core/kernels/winograd.h"
 #include "tests/unit/kernels_check.h"
 
-/* --- convolutions --------------------------------------------------------------------------------------------------
- */
+/* --- convolutions --- */
 
 struct conv {
 	int h, w, cin, cout, stride;
@@ -272,8 +271,7 @@ static void test_data_gradient(void **state) {
 	free(dx);
 }
 
-/* --- Winograd -------------------------------------------------------------------------------------------------------
- */
+/* --- Winograd --- */
 
 static void test_winograd_suits(void **state) {
 	(void)state;

@@ -1,5 +1,5 @@
-/* safetensors: what is written is read back; malformed files, with the reason the message must give; damage anywhere.
- */
+/* safetensors: what is written is read back; malformed files, with the reason the message must give; damage
+ * anywhere. */
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>

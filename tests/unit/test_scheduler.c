@@ -300,8 +300,8 @@ static void test_classification_passes(void **state) {
 	assert_int_equal(submit(scheduler, posterior), JF_ADMITTED);
 	sem_post(&gate);
 	wait_done(posterior);
-	/* the label integration came later than the generation, whose rank is 100 ms behind its arrival: still earlier
-	 */
+	/* the label integration came later than the generation, whose rank is 100 ms behind its arrival: still
+	 * earlier */
 	assert_int_equal(submit(scheduler, classify), JF_ADMITTED);
 	assert_true(wait_for(&blocker->entered, WAIT_S));
 	sem_post(&gate);

@@ -190,8 +190,8 @@ static void test_clocks(void **state) {
 	assert_in_range(posterior, n * 8 / 100, n * 12 / 100);
 }
 
-/* Shares of 0.6, 0.1, 0.1 and a shift of 2: the held clocks stay held, and half of the others' times lie above 2 / 3.
- */
+/* Shares of 0.6, 0.1, 0.1 and a shift of 2: the held clocks stay held, and half of the others' times lie above 2 /
+ * 3. */
 static void test_shares_and_shift(void **state) {
 	const struct jf_objective_options o = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 2.0f, {0.6f, 0.1f, 0.1f}};
 	const struct jf_objective_options plain = {

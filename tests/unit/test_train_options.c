@@ -56,9 +56,9 @@ static void test_values(void **state) {
 	(void)state;
 	assert_int_equal(
 	    parse(0, &o,
-		"-d data --epochs=0.25 -b 64 --lr 1e-3 --ema 0.99,0.999,0.9999 --seed 18446744073709551615 "
-		"--times flexible --time-density logit-normal --label-loss velocity --augment 0.5 -o out/m "
-		"--state s -r --extend -j 3 --shares 0.6,0,0.25 --image-shift 2 --augment-what labels",
+		"-d data --epochs=0.25 -b 64 --lr 1e-3 --ema 0.99,0.999,0.9999 --seed 18446744073709551615 --times "
+		"flexible --time-density logit-normal --label-loss velocity --augment 0.5 -o out/m --state s -r "
+		"--extend -j 3 --shares 0.6,0,0.25 --image-shift 2 --augment-what labels",
 		&err),
 	    JF_OPTIONS_RUN);
 	assert_true(o.epochs == 0.25 && o.lr == 1e-3 && o.augment == 0.5);
