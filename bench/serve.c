@@ -75,7 +75,7 @@ static void *engine_main(void *argument) {
 	for (int i = 0; i < ENGINE_BATCH; i++)
 		images[i] = pixel;
 	for (double end = jf_clock_s() + engine->seconds; jf_clock_s() < end; engine->images += ENGINE_BATCH)
-		if (jf_sampler_posterior(sampler, probabilities, images, ENGINE_BATCH, 1, &error) != JF_OK)
+		if (jf_sampler_posterior(sampler, probabilities, images, ENGINE_BATCH, 1, NULL, NULL, &error) != JF_OK)
 			die("engine: %s", error.message);
 	struct timespec cpu;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);

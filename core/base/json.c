@@ -134,6 +134,16 @@ bool jf_json_next(const struct jf_json *object, struct jf_json_member *member) {
 }
 
 static enum jf_err wrong_type(const struct jf_json *value, const char *wanted, struct jf_error *err) {
+	const json_t *json = inside(value);
+
+	if (json_is_string(json))
+		return jf_error_set(
+		    err, JF_EFORMAT, "must be %s, not the string \"%.40s\"", wanted, json_string_value(json));
+	if (json_is_number(json))
+		return jf_error_set(err, JF_EFORMAT, "must be %s, not %.15g", wanted, json_number_value(json));
+	if (json_is_boolean(json))
+		return jf_error_set(
+		    err, JF_EFORMAT, "must be %s, not %s", wanted, json_is_true(json) ? "true" : "false");
 	return jf_error_set(err, JF_EFORMAT, "must be %s, not %s", wanted, jf_json_type_name(jf_json_type(value)));
 }
 

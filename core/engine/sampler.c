@@ -240,8 +240,8 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 	return s->label_size ? s->probabilities + (size_t)i * s->label_size : NULL;
 }
 
-enum jf_err jf_sampler_posterior(
-    struct jf_sampler *s, float *probabilities, const float *const *images, int n, int draws, struct jf_error *err) {
+enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, const float *const *images, int n,
+    int draws, bool (*between)(void *context), void *context, struct jf_error *err) {
 	const struct jf_sampler_args args = {JF_SOLVER_EULER, 1, 1.0f};
 	struct jf_trajectory trajectories[JF_MAX_BATCH];
 	size_t k = s->label_size;
@@ -263,6 +263,8 @@ enum jf_err jf_sampler_posterior(
 		jf_sampler_evaluate(s, 1.0f, s->velocity);
 		for (size_t j = 0; j < (size_t)n * k; j++)
 			probabilities[j] += s->probabilities[j] / (float)draws;
+		if (between && d + 1 < draws && !between(context))
+			return jf_error_set(err, JF_ECANCELED, "cancelled after %d of %d draws", d + 1, draws);
 	}
 	s->step = s->args.steps;
 	return jf_sampler_check_finite(probabilities, (size_t)n * k, "posterior", 0, err);

@@ -99,8 +99,9 @@ const float *jf_sampler_probabilities(const struct jf_sampler *sampler, int i);
 /* P(label | image): one evaluation at t_lab = 1 for each of `draws` fixed label noises, averaged.
  * draws: 1 to JF_MAX_DRAWS.
  * probabilities out [n][K]; images [n] pointers to [H][W][C]; n up to max_batch; a JF_TASK_CLASSIFY sampler.
- * The answer does not depend on the batch. JF_ENUMERIC when an image is not finite. */
+ * The answer does not depend on the batch. between: NULL, or asked after each draw but the last whether to go on; false
+ * ends it with JF_ECANCELED. JF_ENUMERIC when an image is not finite; JF_EINVAL when draws is not 1 to JF_MAX_DRAWS. */
 enum jf_err jf_sampler_posterior(struct jf_sampler *sampler, float *probabilities, const float *const *images, int n,
-    int draws, struct jf_error *err);
+    int draws, bool (*between)(void *context), void *context, struct jf_error *err);
 
 #endif

@@ -47,6 +47,25 @@ static float *to_levels(const struct jf_image *image, int channels) {
 
 /* --- none --- */
 
+/* Whether most of the border of a field [height][width][channels] is light: then the ink is dark. */
+static bool border_is_light(const float *field, int height, int width, int channels) {
+	int light = 0, seen = 0;
+
+	for (int y = 0; y < height; y++)
+		for (int x = 0; x < width; x++) {
+			const float *p = field + ((size_t)y * (size_t)width + (size_t)x) * (size_t)channels;
+			float sum = 0;
+
+			if (y > 0 && y < height - 1 && x > 0 && x < width - 1)
+				continue;
+			for (int c = 0; c < channels; c++)
+				sum += p[c];
+			light += sum / (float)channels > 127.5f;
+			seen++;
+		}
+	return 2 * light > seen;
+}
+
 static enum jf_err frame_none(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
     int width, int channels, enum jf_invert invert, struct jf_error *err) {
 	size_t n = (size_t)height * (size_t)width * (size_t)channels;
@@ -59,7 +78,8 @@ static enum jf_err frame_none(float *out, struct jf_framing_report *report, cons
 	free(levels);
 	if (status)
 		return status;
-	report->inverted = invert == JF_INVERT_YES;
+	report->inverted =
+	    invert == JF_INVERT_YES || (invert == JF_INVERT_AUTO && border_is_light(out, height, width, channels));
 	report->resized = image->height != height || image->width != width;
 	report->ink_height = image->height;
 	report->ink_width = image->width;

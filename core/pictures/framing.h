@@ -20,7 +20,7 @@ extern const char *const jf_preprocess_names[JF_N_PREPROCESS + 1]; /* "mnist", "
 const char *jf_preprocess_name(enum jf_preprocess preprocess);
 
 enum jf_invert {
-	JF_INVERT_AUTO, /* mnist: when the ink is darker than the paper; none: never */
+	JF_INVERT_AUTO, /* mnist: when the ink is darker than the paper; none: when most of the border is light */
 	JF_INVERT_YES,
 	JF_INVERT_NO,
 	JF_N_INVERT

@@ -17,6 +17,10 @@ bool jf_picture_is(const void *data, size_t size_bytes);
 /* Whether a file's name ends as one of the kinds' names do: .png, .jpg, .jpeg, .jpe, .jfif in either case. */
 bool jf_picture_is_named(const char *name);
 
+/* What data that is neither seems to be, with an article ("a GIF", "an HTML page", "base64 text"); "empty" when there
+ * is none, NULL when it looks like nothing known. Only what the first bytes say. */
+const char *jf_picture_guess(const void *data, size_t size_bytes);
+
 /* 8 bit, 1 or 3 channels, upright: see core/pictures/png.h and core/pictures/jpeg.h for what is read, limits and
  * errors. Data of no kind that is known: JF_EFORMAT. */
 enum jf_err jf_picture_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);

@@ -15,6 +15,7 @@
 #define MAX_CHUNKS 16384                /* 2048 x 2048 at 16 bit RGBA in 2 KiB pieces */
 #define MAX_ANCILLARY ((size_t)8 << 20) /* bytes of any chunk that is not image data */
 #define MESSAGE_SIZE 160
+#define LOST 16 /* a transparent picture whose levels over white lie closer together shows nothing */
 /* Compressed image data is handed to zlib in pieces of this size. What is left of the piece that completes the last row
  * is the most that is unpacked for nothing. */
 #define PIECE 1024
@@ -114,6 +115,10 @@ enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, siz
 
 	if (size_bytes < SIGNATURE_SIZE + 8 + 13)
 		return jf_error_set(err, JF_EFORMAT, "PNG: truncated: only %zu bytes", size_bytes);
+	if (memcmp(header + 4, "CgBI", 4) == 0)
+		return jf_error_set(err, JF_EFORMAT,
+		    "PNG: it is Apple's CgBI variant, which apps for iOS carry and only Apple's programs read; save it "
+		    "as a plain PNG");
 	if (memcmp(header, "\0\0\0\rIHDR", 8) != 0)
 		return jf_error_set(err, JF_EFORMAT, "PNG: the first chunk is not an IHDR of 13 bytes");
 	*width = big_endian(header + 8);
@@ -175,9 +180,8 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, int *ori
 	}
 	if (!has_pixels)
 		return jf_error_set(err, JF_EFORMAT, "PNG: no image data (IDAT)");
-	if (at != size_bytes)
-		return jf_error_set(err, JF_EFORMAT, "PNG: %zu bytes follow after its end (IEND)", size_bytes - at);
-	return JF_OK;
+	return JF_OK; /* what follows IEND is no part of the picture: a line feed, a padded block, another program's
+			 data */
 }
 
 /* Rows in the file: an interlaced picture has seven passes, of which those without pixels are left out. */
@@ -241,24 +245,46 @@ static bool guarded_decode(struct codec *codec, int *height, int *width, int *ch
 	return true;
 }
 
-/* raw[..][1, 2, 3, 4: grey, grey + alpha, RGB, RGBA] -> out, over white. */
-static void composite(struct jf_image *out, const uint8_t *raw, int raw_channels) {
+/* raw[..][2 or 4: grey or RGB with alpha] -> out, over a ground of that grey. Returns how far its levels lie apart. */
+static int composite_over(struct jf_image *out, const uint8_t *raw, int ground) {
 	size_t pixels = (size_t)out->height * (size_t)out->width;
 	size_t colours = (size_t)out->channels;
-	size_t step = (size_t)raw_channels;
+	int least = 255, most = 0;
 
-	if (step == colours) {
-		memcpy(out->pixels, raw, pixels * colours);
-		return;
-	}
-	for (size_t i = 0; i < pixels; i++) {
-		int alpha = raw[i * step + colours];
+	for (size_t i = 0; i < pixels; i++, raw += colours + 1) {
+		int alpha = raw[colours];
 
 		for (size_t c = 0; c < colours; c++) {
-			int level = raw[i * step + c];
-			out->pixels[i * colours + c] = (uint8_t)((level * alpha + 255 * (255 - alpha) + 127) / 255);
+			int level = (raw[c] * alpha + ground * (255 - alpha) + 127) / 255;
+
+			out->pixels[i * colours + c] = (uint8_t)level;
+			least = level < least ? level : least;
+			most = level > most ? level : most;
 		}
 	}
+	return most - least;
+}
+
+/* Whether the picture is light ink on nothing: less than half of it is there, and that is light. */
+static bool is_light_ink(const struct jf_image *out, const uint8_t *raw) {
+	size_t pixels = (size_t)out->height * (size_t)out->width;
+	size_t colours = (size_t)out->channels;
+	uint64_t there = 0, light = 0;
+
+	for (size_t i = 0; i < pixels; i++, raw += colours + 1) {
+		there += raw[colours];
+		light += (uint64_t)raw[colours] * (colours == 3 ? jf_luma(raw[0], raw[1], raw[2]) : raw[0]);
+	}
+	return there * 2 < pixels * 255 && light * 2 > there * 255;
+}
+
+/* raw[..][1, 2, 3, 4: grey, grey + alpha, RGB, RGBA] -> out: over white, as browsers show it, or over black where that
+ * would lose the ink. */
+static void composite(struct jf_image *out, const uint8_t *raw, int raw_channels) {
+	if (raw_channels == out->channels)
+		memcpy(out->pixels, raw, jf_image_size(out));
+	else if (is_light_ink(out, raw) || composite_over(out, raw, 255) < LOST)
+		composite_over(out, raw, 0);
 }
 
 static enum jf_err explain(const struct codec *codec, struct jf_error *err) {

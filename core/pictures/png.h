@@ -18,11 +18,11 @@ bool jf_png_is(const void *data, size_t size_bytes);
 enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, size_t size_bytes, struct jf_error *err);
 
 /* Any colour type and depth (1 to 16 bit, palette, tRNS, interlaced) -> 8 bit; grey stays 1 channel, colour becomes 3;
- * alpha is composited over white (on the stored values, as browsers do). Turned upright as the orientation in an eXIf
- * chunk says. Gamma and colour profiles are ignored.
- * out: written whole on JF_OK (caller deinits), {0} otherwise.
- * JF_EFORMAT not a PNG, truncated, corrupt (the message names the cause); JF_ELIMIT larger than JF_PNG_MAX_SIDE or
- * chunks beyond our limits; JF_ENOMEM. Bytes after the IEND chunk are an error (JF_EFORMAT). Thread-safe. */
+ * alpha is composited over white (on the stored values, as browsers do), or over black where white would lose the ink.
+ * Turned upright as the orientation in an eXIf chunk says. Gamma and colour profiles are ignored, and so is what
+ * follows the IEND chunk. out: written whole on JF_OK (caller deinits), {0} otherwise. JF_EFORMAT not a PNG, truncated,
+ * corrupt (the message names the cause); JF_ELIMIT larger than JF_PNG_MAX_SIDE or chunks beyond our limits; JF_ENOMEM.
+ * Thread-safe. */
 enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
 
 /* Grey or RGB, 8 bit. *data out: malloc'd, caller frees; NULL on failure (JF_EINVAL, JF_ENOMEM). The same picture gives

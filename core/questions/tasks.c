@@ -132,6 +132,10 @@ static enum jf_err run_votes(struct work *w, struct jf_sampler *sampler, int fir
 	return rc;
 }
 
+static bool between(void *context) {
+	return !cancelled(context);
+}
+
 static enum jf_err run_posterior(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {
 	const float *images[JF_MAX_BATCH];
 
@@ -140,7 +144,7 @@ static enum jf_err run_posterior(struct work *w, struct jf_sampler *sampler, int
 	for (int i = 0; i < n; i++)
 		images[i] = w->in_images + (size_t)(first + i) * image_floats(w);
 	return jf_sampler_posterior(
-	    sampler, w->out_probabilities + (size_t)first * classes(w), images, n, w->draws, err);
+	    sampler, w->out_probabilities + (size_t)first * classes(w), images, n, w->draws, between, w, err);
 }
 
 static enum jf_err run_chunk(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {

@@ -84,7 +84,14 @@ static void read_picture(struct jf_call *call) {
 static struct jf_job *new_job(
     struct jf_call *call, struct jf_model *model, enum jf_job_kind kind, int n, int images, int labels) {
 	struct jf_error err = {0};
-	struct jf_job *job = jf_job_create(model, kind, n, &err);
+	struct jf_job *job;
+
+	if (call->ask.index > JF_MAX_SEED - n + 1) {
+		jf_problem_field(&call->problem, "/index", "%lld leaves no room for %d images: indices end at %lld",
+		    (long long)call->ask.index, n, (long long)JF_MAX_SEED);
+		return NULL;
+	}
+	job = jf_job_create(model, kind, n, &err);
 
 	if (job && (images == 0 || jf_job_alloc_images(job, images, &err) == JF_OK) &&
 	    (labels == 0 || jf_job_alloc_labels(job, labels, &err) == JF_OK)) {

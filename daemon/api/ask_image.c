@@ -1,8 +1,10 @@
 #include "daemon/api/ask_image.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/base64.h"
 #include "core/base/clock.h"
@@ -10,6 +12,19 @@
 #include "core/pictures/png.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/text.h"
+
+/* A file in a field of another name: notes what is expected. */
+static bool is_misnamed(struct jf_call *call, const struct jf_part *part) {
+	char pointer[sizeof(part->name) + 1];
+
+	if (!part->is_file && !jf_picture_is(part->data, part->size))
+		return false;
+	snprintf(pointer, sizeof(pointer), "/%.63s", part->name);
+	jf_problem_field(&call->problem, pointer,
+	    "is a field with a file, and none is known by this name: the picture's field is image (curl -F "
+	    "image=@FILE)");
+	return true;
+}
 
 static bool from_parts(
     struct jf_call *call, struct jf_ask_image *image, const char *body, size_t size, const char *type) {
@@ -26,6 +41,8 @@ static bool from_parts(
 		    &call->problem, JF_PROBLEM_MALFORMED, "The form is malformed: %.250s.", err.message);
 	for (i = 0; i < n; i++) {
 		if (strcmp(parts[i].name, "image") != 0) {
+			if (is_misnamed(call, &parts[i]))
+				continue;
 			if (!jf_params_add_text(&call->params, parts[i].name, parts[i].data, parts[i].size) &&
 			    call->problem.type != JF_PROBLEM_INVALID)
 				return false;
@@ -39,20 +56,20 @@ static bool from_parts(
 	return true;
 }
 
-/* {"image": "<base64>"} or "data:image/png;base64,<base64>" */
+/* {"image": "<base64>"} or "data:image/png;base64,<base64>"; the bytes say what they are, whatever type is declared */
 static bool from_text(struct jf_call *call, struct jf_ask_image *image) {
 	const char *text, *comma;
 	size_t length;
 
 	if (!jf_params_string(&call->params, "image", &text, &length))
 		return !call->problem.set;
-	if (strncmp(text, "data:", 5) == 0) {
+	if (strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0)
+		return jf_problem_field(&call->problem, "/image",
+		    "is an address, \"%.60s\"; this server fetches nothing: send the picture itself", text);
+	if (strncasecmp(text, "data:", 5) == 0) {
 		comma = memchr(text, ',', length);
-		if (!comma || comma - text < 7 || strncmp(comma - 7, ";base64", 7) != 0)
+		if (!comma || comma - text < 12 || strncasecmp(comma - 7, ";base64", 7) != 0)
 			return jf_problem_field(&call->problem, "/image", "is a data URL without ;base64,");
-		if (!jf_media_type_is(text + 5, "image/png") && !jf_media_type_is(text + 5, "image/jpeg"))
-			return jf_problem_field(
-			    &call->problem, "/image", "is a data URL of another type than image/png or image/jpeg");
 		length -= (size_t)(comma + 1 - text);
 		text = comma + 1;
 	}
@@ -90,6 +107,32 @@ static bool unusable(struct jf_call *call, const char *message) {
 	return jf_problem_field(&call->problem, "/image", "%.180s", message);
 }
 
+/* What is no picture we read: says what it is instead, and what to do. */
+static bool refuse_other(struct jf_call *call, const struct jf_ask_image *image) {
+	const char *what = jf_picture_guess(image->bytes, image->size);
+	char message[200];
+
+	if (!what)
+		return unusable(call, "it is not a " JF_PICTURE_KINDS);
+	if (strcmp(what, "a text") == 0)
+		snprintf(message, sizeof(message),
+		    "it is not a " JF_PICTURE_KINDS
+		    " but the text \"%.*s\"; to send a file, curl wants a @ before its name: "
+		    "-F image=@FILE",
+		    (int)(image->size < 40 ? image->size : 40), (const char *)image->bytes);
+	else if (strcmp(what, "an address") == 0)
+		snprintf(message, sizeof(message),
+		    "it is not a " JF_PICTURE_KINDS
+		    " but an address; this server fetches nothing: send the picture itself");
+	else if (strstr(what, "base64") || strcmp(what, "a data URL") == 0)
+		snprintf(message, sizeof(message),
+		    "it is %s; send the file's bytes here, or base64 as the field image of a JSON object", what);
+	else
+		snprintf(message, sizeof(message),
+		    "it is not a " JF_PICTURE_KINDS " but %s; save it as one of these and send that", what);
+	return unusable(call, message);
+}
+
 bool jf_ask_image_frame(
     struct jf_call *call, float *out, const struct jf_ask_image *image, const struct jf_network_config *config) {
 	unsigned long max = (unsigned long)call->http->parts.conf->max_image_side;
@@ -100,7 +143,7 @@ bool jf_ask_image_frame(
 	enum jf_err code;
 
 	if (!jf_picture_is(image->bytes, image->size))
-		return unusable(call, "it is not a " JF_PICTURE_KINDS);
+		return refuse_other(call, image);
 	/* A PNG says its size before it is decoded; a JPEG's decoder looks at it first and reads large ones reduced. */
 	if (jf_png_is(image->bytes, image->size) &&
 	    jf_png_size(&width, &height, image->bytes, image->size, NULL) == JF_OK && (width > max || height > max)) {

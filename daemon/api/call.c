@@ -117,9 +117,12 @@ struct jf_model *jf_call_model(struct jf_call *call) {
 
 /* Whether a list of entity tags names this one; weak comparison (RFC 9110, 13.1.2). */
 static bool names_tag(const char *list, const char *etag) {
-	size_t length = strlen(etag);
 	const char *p;
+	size_t length;
 
+	if (strncmp(etag, "W/", 2) == 0)
+		etag += 2;
+	length = strlen(etag);
 	for (p = list; (p = strstr(p, etag)); p += length)
 		if ((p == list || strchr(" \t,/", p[-1])) && strchr(" \t,", p[length]))
 			return true;

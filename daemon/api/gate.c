@@ -187,7 +187,8 @@ static bool check_body(struct jf_call *call) {
 	    (pictures && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg") ||
 			     jf_media_type_is(type, "multipart/form-data"))))
 		return true;
-	return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE, "The body must be %s, not %.80s.",
+	return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE,
+	    "The body must be %s, not %.80s; its Content-Type says which.",
 	    pictures ? "image/png, image/jpeg, multipart/form-data or application/json" : "application/json",
 	    type ? type : "without a Content-Type");
 }

@@ -32,6 +32,7 @@ static enum jf_err read_line(struct jf_part *part, const char *line, size_t leng
 			return jf_error_set(err, JF_EFORMAT,
 			    "a part's name is missing, malformed or longer than %zu characters",
 			    sizeof(part->name) - 1);
+		part->is_file = strcasestr(value, "filename=") || strcasestr(value, "filename*=");
 	} else if (strncasecmp(text, "Content-Type:", 13) == 0) {
 		snprintf(part->content_type, sizeof(part->content_type), "%s", value);
 	} else if (strncasecmp(text, "Content-Transfer-Encoding:", 26) == 0 && strcasecmp(value, "binary") != 0 &&

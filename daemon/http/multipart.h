@@ -2,6 +2,7 @@
 #ifndef JF_DAEMON_HTTP_MULTIPART_H
 #define JF_DAEMON_HTTP_MULTIPART_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/base/error.h"
@@ -11,6 +12,7 @@
 struct jf_part {
 	char name[64];         /* of the field */
 	char content_type[64]; /* "" when absent */
+	bool is_file;          /* it came with a file's name */
 	const char *data;      /* borrowed from the body */
 	size_t size;
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/number.h"
 #include "core/questions/question.h"
@@ -117,6 +118,10 @@ bool jf_params_add_json(struct jf_params *params, const char *text, size_t size_
 	struct jf_error err = {0};
 	bool good = true;
 
+	if (size_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark, as some editors write it */
+		text += 3;
+		size_bytes -= 3;
+	}
 	params->root = jf_json_parse(text, size_bytes, MAX_DEPTH, &err);
 	if (!params->root)
 		return jf_problem_set(params->problem,
@@ -128,7 +133,8 @@ bool jf_params_add_json(struct jf_params *params, const char *text, size_t size_
 		return false;
 	}
 	while (jf_json_next(params->root, &member))
-		good = add(params, strdup(member.key), NULL, member.value) && good;
+		if (jf_json_type(member.value) != JF_JSON_NULL) /* as good as absent: what generated clients send */
+			good = add(params, strdup(member.key), NULL, member.value) && good;
 	return good;
 }
 
@@ -151,6 +157,22 @@ static enum jf_err text_integer(const char *text, int64_t *out, int64_t min, int
 		return jf_error_set(err, JF_EINVAL, "must be an integer from %lld to %lld, not %.40s", (long long)min,
 		    (long long)max, text);
 	*out = value;
+	return JF_OK;
+}
+
+/* Languages with one type of numbers write 42.0 for 42. */
+static enum jf_err json_integer(
+    const struct jf_json *json, int64_t *out, int64_t min, int64_t max, struct jf_error *err) {
+	double number;
+
+	if (jf_json_type(json) != JF_JSON_REAL ||
+	    jf_json_read_number(json, &number, -(double)JF_MAX_SEED, (double)JF_MAX_SEED, NULL) != JF_OK ||
+	    number != floor(number))
+		return jf_json_read_integer(json, out, min, max, err);
+	if (number < (double)min || number > (double)max)
+		return jf_error_set(err, JF_EINVAL, "must be an integer from %lld to %lld, not %.0f", (long long)min,
+		    (long long)max, number);
+	*out = (int64_t)number;
 	return JF_OK;
 }
 
@@ -191,7 +213,7 @@ bool jf_params_integer(struct jf_params *params, const char *name, int64_t *out,
 
 	if (!value)
 		return false;
-	code = value->json ? jf_json_read_integer(value->json, out, min, max, &err)
+	code = value->json ? json_integer(value->json, out, min, max, &err)
 			   : text_integer(value->text, out, min, max, &err);
 	return code == JF_OK || wrong(params, name, err.message);
 }
@@ -219,21 +241,25 @@ bool jf_params_float(struct jf_params *params, const char *name, float *out, dou
 }
 
 bool jf_params_bool(struct jf_params *params, const char *name, bool *out) {
+	/* true and false in turn; "?trace" alone means yes */
+	static const char *const words[] = {
+	    "true", "false", "yes", "no", "on", "off", "1", "0", "t", "f", "y", "n", ""};
 	struct jf_param_value *value = take(params, name);
 	struct jf_error err = {0};
+	char message[80];
+	size_t i;
 
 	if (!value)
 		return false;
 	if (value->json)
 		return jf_json_read_bool(value->json, out, &err) == JF_OK || wrong(params, name, err.message);
-	if (!*value->text || strcmp(value->text, "true") == 0 || strcmp(value->text, "1") == 0 ||
-	    strcmp(value->text, "yes") == 0)
-		*out = true; /* "?trace" alone means yes */
-	else if (strcmp(value->text, "false") == 0 || strcmp(value->text, "0") == 0 || strcmp(value->text, "no") == 0)
-		*out = false;
-	else
-		return wrong(params, name, "must be true or false");
-	return true;
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (strcasecmp(value->text, words[i]) == 0) {
+			*out = i % 2 == 0;
+			return true;
+		}
+	snprintf(message, sizeof(message), "must be true or false, not \"%.40s\"", value->text);
+	return wrong(params, name, message);
 }
 
 bool jf_params_string(struct jf_params *params, const char *name, const char **out, size_t *length) {
@@ -264,6 +290,7 @@ bool jf_params_choice(struct jf_params *params, const char *name, int *out, cons
 		}
 		snprintf(message + strlen(message), sizeof(message) - strlen(message), "%s %s", i ? "," : "", names[i]);
 	}
+	snprintf(message + strlen(message), sizeof(message) - strlen(message), ", not \"%.40s\"", text);
 	return wrong(params, name, message);
 }
 

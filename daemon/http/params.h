@@ -2,7 +2,8 @@
  *
  * Readers take a value by name, check type and range, and note what is wrong in the problem; what nobody has read is an
  * unknown field. A reader returns true when the field is there and good; *out is untouched otherwise, so it holds the
- * default. From the query and from forms everything is text: "20", "true", "-1,1", "6:0.5,7:0.5". */
+ * default. A JSON null is as good as absent. From the query and from forms everything is text: "20", "true", "-1,1",
+ * "6:0.5,7:0.5". */
 #ifndef JF_DAEMON_HTTP_PARAMS_H
 #define JF_DAEMON_HTTP_PARAMS_H
 

@@ -85,7 +85,9 @@ enum jf_err jf_conf_parse(struct jf_conf *conf, const char *name, const char *te
 	memcpy(copy, text, size);
 	copy[size] = '\0';
 	int number = 1;
-	for (char *line = copy; line; number++) {
+	char *first =
+	    copy + (strncmp(copy, "\xef\xbb\xbf", 3) == 0 ? 3 : 0); /* some editors begin with a byte order mark */
+	for (char *line = first; line; number++) {
 		char *end = strchr(line, '\n');
 		if (end)
 			*end = '\0';

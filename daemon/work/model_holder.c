@@ -159,7 +159,7 @@ static enum jf_err test_posterior(const struct self_test *test, struct jf_error 
 	struct jf_sampler *sampler = jf_sampler_create(test->model, JF_TASK_CLASSIFY, 1, err);
 	if (!sampler)
 		return err ? err->code : JF_ENOMEM;
-	enum jf_err rc = jf_sampler_posterior(sampler, test->alone, images, 1, 1, err);
+	enum jf_err rc = jf_sampler_posterior(sampler, test->alone, images, 1, 1, NULL, NULL, err);
 	jf_sampler_destroy(sampler);
 	for (size_t k = 0; k < test->classes; k++)
 		sum += (double)test->alone[k];

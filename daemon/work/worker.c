@@ -135,14 +135,33 @@ static void copy_results(const struct jf_batch *batch, const struct jf_sampler *
 	}
 }
 
-static enum jf_err run_posterior(
-    const struct jf_sampler_set *set, struct jf_batch *batch, struct jf_sampler *sampler, struct jf_error *err) {
+/* Between two draws of a posterior: it is alive, and goes on while anybody waits for it. */
+struct draws {
+	struct jf_worker *worker;
+	const struct jf_batch *batch;
+};
+
+static bool goes_on(void *context) {
+	const struct draws *draws = context;
+	beat(draws->worker);
+	for (int i = 0; i < draws->batch->n; i++)
+		if (atomic_load_explicit(&draws->batch->items[i].job->q.ending, memory_order_relaxed) == 0)
+			return true;
+	return false;
+}
+
+static enum jf_err run_posterior(struct jf_worker *worker, const struct jf_sampler_set *set, struct jf_batch *batch,
+    struct jf_sampler *sampler, struct jf_error *err) {
 	const struct jf_job *first = batch->items[0].job;
 	size_t classes = (size_t)first->model->config.classes;
 	const float *images[JF_MAX_BATCH];
+	struct draws draws = {worker, batch};
 	for (int i = 0; i < batch->n; i++)
 		images[i] = batch->items[i].job->items[batch->items[i].item].image;
-	enum jf_err rc = jf_sampler_posterior(sampler, set->probabilities, images, batch->n, first->draws, err);
+	enum jf_err rc =
+	    jf_sampler_posterior(sampler, set->probabilities, images, batch->n, first->draws, goes_on, &draws, err);
+	if (rc == JF_ECANCELED)
+		return drop_ending(worker, batch, NULL, 0) == 0 ? JF_OK : rc;
 	if (rc != JF_OK)
 		return rc;
 	for (int i = 0; i < batch->n; i++)
@@ -212,8 +231,10 @@ static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, in
 		return JF_ENOMEM;
 	if (kind == JF_JOB_POSTERIOR) {
 		int64_t start = jf_clock_ns();
-		enum jf_err rc = run_posterior(set, batch, sampler, err);
+		enum jf_err rc = run_posterior(worker, set, batch, sampler, err);
 		*steps = rc == JF_OK;
+		if (batch->n == 0)
+			return rc;
 		jf_dispatch_note_speed(
 		    worker->scheduler, first, (double)(first->q.item_cost * batch->n), jf_clock_ns() - start);
 		jf_metric_add(worker->scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS("posterior"));

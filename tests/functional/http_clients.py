@@ -1,8 +1,15 @@
 #!/usr/bin/python3
-"""What clients of all kinds send and expect: half-closed connections, long heads, slow readers of a refusal, tracing."""
+"""What clients of all kinds send and expect: half-closed connections, long heads, slow readers of a refusal, tracing,
+pictures and fields as other programs write them."""
 
+import base64
 import json
+import os
+import re
+import struct
+import subprocess
 import time
+import zlib
 
 import jf
 from jf import Daemon, case, check, equal
@@ -131,11 +138,196 @@ def tracing(d):
         equal(d.log().count("] trace "), 2, "lines of the log")
 
 
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+def rgba(grey, colour, paper=None):
+    """28 x 28 RGBA: ink of that colour whose amount is the alpha, on nothing (or on that paper, opaque)."""
+    return b"".join(bytes(colour) + bytes([g]) if paper is None else bytes(paper) + b"\xff" for g in grey)
+
+
+def with_chunk(picture, kind, data):
+    return picture[:33] + jf.png_chunk(kind, data) + picture[33:]
+
+
+def turned_left(grey):
+    """28 x 28 bytes, turned by 90 degrees against the clock: what orientation 6 turns back."""
+    return bytes(grey[28 * x + (27 - y)] for y in range(28) for x in range(28))
+
+
+def exif(orientation, order=">"):
+    return struct.pack(order + "2sHIHHHIHHI", b"MM" if order == ">" else b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
+def pictures(d):
+    grey = DIGITS[7]
+
+    def label(picture, query=""):
+        answer = d.classify(picture, query)
+        equal(answer.status, 200, answer.body[:300])
+        return answer.json()["label"]
+
+    with case("pictures: what follows the end of a PNG is ignored"):
+        for tail in (b"\n", b"\r\n", bytes(512), SEVEN, b"<!-- saved by something -->"):
+            equal(label(SEVEN + tail), 7, tail[:20])
+    with case("pictures: light ink on nothing is seen, and so is dark ink"):
+        for colour in ((255, 255, 255), (255, 230, 0), (0, 0, 0), (200, 0, 0)):
+            equal(label(jf.png(rgba(grey, colour), 28, 28, 4)), 7, colour)
+        equal(label(jf.png(bytes(v for g in grey for v in (255, g)), 28, 28, 2)), 7, "grey and alpha")
+        equal(label(with_chunk(jf.png(grey, 28, 28), b"tRNS", b"\0\0")), 7, "grey with a transparent level")
+        equal(label(jf.png(b"".join(b"\xff\xff\xff" + bytes([255 - g]) for g in grey), 28, 28, 4)), 7, "a hole in white")
+    with case("pictures: dark ink on paper with clear corners stays dark ink"):
+        card = bytearray()
+        for y in range(28):
+            for x in range(28):
+                corner = (x < 3 or x > 24) and (y < 3 or y > 24)
+                card += bytes([255 - grey[28 * y + x]] * 3) + (b"\0" if corner else b"\xff")
+        equal(label(jf.png(bytes(card), 28, 28, 4)), 7, "label")
+    with case("pictures: Apple's CgBI variant is refused by its name"):
+        cgbi = SEVEN[:8] + jf.png_chunk(b"CgBI", b"\x50\0\x20\x06") + SEVEN[8:]
+        answer = d.classify(cgbi)
+        equal((answer.status, "CgBI" in answer.json()["detail"]), (422, True), answer.body)
+    with case("pictures: the orientation in eXIf is obeyed"):
+        for order in "<>":
+            equal(label(with_chunk(jf.png(turned_left(grey), 28, 28), b"eXIf", exif(6, order))), 7, order)
+    with case("pictures: preprocess=none with invert=auto turns dark on light round, and light on dark not"):
+        for picture, inverted in ((bytes(255 - g for g in grey), True), (grey, False)):
+            answer = d.classify(jf.png(picture, 28, 28), "?preprocess=none&invert=auto").json()
+            equal((answer["label"], answer["preprocess"]["inverted"]), (7, inverted), "answer")
+            equal(d.classify(jf.png(picture, 28, 28), "?preprocess=none&invert=no").json()["preprocess"]["inverted"], False, "no")
+    with case("pictures: a data URL's bytes say what it is"):
+        text = base64.b64encode(SEVEN).decode()
+        for head in ("data:image/png;base64,", "data:;base64,", "DATA:image/PNG;BASE64,", "data:image/x-png;base64,", "data:image/jpeg;base64,",
+                     "data:application/octet-stream;base64,", "data:image/png;charset=utf-8;base64,", "Data:text/plain;Base64,"):
+            equal(d.post("/v1/classify", {"image": head + text}).json().get("label"), 7, head)
+
+
+def refused(d):
+    """What arrives instead of a picture is named, and what to do is said."""
+    wrong = {
+        "GIF": b"GIF89a" + bytes(100), "WebP": b"RIFF\x24\0\0\0WEBPVP8 " + bytes(30), "SVG": b'<?xml version="1.0"?>\n<svg xmlns="a"/>',
+        "HTML": b"\n<!DOCTYPE html><html></html>", "BMP": b"BM" + bytes(60), "TIFF": b"II*\0" + bytes(60), "PDF": b"%PDF-1.7\n" + bytes(9),
+        "HEIC": b"\0\0\0\x18ftypheic" + bytes(9), "AVIF": b"\0\0\0\x18ftypavif" + bytes(9), "ZIP": b"PK\3\4" + bytes(20), "gzip": b"\x1f\x8b\x08" + bytes(9),
+        "address": b"https://example.org/7.png", "base64": base64.b64encode(SEVEN), "data URL": b"data:image/png;base64,AAAA", "JSON": b'{"image": 1}',
+    }
+    for name, data in wrong.items():
+        with case(f"refused: {name} is named, however it comes"):
+            body, headers = jf.form({"image": data})
+            for answer in (d.classify(data), d.request("POST", "/v1/classify", body, headers)):
+                equal(answer.status, 422, answer.body)
+                check(name in answer.json()["detail"], answer.json()["detail"])
+                check("/image" == answer.json()["errors"][0]["pointer"], answer.body)
+    with case("refused: a forgotten @ in curl -F image=7.png"):
+        body, headers = jf.form({"image": "7.png"})
+        answer = d.request("POST", "/v1/classify", body, headers)
+        equal(answer.status, 422, answer.body)
+        check('"7.png"' in answer.json()["detail"] and "image=@" in answer.json()["detail"], answer.body)
+    with case("refused: an address in JSON"):
+        answer = d.post("/v1/classify", {"image": "HTTPS://example.org/7.png"})
+        check(answer.status == 422 and "fetches nothing" in answer.json()["errors"][0]["detail"], answer.body)
+    with case("refused: a file in another field says which is expected"):
+        for name in ("file", "upload", "images[]"):
+            body, headers = jf.form({name: SEVEN})
+            answer = d.request("POST", "/v1/classify", body, headers)
+            equal((answer.status, answer.json()["errors"][0]["pointer"]), (422, "/" + name), answer.body)
+            check("field is image" in answer.json()["errors"][0]["detail"], answer.body)
+    with case("refused: the offending value stands in the message"):
+        for question, value, word in (("generate", {"digit": 7, "seed": 1.5}, "1.5"), ("generate", {"digit": 7, "seed": "abc"}, '"abc"'),
+                                      ("generate", {"digit": 7, "solver": "rk45"}, '"rk45"'), ("generate", {"digit": "ten"}, '"ten"'),
+                                      ("generate", {"digit": 7, "count": 1000}, "1000"), ("generate", {"digit": 7, "count": True}, "true"),
+                                      ("generate", {"digit": 7, "guidance": "high"}, '"high"'), ("blend", {"matrix": "yes"}, '"yes"')):
+            answer = d.post("/v1/" + question, value)
+            check(answer.status == 422 and word in answer.json()["errors"][0]["detail"], answer.body)
+        for query, word in (("trace=maybe", '"maybe"'), ("method=guess", '"guess"'), ("samples=x", '"x"')):
+            answer = d.classify(SEVEN, "?" + query)
+            check(answer.status == 422 and word in answer.json()["errors"][0]["detail"], answer.body)
+    with case("refused: fields that contradict each other are called that"):
+        for value, name in (({"matrix": True, "from": 1}, "/from"), ({"matrix": True, "rows": 2}, "/rows"), ({"labels": {"1": 1}, "to": 2}, "/to"),
+                            ({"labels": {"1": 1}, "columns": 3}, "/columns"), ({"matrix": True, "labels": {"1": 1}}, "/labels")):
+            errors = {e["pointer"]: e["detail"] for e in d.post("/v1/blend", value).json()["errors"]}
+            check("together with" in errors.get(name, ""), errors)
+    with case("refused: an index that the images would carry past 2^53"):
+        last = (1 << 53) - 1
+        equal(d.post("/v1/generate", {"digit": 7, "steps": 1, "index": last}).status, 200, "one image")
+        equal(d.post("/v1/generate", {"digit": 7, "steps": 1, "count": 3, "index": last - 2}).json()["images"][2]["index"], last, "three")
+        for question, more in (("generate", {"digit": 7}), ("sample", {})):
+            answer = d.post("/v1/" + question, {**more, "steps": 1, "count": 3, "index": last - 1})
+            equal((answer.status, answer.json()["errors"][0]["pointer"]), (422, "/index"), answer.body)
+
+
+def forms(d):
+    """Values as other languages and people write them."""
+    with case("forms: true and false in text"):
+        for text, truth in (("True", True), ("TRUE", True), ("on", True), ("1", True), ("Yes", True), ("", True), ("t", True), ("False", False),
+                            ("off", False), ("0", False), ("NO", False), ("f", False)):
+            answer = d.classify(SEVEN, f"?method=sample&samples=1&steps=2&trace={text}")
+            equal((answer.status, "trace" in answer.json()), (200, truth), text)
+    with case("forms: 42.0 is 42"):
+        answer = d.post("/v1/generate", {"digit": 7.0, "seed": 42.0, "steps": 2.0, "count": 1e0}).json()
+        equal((answer["seed"], answer["steps"], answer["count"]), (42, 2, 1), "seed, steps, count")
+    with case("forms: null is as good as absent"):
+        answer = d.post("/v1/generate", {"digit": 7, "seed": 3, "steps": None, "label": None, "weights": None, "solver": None, "guidance": None})
+        equal(answer.status, 200, answer.body[:300])
+        equal(d.post("/v1/generate", {"digit": None}).json()["errors"][0]["pointer"], "/digit", "nothing asked")
+    with case("forms: a byte order mark before JSON"):
+        equal(d.request("POST", "/v1/generate", b"\xef\xbb\xbf" + b'{"digit": 7, "steps": 1}', JSON).status, 200, "status")
+    with case("forms: a byte order mark before the configuration"):
+        path = jf.scratch("bom.conf")
+        with open(path, "wb") as file:
+            file.write(b"\xef\xbb\xbfworkers = 3\n")
+        done = subprocess.run([os.path.join(jf.BUILD, "jointflowd"), "--config=" + path, "--print-config"], capture_output=True, check=False)
+        check(re.search(rb"^workers = 3$", done.stdout, re.M), done.stdout + done.stderr)
+    with case("forms: Content-Encoding: Identity"):
+        for name in ("Identity", "identity", "IDENTITY"):
+            equal(d.classify(SEVEN, headers={"Content-Encoding": name}).status, 200, name)
+        answer = d.classify(zlib.compress(SEVEN), headers={"Content-Encoding": "deflate"})
+        check(answer.status == 415 and "deflate" in answer.json()["detail"], answer.body)
+    with case("forms: JSON of a picture that a URL names has a weak entity tag, the picture a strong one"):
+        path = "/v1/generate?digit=7&steps=1&seed=1"
+        for accept, weak in (("application/json", True), ("image/png", False)):
+            etag = d.get(path, headers={"Accept": accept}).headers["etag"]
+            equal(etag.startswith("W/"), weak, etag)
+            for tag in (etag, etag.removeprefix("W/"), "W/" + etag.removeprefix("W/"), f'"x", {etag}'):
+                equal(d.get(path, headers={"Accept": accept, "If-None-Match": tag}).status, 304, tag)
+            equal(d.get(path, headers={"Accept": accept, "If-None-Match": '"x"'}).status, 200, "another")
+
+
+def many_draws():
+    with Daemon("--max-samples=4096", "--workers=1", "--watchdog-stall-ms=60000") as d:
+        with case("draws: beyond what the engine takes, 422 names the limit"):
+            answer = d.classify(SEVEN, "?samples=2000")
+            equal(answer.status, 422, answer.body)
+            check("1 to 1000, not 2000" in answer.json()["errors"][0]["detail"], answer.body)
+            equal(d.classify(SEVEN, "?samples=1000").status, 200, "the limit itself")
+        with case("draws: a client that leaves a posterior of many draws frees the worker"):
+            before, finished = d.metric("jointflow_cancellations_total"), d.metric("jointflow_steps_total", task="posterior")
+            ask = raw_post("/v1/classify?samples=1000", SEVEN, "Content-Type: image/png")
+            links = [d.connect() for _ in range(6)]
+            for link in links:
+                link.sendall(ask)
+            for _ in range(500 * jf.PATIENCE):
+                if d.get("/health").json()["workers"]["busy"]:
+                    break
+                time.sleep(0.01)
+            time.sleep(0.05)
+            for link in links:
+                link.setsockopt(jf.socket.SOL_SOCKET, jf.socket.SO_LINGER, struct.pack("ii", 1, 0))
+                link.close()
+            for _ in range(500 * jf.PATIENCE):
+                if d.get("/health").json()["workers"]["busy"] == 0:
+                    break
+                time.sleep(0.01)
+            check(d.metric("jointflow_cancellations_total") > before, "cancelled")
+            equal(d.metric("jointflow_steps_total", task="posterior"), finished, "posteriors that were computed to the end")
+
+
 def clients():
     with Daemon() as d:
         half_close(d)
         heads(d)
         tracing(d)
+        pictures(d)
+        refused(d)
+        forms(d)
 
 
-jf.main(clients, late)
+jf.main(clients, late, many_draws)

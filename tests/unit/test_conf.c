@@ -141,7 +141,8 @@ static void test_file(void **state) {
 	    {"[daemon]\nworkers = 3\n", "f:1: 'key = value' expected, got '[daemon]'"},
 	    {"workers = 3 # cores\n", "f:1: workers: 0 to 256 expected, got '3 # cores'"},
 	    {"workers = 3\n\nworkers = 4\n", "f:3: workers: set already on line 1"},
-	    {"\xef\xbb\xbfworkers = 3\n", "f:1: unknown key '\xef\xbb\xbfworkers'"},
+	    {"\xef\xbb\xbfworkers = 3\n", NULL},
+	    {"workers = 3\n\xef\xbb\xbfhttp_threads = 3\n", "f:2: unknown key '\xef\xbb\xbfhttp_threads'"},
 	};
 	struct jf_error error;
 	(void)state;

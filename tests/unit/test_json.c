@@ -79,7 +79,7 @@ static void test_read(void **state) {
 	assert_int_equal(jf_json_read_integer(jf_json_get(root, "n"), &integer, 8, 9, &err), JF_EINVAL);
 	assert_string_equal(err.message, "must be an integer from 8 to 9, not 7");
 	assert_int_equal(jf_json_read_integer(jf_json_get(root, "x"), &integer, 0, 9, &err), JF_EFORMAT);
-	assert_string_equal(err.message, "must be an integer, not a number");
+	assert_string_equal(err.message, "must be an integer, not 2.5");
 	assert_int_equal(jf_json_read_number(jf_json_get(root, "n"), &number, 0, 9, &err), JF_OK);
 	assert_true(number == 7);
 	assert_int_equal(jf_json_read_number(jf_json_get(root, "x"), &number, 0, 2, &err), JF_EINVAL);
