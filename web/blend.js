@@ -2,8 +2,8 @@
 import { blendStream, curlJson } from './api.js';
 import { Playback, decode, paint, paintNoise } from './picture.js';
 import {
-	$, $$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard, showProblem,
-	stepsDone, word,
+	$, $$, capital, clearProblem, fillFields, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard,
+	showProblem, stepsDone, word,
 } from './widgets.js';
 
 const FRAMES = 21;  // of the slider: every 5 %
@@ -29,6 +29,7 @@ const problemBox = () => $('.problem', form());
 
 export function setUp(model_) {
 	model = model_;
+	fillFields(form(), model, 'blend');
 	to = Math.min(to, model.names.length - 1);
 	from = Math.min(from, Math.max(0, to - 1));
 	$('#weight').max = FRAMES - 1;

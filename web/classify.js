@@ -3,7 +3,7 @@ import { classify, classifyStream, curlForm } from './api.js';
 import { FIELD, Pad } from './pad.js';
 import { Playback, decode, paint } from './picture.js';
 import {
-	$, $$, argmax, clearProblem, h, makeBars, makeCurl, makeSeed, numberOf, percent, showProblem, svg, word,
+	$, $$, argmax, clearProblem, fillFields, h, makeBars, makeCurl, makeSeed, numberOf, percent, showProblem, svg, word,
 } from './widgets.js';
 
 const LIVE_MS = 70;      // at most one request in so long while the pen moves
@@ -29,6 +29,7 @@ export function setUp(model_) {
 	curl = makeCurl($('[data-curl]', root()));
 	pad = new Pad($('#pad'), changed);
 	seed = makeSeed($('#stepwise [data-seed]'), () => ask());
+	fillFields($('#stepwise'), model, 'classify');
 	setUpTools();
 	setUpImages();
 	$('#stepwise').addEventListener('submit', (event) => {
@@ -225,7 +226,7 @@ async function askPosterior(drawing, signal) {
 }
 
 async function askSample(drawing, signal) {
-	const figure = makeTrajectory(Number(numberOf($('#stepwise'), 'steps')) || 20);
+	const figure = makeTrajectory(Number(numberOf($('#stepwise'), 'steps')) || model.raw.defaults.classify.steps);
 	const steps = [];
 	let drawn = 0;
 	// A frame is the number of steps so far, so that a frame that is left out leaves no gap in the figure.

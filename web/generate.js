@@ -2,7 +2,8 @@
 import { curlJson, generateStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, capital, clearProblem, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, showProblem, stepsDone, word,
+	$, capital, clearProblem, fillFields, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, showProblem,
+	stepsDone, word,
 } from './widgets.js';
 
 let model;
@@ -19,6 +20,7 @@ const part = (name) => $(`[data-${name}]`, root());
 
 export function setUp(model_) {
 	model = model_;
+	fillFields(form(), model, 'generate');
 	choose = makeChooser(part('digits'), model.names, (digit) => {
 		setDigit(digit);
 		draw(true);

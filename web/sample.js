@@ -2,7 +2,8 @@
 import { curlJson, sampleStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, argmax, capital, clearProblem, h, makeCurl, makePicture, makeSeed, numberOf, percent, showProblem, stepsDone, word,
+	$, argmax, capital, clearProblem, fillFields, h, makeCurl, makePicture, makeSeed, numberOf, percent, showProblem,
+	stepsDone, word,
 } from './widgets.js';
 
 let model;
@@ -17,6 +18,7 @@ const part = (name) => $(`[data-${name}]`, root());
 
 export function setUp(model_) {
 	model = model_;
+	fillFields(form(), model, 'sample');
 	seed = makeSeed(part('seed'), () => draw(false), 1);
 	curl = makeCurl(part('curl'));
 	curl(curlJson('v1/sample', options()));

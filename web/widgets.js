@@ -110,6 +110,21 @@ export function numberOf(form, name) {
 	return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
 }
 
+// Selects get the choices that the server has; a select, and a field that the page gives no value, the question's default.
+export function fillFields(form, model, question) {
+	const { choices } = model.raw;
+	const defaults = model.raw.defaults[question];
+	for (const select of $$('select', form)) {
+		select.replaceChildren(...choices[select.name].map((name) => h('option', { value: name }, name)));
+		select.value = defaults[select.name];
+	}
+	for (const input of $$('input[name]', form)) {
+		if (input.value === '' && input.name in defaults) {
+			input.value = defaults[input.name];
+		}
+	}
+}
+
 export function clearProblem(root, box) {
 	box.hidden = true;
 	for (const node of $$('[aria-invalid]', root)) {

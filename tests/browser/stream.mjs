@@ -77,7 +77,7 @@ test('cancelling stops the work in the daemon too, and the next one runs', async
 		await waitState(page, '#generate', 'done');
 		const before = await metric('jointflow_cancellations_total');
 		await page.fill('#generate input[name=count]', '64');
-		await page.fill('#generate input[name=steps]', '200');
+		await page.fill('#generate input[name=steps]', '100');
 		await page.click('#generate button[type=submit]');
 		await page.waitForFunction(() => document.querySelector('#generate progress').value > 20);
 		await page.click('#generate [data-cancel]');
@@ -205,5 +205,20 @@ test('joint samples: image and label form together', async () => {
 		await page.waitForFunction(() => document.querySelector('#sample progress').value > 20);
 		await page.click('#sample [data-cancel]');
 		await waitState(page, '#sample', 'cancelled');
+	});
+});
+
+test('selects and empty fields are filled with what the server offers', async () => {
+	const { choices, defaults } = await (await fetch(`${(await theDaemon()).url}v1/model`)).json();
+	await onPage({}, async (page) => {
+		for (const question of ['generate', 'sample']) {
+			const select = page.locator(`#${question} select[name=solver]`);
+			assert.deepEqual(await select.locator('option').allTextContents(), choices.solver);
+			assert.equal(await select.inputValue(), defaults[question].solver);
+		}
+		for (const [field, value] of [['#generate input[name=steps]', defaults.generate.steps],
+			['#blend input[name=guidance]', defaults.blend.guidance], ['#stepwise input[name=samples]', defaults.classify.samples]]) {
+			assert.equal(Number(await page.inputValue(field)), value, field);
+		}
 	});
 });
