@@ -9,6 +9,7 @@ libjointflow_a_SOURCES += core/base/file.c core/base/file.h
 libjointflow_a_SOURCES += core/base/inflate.c core/base/inflate.h
 libjointflow_a_SOURCES += core/base/json.c core/base/json.h
 libjointflow_a_SOURCES += core/base/number.c core/base/number.h
+libjointflow_a_SOURCES += core/base/option.c core/base/option.h
 libjointflow_a_SOURCES += core/base/rng.c core/base/rng.h
 libjointflow_a_SOURCES += core/engine/exec.c core/engine/exec.h
 libjointflow_a_SOURCES += core/engine/graph.c core/engine/graph.h

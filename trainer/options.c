@@ -2,13 +2,25 @@
 
 #include "trainer/options.h"
 
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum type { T_GROUP, T_TEXT, T_INT, T_REAL, T_SEED, T_FLAG, T_CHOICE, T_LIST, T_SHARES, T_HELP, T_VERSION };
+#include "core/base/option.h"
+
+/* The types of the table: those of core/base/option.h, and our own. */
+enum {
+	T_GROUP = JF_OPTION_SECTION,
+	T_TEXT = JF_OPTION_TEXT,
+	T_INT = JF_OPTION_INT,
+	T_REAL = JF_OPTION_REAL,
+	T_SEED = JF_OPTION_SEED,
+	T_FLAG = JF_OPTION_FLAG,
+	T_CHOICE = JF_OPTION_CHOICE,
+	T_LIST = JF_OPTION_OWN,
+	T_SHARES,
+	T_HELP,
+	T_VERSION,
+};
 
 /* What a resumed run may change. */
 enum keep {
@@ -17,21 +29,11 @@ enum keep {
 	FIXED,  /* never */
 };
 
-struct entry {
-	const char *name;
-	int letter;
-	enum type type;
-	enum keep keep;
-	const char *argument; /* in --help; for T_CHOICE the choices, "a|b" */
-	size_t offset;
-	double min, max;
-	const char *initial; /* the default, NULL: nothing */
-	const char *help;
-};
-
 #define AT(field) offsetof(struct jf_train_options, field)
 
-static const struct entry table[] = {
+/* The tail of a row, which only other tables need, is left out. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+static const struct jf_option table[] = {
     {.type = T_GROUP, .help = "Data"},
     {"data", 'd', T_TEXT, FREE, "PATH", AT(data), 0, 0, NULL,
 	"training data: a folder with IDX files, an IDX file of images, or a folder with one sub-folder of PNGs per "
@@ -101,79 +103,18 @@ static const struct entry table[] = {
     {"version", 'V', T_VERSION, FREE, NULL, 0, 0, 0, NULL, "output version information and exit"},
 };
 
-#define N_ENTRIES (sizeof(table) / sizeof(table[0]))
+#define N_ENTRIES ((int)(sizeof(table) / sizeof(table[0])))
 
 static void print_help(void) {
 	printf("Usage: jointflow-train --data PATH [OPTION]...\n"
 	       "Train a joint model of images and labels.\n");
-	for (size_t i = 0; i < N_ENTRIES; i++) {
-		const struct entry *e = &table[i];
-		char left[80];
-
-		if (e->type == T_GROUP) {
-			printf("\n%s:\n", e->help);
-			continue;
-		}
-		snprintf(left, sizeof(left), e->letter ? "  -%c, --%s%s%s" : "  %.0d    --%s%s%s", e->letter, e->name,
-		    e->argument ? "=" : "", e->argument ? e->argument : "");
-		if (strlen(left) < 28)
-			printf("%-29s%s", left, e->help);
-		else
-			printf("%s\n%29s%s", left, "", e->help);
-		if (e->initial)
-			printf(" [%s]", e->initial);
-		printf("\n");
-	}
+	jf_option_help(stdout, table, N_ENTRIES, 0);
 	printf("\nSIGINT and SIGTERM save the state and stop; --resume goes on, with the same result bit for bit.\n"
 	       "A run under mpirun divides each batch among the processes.\n"
 	       "Exit status: 0 finished, 1 failed, 2 wrong usage, 3 stopped before the end with its state saved.\n");
 }
 
-static enum jf_err parse_number(const struct entry *e, const char *text, double *out, struct jf_error *err) {
-	char *end;
-
-	errno = 0;
-	*out = strtod(text, &end);
-	if (end == text || *end || errno || !isfinite(*out))
-		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a number", e->name, text);
-	if (*out < e->min || *out > e->max)
-		return jf_error_set(
-		    err, JF_EINVAL, "--%s: %s is outside %.12g to %.12g", e->name, text, e->min, e->max);
-	if (e->type == T_INT && *out != floor(*out))
-		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a whole number", e->name, text);
-	return JF_OK;
-}
-
-static enum jf_err parse_seed(const struct entry *e, const char *text, uint64_t *out, struct jf_error *err) {
-	char *end;
-	unsigned long long value;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (end == text || *end || errno || strchr(text, '-'))
-		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not a whole number from 0 on", e->name, text);
-	*out = value;
-	return JF_OK;
-}
-
-static enum jf_err parse_choice(const struct entry *e, const char *text, int *out, struct jf_error *err) {
-	size_t length = strlen(text);
-	int i = 0;
-
-	for (const char *choice = e->argument; choice; i++) {
-		const char *bar = strchr(choice, '|');
-		size_t size = bar ? (size_t)(bar - choice) : strlen(choice);
-
-		if (size == length && strncmp(choice, text, size) == 0) {
-			*out = i;
-			return JF_OK;
-		}
-		choice = bar ? bar + 1 : NULL;
-	}
-	return jf_error_set(err, JF_EINVAL, "--%s: '%s' is none of %s", e->name, text, e->argument);
-}
-
-static enum jf_err parse_shares(const struct entry *e, const char *text, float *out, struct jf_error *err) {
+static enum jf_err parse_shares(const struct jf_option *e, const char *text, float *out, struct jf_error *err) {
 	double sum = 0;
 	char *end = NULL;
 
@@ -194,7 +135,7 @@ static enum jf_err parse_shares(const struct entry *e, const char *text, float *
 }
 
 static enum jf_err parse_list(
-    const struct entry *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
+    const struct jf_option *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
 	out->n_ema = 0;
 	for (const char *at = text;;) {
 		char *end;
@@ -212,41 +153,21 @@ static enum jf_err parse_list(
 	}
 }
 
-static enum jf_err set(const struct entry *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
-	char *field = (char *)out + e->offset;
-	enum jf_err rc = JF_OK;
-	double number;
+static enum jf_err set(
+    const struct jf_option *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
+	void *field = (char *)out + e->offset;
 
 	switch (e->type) {
-	case T_TEXT:
-		if (!*text)
-			return jf_error_set(err, JF_EINVAL, "--%s: must not be empty", e->name);
-		memcpy(field, &text, sizeof(text));
-		return JF_OK;
-	case T_FLAG:
-		*(bool *)field = true;
-		return JF_OK;
-	case T_INT:
-		rc = parse_number(e, text, &number, err);
-		if (rc == JF_OK)
-			*(int *)(void *)field = (int)number;
-		return rc;
-	case T_REAL:
-		rc = parse_number(e, text, &number, err);
-		if (rc == JF_OK)
-			memcpy(field, &number, sizeof(number));
-		return rc;
-	case T_SEED:
-		return parse_seed(e, text, (uint64_t *)(void *)field, err);
-	case T_CHOICE:
-		return parse_choice(e, text, (int *)(void *)field, err);
 	case T_LIST:
 		return parse_list(e, text, out, err);
 	case T_SHARES:
-		return parse_shares(e, text, (float *)(void *)field, err);
-	default:
-		return JF_OK;
+		return parse_shares(e, text, field, err);
+	case T_TEXT:
+		if (!*text)
+			return jf_error_set(err, JF_EINVAL, "--%s: must not be empty", e->name);
+		break;
 	}
+	return jf_option_error(err, e, jf_option_set(out, e, text), text);
 }
 
 static enum jf_err check(struct jf_train_options *out, struct jf_error *err) {
@@ -266,65 +187,30 @@ static enum jf_err check(struct jf_train_options *out, struct jf_error *err) {
 	return JF_OK;
 }
 
-/* getopt's two views of the table; val is 256 + the entry's number where there is no letter. */
-static void make_getopt(struct option *longs, char *shorts) {
-	*shorts++ = ':';
-	for (size_t i = 0; i < N_ENTRIES; i++) {
-		const struct entry *e = &table[i];
-		bool argument = e->argument != NULL;
-
-		if (e->type == T_GROUP)
-			continue;
-		*longs++ = (struct option){e->name, argument ? required_argument : no_argument, NULL, 256 + (int)i};
-		if (e->letter) {
-			*shorts++ = (char)e->letter;
-			if (argument)
-				*shorts++ = ':';
-		}
-	}
-	*longs = (struct option){0};
-	*shorts = '\0';
-}
-
-static const struct entry *find(int value) {
-	if (value >= 256)
-		return &table[value - 256];
-	for (size_t i = 0; i < N_ENTRIES; i++)
-		if (table[i].letter == value)
-			return &table[i];
-	return NULL;
-}
-
 enum jf_options_outcome jf_options_parse(struct jf_train_options *out, int argc, char **argv, struct jf_error *err) {
-	struct option longs[N_ENTRIES + 1];
-	char shorts[2 * N_ENTRIES + 2];
-	int value;
+	struct jf_option_walk walk;
+	enum jf_option_step step;
 
 	memset(out, 0, sizeof(*out));
-	for (size_t i = 0; i < N_ENTRIES; i++)
-		if (table[i].initial && set(&table[i], table[i].initial, out, err) != JF_OK)
+	for (int i = 0; i < N_ENTRIES; i++)
+		if (table[i].fallback && set(&table[i], table[i].fallback, out, err) != JF_OK)
 			return JF_OPTIONS_WRONG;
-	make_getopt(longs, shorts);
-	optind = 0; /* the GNU way to start afresh, for tests that parse more than once */
-	opterr = 0;
-	while ((value = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		const struct entry *e;
-
-		if (value == '?' || value == ':') {
-			jf_error_set(err, JF_EINVAL,
-			    value == ':' ? "option '%s' needs an argument" : "unknown option '%s'", argv[optind - 1]);
+	jf_option_walk_begin(&walk, argc, argv);
+	jf_option_walk_add(&walk, table, N_ENTRIES, 0);
+	while ((step = jf_option_walk_next(&walk)) != JF_OPTION_END) {
+		if (step != JF_OPTION_GIVEN) {
+			jf_option_walk_error(err, &walk, step);
 			return JF_OPTIONS_WRONG;
 		}
-		e = find(value);
-		if (e->type == T_HELP) {
+		if (walk.option->type == T_HELP) {
 			print_help();
 			return JF_OPTIONS_DONE;
 		}
-		if (e->type == T_VERSION) {
+		if (walk.option->type == T_VERSION) {
 			printf("jointflow-train (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
 			return JF_OPTIONS_DONE;
 		}
-		if (set(e, optarg, out, err) != JF_OK)
+		if (set(walk.option, walk.text, out, err) != JF_OK)
 			return JF_OPTIONS_WRONG;
 	}
 	if (optind < argc) {
@@ -339,34 +225,11 @@ void jf_options_deinit(struct jf_train_options *options) {
 	options->state = NULL;
 }
 
-static void format_choice(char *text, size_t size, const struct entry *e, int which) {
-	const char *choice = e->argument;
-
-	while (which-- > 0)
-		choice = strchr(choice, '|') + 1;
-	snprintf(text, size, "%.*s", (int)strcspn(choice, "|"), choice);
-}
-
-/* %.17g and %.9g read back as the same bits, so equal text means equal options. */
-static void format(char *text, size_t size, const struct entry *e, const struct jf_train_options *options) {
-	const char *field = (const char *)options + e->offset;
+/* Equal text means equal options: %.9g reads back as the same bits of a float. */
+static void format(char *text, size_t size, const struct jf_option *e, const struct jf_train_options *options) {
 	size_t used = 0;
-	double number;
 
 	switch (e->type) {
-	case T_INT:
-		snprintf(text, size, "%d", *(const int *)(const void *)field);
-		break;
-	case T_REAL:
-		memcpy(&number, field, sizeof(number));
-		snprintf(text, size, "%.15g", number);
-		break;
-	case T_SEED:
-		snprintf(text, size, "%llu", (unsigned long long)*(const uint64_t *)(const void *)field);
-		break;
-	case T_CHOICE:
-		format_choice(text, size, e, *(const int *)(const void *)field);
-		break;
 	case T_LIST:
 		for (int i = 0; i < options->n_ema && used < size; i++)
 			used +=
@@ -378,14 +241,14 @@ static void format(char *text, size_t size, const struct entry *e, const struct 
 			    text + used, size - used, "%s%.9g", i ? "," : "", (double)options->shares[i]);
 		break;
 	default:
-		text[0] = '\0';
+		jf_option_format(text, size, options, e);
 	}
 }
 
 void jf_options_facts(const struct jf_train_options *options, struct jf_options_facts *facts) {
 	facts->n = 0;
-	for (size_t i = 0; i < N_ENTRIES && facts->n < JF_OPTIONS_MAX_FACTS; i++) {
-		if (table[i].keep == FREE)
+	for (int i = 0; i < N_ENTRIES && facts->n < JF_OPTIONS_MAX_FACTS; i++) {
+		if (table[i].tag == FREE)
 			continue;
 		snprintf(facts->key[facts->n], sizeof(facts->key[0]), "option.%s", table[i].name);
 		format(facts->value[facts->n], sizeof(facts->value[0]), &table[i], options);
@@ -399,11 +262,11 @@ enum jf_err jf_options_match(
     const struct jf_train_options *options, const struct jf_safetensors *stored, struct jf_error *err) {
 	char key[40], mine[96];
 
-	for (size_t i = 0; i < N_ENTRIES; i++) {
-		const struct entry *e = &table[i];
+	for (int i = 0; i < N_ENTRIES; i++) {
+		const struct jf_option *e = &table[i];
 		const char *theirs;
 
-		if (e->keep == FREE || (e->keep == RECIPE && options->extend))
+		if (e->tag == FREE || (e->tag == RECIPE && options->extend))
 			continue;
 		snprintf(key, sizeof(key), "option.%s", e->name);
 		format(mine, sizeof(mine), e, options);
@@ -414,7 +277,7 @@ enum jf_err jf_options_match(
 		if (strcmp(theirs, mine) != 0)
 			return jf_error_set(err, JF_EINVAL, "%s: was made with --%s=%s, not %s%s",
 			    jf_safetensors_origin(stored), e->name, theirs, mine,
-			    e->keep == RECIPE ? " (--extend allows the change)" : "");
+			    e->tag == RECIPE ? " (--extend allows the change)" : "");
 	}
 	return JF_OK;
 }

@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,9 +11,6 @@
 
 #define MAX_FILE_BYTES (1 << 20)
 #define MAX_KEYS 128
-
-/* Values of val in struct option: keys count from OPTION_KEY on. */
-enum { OPTION_CONFIG = 1, OPTION_PRINT, OPTION_CHECK, OPTION_HELP, OPTION_VERSION, OPTION_KEY = 256 };
 
 enum jf_err jf_conf_init(struct jf_conf *conf, struct jf_error *err) {
 	memset(conf, 0, sizeof *conf);
@@ -36,7 +32,7 @@ void jf_conf_deinit(struct jf_conf *conf) {
 }
 
 enum jf_err jf_conf_set(struct jf_conf *conf, const char *name, const char *value, struct jf_error *err) {
-	const struct jf_conf_key *key = jf_conf_find(name);
+	const struct jf_option *key = jf_conf_find(name);
 	if (!key)
 		return jf_error_set(err, JF_EFORMAT, "unknown key '%.60s'", name);
 	return jf_conf_assign(conf, key, value, err);
@@ -64,7 +60,7 @@ static enum jf_err parse_line(struct jf_conf *conf, char *line, int number, int 
 	*equals = '\0';
 	const char *name = trim(text), *value = trim(equals + 1);
 	/* In the file a key has one spelling, so that searching finds it. */
-	const struct jf_conf_key *key = strchr(name, '-') ? NULL : jf_conf_find(name);
+	const struct jf_option *key = strchr(name, '-') ? NULL : jf_conf_find(name);
 	if (!key)
 		return jf_error_set(err, JF_EFORMAT, "unknown key '%.60s'", name);
 	int *before = &seen[key - jf_conf_keys];
@@ -124,7 +120,7 @@ static enum jf_err load_file(struct jf_conf *conf, const char *path, bool must_e
 #define PREFIX "JOINTFLOWD_"
 
 /* A key's name in the environment. */
-static void variable_name(char *name, size_t size, const struct jf_conf_key *key) {
+static void variable_name(char *name, size_t size, const struct jf_option *key) {
 	size_t at = (size_t)snprintf(name, size, PREFIX);
 	for (const char *c = key->name; *c && at + 1 < size; c++)
 		name[at++] = (char)toupper((unsigned char)*c);
@@ -172,49 +168,30 @@ static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) 
 
 /* --- command line --- */
 
-static const struct option actions[] = {
-    {"config", required_argument, NULL, OPTION_CONFIG},
-    {"print-config", optional_argument, NULL, OPTION_PRINT},
-    {"check-config", no_argument, NULL, OPTION_CHECK},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+/* What is no key. */
+enum { ACTION_CONFIG = JF_OPTION_OWN, ACTION_PRINT, ACTION_CHECK, ACTION_HELP, ACTION_VERSION };
+
+static const struct jf_option actions[] = {
+    {.name = "config", .type = ACTION_CONFIG, .argument = "FILE"},
+    {.name = "print-config", .type = ACTION_PRINT, .argument = "[FORM]"},
+    {.name = "check-config", .type = ACTION_CHECK},
+    {.name = "help", .type = ACTION_HELP},
+    {.name = "version", .type = ACTION_VERSION},
 };
 #define N_ACTIONS ((int)(sizeof actions / sizeof actions[0]))
 
-struct option_list {
-	struct option options[N_ACTIONS + 2 * MAX_KEYS + 1];
-	char names[MAX_KEYS][40]; /* keys as options are usually written: with dashes */
-};
-
-static void list_options(struct option_list *list) {
-	int n = 0;
-	for (; n < N_ACTIONS; n++)
-		list->options[n] = actions[n];
-	for (int i = 0; i < jf_conf_n_keys && i < MAX_KEYS; i++) {
-		snprintf(list->names[i], sizeof list->names[i], "%s", jf_conf_keys[i].name);
-		for (char *c = list->names[i]; *c; c++)
-			if (*c == '_')
-				*c = '-';
-		list->options[n++] = (struct option){list->names[i], required_argument, NULL, OPTION_KEY + i};
-		if (strcmp(list->names[i], jf_conf_keys[i].name) != 0) /* as in the file */
-			list->options[n++] =
-			    (struct option){jf_conf_keys[i].name, required_argument, NULL, OPTION_KEY + i};
-	}
-	list->options[n] = (struct option){NULL, 0, NULL, 0};
-}
-
-static enum jf_err take_action(struct jf_conf_request *request, int option, const char *value, struct jf_error *err) {
-	switch (option) {
-	case OPTION_CONFIG:
+static enum jf_err take_action(struct jf_conf_request *request, int action, const char *value, struct jf_error *err) {
+	switch (action) {
+	case ACTION_CONFIG:
 		request->path = value;
 		return JF_OK;
-	case OPTION_CHECK:
+	case ACTION_CHECK:
 		request->action = JF_CONF_CHECK;
 		return JF_OK;
-	case OPTION_HELP:
+	case ACTION_HELP:
 		request->action = JF_CONF_HELP;
 		return JF_OK;
-	case OPTION_VERSION:
+	case ACTION_VERSION:
 		request->action = JF_CONF_VERSION;
 		return JF_OK;
 	default:
@@ -234,28 +211,26 @@ static enum jf_err take_action(struct jf_conf_request *request, int option, cons
 /* Walks the command line; either argument may be NULL: actions go to request, values to conf. */
 static enum jf_err walk_argv(
     struct jf_conf_request *request, struct jf_conf *conf, int argc, char *const *argv, struct jf_error *err) {
-	struct option_list list;
-	list_options(&list);
-	opterr = 0;
-	optind = 0; /* glibc: start anew, this runs at every reload */
-	for (;;) {
-		int at = optind ? optind : 1;
-		int option = getopt_long(argc, argv, "+:", list.options, NULL);
-		if (option == -1)
-			break;
-		if (option == '?')
+	struct jf_option_walk walk;
+	enum jf_option_step step;
+	enum jf_err rc;
+	jf_option_walk_begin(&walk, argc, argv);
+	jf_option_walk_add(&walk, actions, N_ACTIONS, 0);
+	jf_option_walk_add(&walk, jf_conf_keys, jf_conf_n_keys, 0);
+	while ((step = jf_option_walk_next(&walk)) != JF_OPTION_END) {
+		if (step == JF_OPTION_UNKNOWN)
 			return jf_error_set(err, JF_EINVAL,
-			    "option '%.60s': unknown, ambiguous or without a value of its own", argv[at]);
-		if (option == ':')
-			return jf_error_set(err, JF_EINVAL, "option '%.60s' needs a value", argv[at]);
-		enum jf_err rc = JF_OK;
-		if (option >= OPTION_KEY && conf) {
-			rc = jf_conf_assign(conf, &jf_conf_keys[option - OPTION_KEY], optarg, err);
-			if (rc != JF_OK)
-				jf_error_prefix(err, "option --%s", list.names[option - OPTION_KEY]);
-		} else if (option < OPTION_KEY && request) {
-			rc = take_action(request, option, optarg, err);
-		}
+			    "option '%.60s': unknown, ambiguous or without a value of its own", walk.text);
+		if (step == JF_OPTION_BARE)
+			return jf_error_set(err, JF_EINVAL, "option '%.60s' needs a value", walk.text);
+		bool is_key = walk.option->type < JF_OPTION_OWN;
+		rc = JF_OK;
+		if (is_key && conf)
+			rc = jf_conf_assign(conf, walk.option, walk.text, err);
+		else if (!is_key && request)
+			rc = take_action(request, walk.option->type, walk.text, err);
+		if (rc != JF_OK && is_key)
+			jf_error_prefix(err, "option --%s", walk.name);
 		if (rc != JF_OK)
 			return rc;
 	}
@@ -293,19 +268,19 @@ enum jf_err jf_conf_apply(
 	size_t used = 0;
 	ignored[0] = '\0';
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		const struct jf_conf_key *key = &jf_conf_keys[i];
+		const struct jf_option *key = &jf_conf_keys[i];
 		char number[2][32];
 		const char *before = number[0], *after = number[1];
 		if (jf_conf_is_string(key)) {
 			before = jf_conf_string(conf, key);
 			after = jf_conf_string(fresh, key);
 		} else {
-			jf_conf_format(conf, key, number[0], sizeof number[0]);
-			jf_conf_format(fresh, key, number[1], sizeof number[1]);
+			jf_option_format(number[0], sizeof number[0], conf, key);
+			jf_option_format(number[1], sizeof number[1], fresh, key);
 		}
 		if (strcmp(before, after) == 0)
 			continue;
-		if (key->reload) {
+		if (key->tag & JF_CONF_RELOAD) {
 			enum jf_err rc = jf_conf_assign(conf, key, after, err);
 			if (rc != JF_OK)
 				return rc;

@@ -23,14 +23,14 @@ static void print_wrapped(FILE *out, const char *indent, const char *text, size_
 	}
 }
 
-static void describe(const struct jf_conf_key *key, char *out, size_t size) {
+static void describe(const struct jf_option *key, char *out, size_t size) {
 	char range[160];
-	jf_conf_range(key, range, sizeof range);
-	if (key->type == JF_CONF_STRING || key->type == JF_CONF_LIST)
+	jf_option_range(range, sizeof range, key);
+	if (key->type == JF_OPTION_STRING || key->type == JF_OPTION_LIST)
 		snprintf(out, size, "%s", range);
 	else
 		snprintf(out, size, "%s%s%s", range, *key->unit ? " " : "", key->unit);
-	if (key->reload)
+	if (key->tag & JF_CONF_RELOAD)
 		strncat(out, "; a reload applies it", size - strlen(out) - 1);
 }
 
@@ -40,13 +40,13 @@ static bool starts_section(int i) {
 
 void jf_conf_print(const struct jf_conf *conf, FILE *out) {
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		const struct jf_conf_key *key = &jf_conf_keys[i];
+		const struct jf_option *key = &jf_conf_keys[i];
 		char value[32];
 		if (jf_conf_is_string(key)) {
 			fprintf(out, "%s = %s\n", key->name, jf_conf_string(conf, key));
 			continue;
 		}
-		jf_conf_format(conf, key, value, sizeof value);
+		jf_option_format(value, sizeof value, conf, key);
 		fprintf(out, "%s = %s\n", key->name, value);
 	}
 }
@@ -59,7 +59,7 @@ void jf_conf_print_file(FILE *out) {
 	      "# say so.\n",
 	    out);
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		const struct jf_conf_key *key = &jf_conf_keys[i];
+		const struct jf_option *key = &jf_conf_keys[i];
 		char facts[256];
 		if (starts_section(i))
 			fprintf(out, "\n# --- %s ---\n", key->section);
@@ -85,7 +85,7 @@ static void print_sentences(FILE *out, const char *text) {
 
 void jf_conf_print_man(FILE *out) {
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		const struct jf_conf_key *key = &jf_conf_keys[i];
+		const struct jf_option *key = &jf_conf_keys[i];
 		char facts[256];
 		describe(key, facts, sizeof facts);
 		if (starts_section(i))
@@ -115,7 +115,7 @@ void jf_conf_print_help(FILE *out) {
 	      "Keys, with their defaults. As environment variables: JOINTFLOWD_KEY.\n",
 	    out);
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		const struct jf_conf_key *key = &jf_conf_keys[i];
+		const struct jf_option *key = &jf_conf_keys[i];
 		char facts[256], name[40];
 		snprintf(name, sizeof name, "%s", key->name);
 		for (char *c = name; *c; c++)

@@ -14,13 +14,13 @@ static const char *const log_formats[] = {"auto", "text", "journal", "json", NUL
 
 /* clang-format off: one line a fact, so that a key reads as a paragraph */
 #define AT(member) .name = #member, .offset = offsetof(struct jf_conf, member)
-#define INT(low, high, value, of) .type = JF_CONF_INT, .min = low, .max = high, .fallback = value, .unit = of
-#define BYTES(low, high, value) .type = JF_CONF_BYTES, .min = low, .max = high, .fallback = value, .unit = "bytes"
-#define STRING(value) .type = JF_CONF_STRING, .fallback = value, .unit = ""
-#define LIST(value) .type = JF_CONF_LIST, .fallback = value, .unit = ""
-#define BOOL(value) .type = JF_CONF_BOOL, .fallback = value, .unit = ""
-#define CHOICE(list, value) .type = JF_CONF_CHOICE, .choices = list, .fallback = value, .unit = ""
-#define RELOAD .reload = true
+#define INT(low, high, value, of) .type = JF_OPTION_INT, .min = low, .max = high, .fallback = value, .unit = of
+#define BYTES(low, high, value) .type = JF_OPTION_BYTES, .min = low, .max = high, .fallback = value, .unit = "bytes"
+#define STRING(value) .type = JF_OPTION_STRING, .fallback = value, .unit = ""
+#define LIST(value) .type = JF_OPTION_LIST, .fallback = value, .unit = ""
+#define BOOL(value) .type = JF_OPTION_BOOL, .fallback = value, .unit = ""
+#define CHOICE(list, value) .type = JF_OPTION_CHOICE, .choices = list, .fallback = value, .unit = ""
+#define RELOAD .tag = JF_CONF_RELOAD
 
 #define LISTENING .section = "Listening"
 #define WORKERS .section = "Model and workers"
@@ -29,7 +29,7 @@ static const char *const log_formats[] = {"auto", "text", "journal", "json", NUL
 #define ACCESS .section = "Access"
 #define SERVICE .section = "Service"
 
-const struct jf_conf_key jf_conf_keys[] = {
+const struct jf_option jf_conf_keys[] = {
     {LISTENING, AT(listen_address), LIST("127.0.0.1"),
 	.help =
 	    "Numeric IPv4 and IPv6 addresses to listen on, comma-separated; empty for none. :: serves IPv4 as well, "
@@ -148,141 +148,28 @@ static bool same_name(const char *a, const char *b) {
 	return *a == *b;
 }
 
-const struct jf_conf_key *jf_conf_find(const char *name) {
+const struct jf_option *jf_conf_find(const char *name) {
 	for (int i = 0; i < jf_conf_n_keys; i++)
 		if (same_name(jf_conf_keys[i].name, name))
 			return &jf_conf_keys[i];
 	return NULL;
 }
 
-void jf_conf_range(const struct jf_conf_key *key, char *out, size_t size) {
-	size_t used = 0;
-	out[0] = '\0';
-	switch (key->type) {
-	case JF_CONF_INT:
-	case JF_CONF_BYTES:
-		snprintf(out, size, "%ld to %ld", key->min, key->max);
-		break;
-	case JF_CONF_BOOL:
-		snprintf(out, size, "yes or no");
-		break;
-	case JF_CONF_STRING:
-		snprintf(out, size, "text");
-		break;
-	case JF_CONF_LIST:
-		snprintf(out, size, "a comma-separated list");
-		break;
-	case JF_CONF_CHOICE:
-		for (int i = 0; key->choices[i] && used < size; i++) {
-			const char *between = i == 0 ? "" : key->choices[i + 1] ? ", " : " or ";
-			used += (size_t)snprintf(out + used, size - used, "%s%s", between, key->choices[i]);
-		}
-		break;
-	}
-}
-
-void jf_conf_format(const struct jf_conf *conf, const struct jf_conf_key *key, char *out, size_t size) {
-	if (jf_conf_is_string(key))
-		snprintf(out, size, "%s", jf_conf_string(conf, key));
-	else if (key->type == JF_CONF_BOOL)
-		snprintf(out, size, "%s", jf_conf_bool(conf, key) ? "yes" : "no");
-	else if (key->type == JF_CONF_CHOICE)
-		snprintf(out, size, "%s", key->choices[jf_conf_int(conf, key)]);
-	else
-		snprintf(out, size, "%d", jf_conf_int(conf, key));
-}
-
-static enum jf_err bad_value(const struct jf_conf_key *key, const char *value, struct jf_error *err) {
+enum jf_err jf_conf_assign(struct jf_conf *conf, const struct jf_option *key, const char *value, struct jf_error *err) {
+	enum jf_option_fault fault = jf_option_set(conf, key, value);
 	char range[160];
-	jf_conf_range(key, range, sizeof range);
-	return jf_error_set(err, JF_EFORMAT, "%s: %s expected, got '%.80s'", key->name, range, value);
-}
 
-static enum jf_err assign_number(
-    struct jf_conf *conf, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
-	char *end = NULL;
-	errno = 0;
-	long number = strtol(value, &end, 10);
-	long unit = 1;
-	if (end == value || errno != 0 || isspace((unsigned char)value[0]) || value[0] == '+')
-		return bad_value(key, value, err);
-	if (key->type == JF_CONF_BYTES && *end) {
-		unit = *end == 'K' ? 1L << 10 : *end == 'M' ? 1L << 20 : *end == 'G' ? 1L << 30 : 0;
-		end++;
-	}
-	if (*end || unit == 0 || number < 0 || number > key->max / unit || number * unit < key->min)
-		return bad_value(key, value, err);
-	*(int *)jf_conf_at(conf, key) = (int)(number * unit);
-	return JF_OK;
-}
-
-/* "a, b" -> "a,b"; an empty item is an error. */
-static enum jf_err tidy_list(char *list, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
-	char *to = list;
-	const char *from = value;
-	while (*from) {
-		size_t length = strcspn(from, ",");
-		const char *next = from + length + (from[length] == ',');
-		bool last = from[length] == '\0';
-		while (length > 0 && isspace((unsigned char)*from))
-			from++, length--;
-		while (length > 0 && isspace((unsigned char)from[length - 1]))
-			length--;
-		if (length == 0 || (!last && *next == '\0'))
-			return jf_error_set(err, JF_EFORMAT, "%s: an empty item in the list '%.80s'", key->name, value);
-		memcpy(to, from, length);
-		to += length;
-		if (!last)
-			*to++ = ',';
-		from = next;
-	}
-	*to = '\0';
-	return JF_OK;
-}
-
-static enum jf_err assign_string(
-    struct jf_conf *conf, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
-	for (const char *c = value; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			return jf_error_set(err, JF_EFORMAT, "%s: a control character in the value", key->name);
-	char *copy = malloc(strlen(value) + 1);
-	if (!copy)
-		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", key->name);
-	strcpy(copy, value);
-	if (key->type == JF_CONF_LIST) {
-		enum jf_err rc = tidy_list(copy, key, value, err);
-		if (rc != JF_OK) {
-			free(copy);
-			return rc;
-		}
-	}
-	char **member = jf_conf_at(conf, key);
-	free(*member);
-	*member = copy;
-	return JF_OK;
-}
-
-enum jf_err jf_conf_assign(
-    struct jf_conf *conf, const struct jf_conf_key *key, const char *value, struct jf_error *err) {
-	switch (key->type) {
-	case JF_CONF_INT:
-	case JF_CONF_BYTES:
-		return assign_number(conf, key, value, err);
-	case JF_CONF_BOOL:
-		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-			return bad_value(key, value, err);
-		*(bool *)jf_conf_at(conf, key) = value[0] == 'y';
+	switch (fault) {
+	case JF_OPTION_FINE:
 		return JF_OK;
-	case JF_CONF_STRING:
-	case JF_CONF_LIST:
-		return assign_string(conf, key, value, err);
-	case JF_CONF_CHOICE:
-		for (int i = 0; key->choices[i]; i++)
-			if (strcmp(value, key->choices[i]) == 0) {
-				*(int *)jf_conf_at(conf, key) = i;
-				return JF_OK;
-			}
-		return bad_value(key, value, err);
+	case JF_OPTION_NO_MEMORY:
+		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", key->name);
+	case JF_OPTION_CONTROL:
+		return jf_error_set(err, JF_EFORMAT, "%s: a control character in the value", key->name);
+	case JF_OPTION_EMPTY_ITEM:
+		return jf_error_set(err, JF_EFORMAT, "%s: an empty item in the list '%.80s'", key->name, value);
+	default:
+		jf_option_range(range, sizeof range, key);
+		return jf_error_set(err, JF_EFORMAT, "%s: %s expected, got '%.80s'", key->name, range, value);
 	}
-	return jf_error_set(err, JF_EINTERNAL, "%s: unknown type", key->name);
 }

@@ -44,7 +44,7 @@ static void test_table(void **state) {
 	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
 	assert_int_equal(jf_conf_check(&conf, &error), JF_OK);
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		const struct jf_conf_key *key = &jf_conf_keys[i];
+		const struct jf_option *key = &jf_conf_keys[i];
 		/* The man page takes the text as it is: no mark-up, and sentences that end. */
 		assert_null(strchr(key->help, '\\'));
 		assert_true(key->help[0] != '.' && key->help[0] != '\'');

@@ -298,6 +298,8 @@ static void test_bad_arguments(void **state) {
 		assert_int_equal(jf_sampler_begin(s, &cases[i].args, &cases[i].t, cases[i].n, &err), cases[i].rc);
 		assert_int_equal(err.code, cases[i].rc);
 		assert_true(strlen(err.message) > 0);
+		if ((int)cases[i].args.solver == 9)
+			assert_string_equal(err.message, "there is no solver number 9");
 	}
 	jf_sampler_destroy(s);
 	assert_null(jf_sampler_create(model, JF_TASK_SAMPLE, 0, &err));
