@@ -74,7 +74,7 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	s->task = task;
 	s->max_batch = max_batch;
 	s->image_size = task == JF_TASK_CLASSIFY ? 0 : jf_network_image_floats(c);
-	s->label_size = task == JF_TASK_GENERATE ? 0 : (size_t)c->classes;
+	s->label_size = task == JF_TASK_CLASSIFY ? (size_t)c->classes : 0;
 	s->state_size = s->image_size + s->label_size;
 	s->start = jf_alloc_floats((size_t)max_batch * s->state_size);
 	s->velocity = jf_alloc_floats((size_t)max_batch * s->state_size);
@@ -209,7 +209,7 @@ float jf_sampler_time(const struct jf_sampler *s) {
 }
 
 int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
-	size_t k = s->label_size;
+	size_t k = (size_t)s->model->config.classes;
 	int kept = 0;
 
 	for (int i = 0; i < s->n; i++) {
@@ -219,9 +219,7 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 			jf_exec_move(s->exec, sampler_slot(s, kept) + half, sampler_slot(s, i) + half);
 		s->seeds[kept] = s->seeds[i];
 		s->indices[kept] = s->indices[i];
-		if (k)
-			memmove(
-			    s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
+		memmove(s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
 		kept++;
 	}
 	s->n = kept;
@@ -233,11 +231,11 @@ const float *jf_sampler_image(const struct jf_sampler *s, int i) {
 }
 
 const float *jf_sampler_label(const struct jf_sampler *s, int i) {
-	return s->label_size ? sampler_label(s, i) : NULL;
+	return s->task == JF_TASK_GENERATE ? NULL : sampler_label(s, i);
 }
 
 const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
-	return s->label_size ? s->probabilities + (size_t)i * s->label_size : NULL;
+	return s->task == JF_TASK_GENERATE ? NULL : s->probabilities + (size_t)i * (size_t)s->model->config.classes;
 }
 
 enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, const float *const *images, int n,

@@ -37,15 +37,15 @@ const char *jf_solver_name(enum jf_solver solver);
 enum jf_solver jf_solver_default(enum jf_task task);
 int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
 
+/* A joint sample asks twice beside the integration of its image: for the label at the start, about the image at the
+ * end.
+ */
+#define JF_SAMPLE_EXTRA_EVALUATIONS 2
+
 #define JF_MAX_STEPS 1000
 #define JF_MAX_DRAWS 1000 /* of a posterior */
 #define JF_MAX_GUIDANCE 20
 #define JF_MAX_BATCH 256 /* trajectories that one sampler integrates at a time */
-
-/* The label's clock in a joint sample: t_lab = t / (t + lag (1 - t)) where the image's is t. 1: one clock for both.
- * Below 1 the label waits until the image has taken shape; every such path ends at the same joint distribution
- * (UniCon, arXiv:2410.11439), and this one suits the network best (doc/architecture.md has the figures). */
-#define JF_LABEL_LAG 0.1f
 
 struct jf_sampler_args {
 	enum jf_solver solver;
@@ -80,7 +80,11 @@ enum jf_err jf_sampler_begin(struct jf_sampler *sampler, const struct jf_sampler
  * uses noise (seed_i, index[i]). For the votes of several samples of one image. */
 enum jf_err jf_sampler_restart(struct jf_sampler *sampler, const uint64_t *index, struct jf_error *err);
 
-/* One solver step of every trajectory; JF_EINVAL when no step is left; JF_ENUMERIC when a state became not finite. */
+/* One solver step of every trajectory. The first step of a joint sample draws the label too, whole: at t_img = t_lab =
+ * 1 the network sees noise alone, so its P(label) is that of the data, and a draw from it ends where the label's flow
+ * would. From there the label is held and the image follows as in `generate`, to the same bytes. Every path from (1, 1)
+ * to (0, 0) ends at the same joint distribution (UniCon, arXiv:2410.11439); this one suits the network best
+ * (doc/architecture.md has the figures). JF_EINVAL when no step is left; JF_ENUMERIC when a state became not finite. */
 enum jf_err jf_sampler_step(struct jf_sampler *sampler, struct jf_error *err);
 int jf_sampler_steps_left(const struct jf_sampler *sampler);
 float jf_sampler_time(const struct jf_sampler *sampler); /* current t: 1 at the start, exactly 0 at the end */
@@ -93,7 +97,9 @@ int jf_sampler_keep(struct jf_sampler *sampler, const bool *keep);
  * sample); NULL where the task has none. */
 const float *jf_sampler_image(const struct jf_sampler *sampler, int i);
 const float *jf_sampler_label(const struct jf_sampler *sampler, int i);
-/* P(label) as the latest evaluation saw it: softmax of the logits (or clipped endpoint), [K]; classify, sample. */
+/* [K]. classify: P(label) as the latest evaluation saw it, softmax of the logits (or clipped endpoint). sample: the
+ * label that was drawn, until the last step; then P(label | image) of the finished image, as jf_sampler_posterior says
+ * with one draw. */
 const float *jf_sampler_probabilities(const struct jf_sampler *sampler, int i);
 
 /* P(label | image): one evaluation at t_lab = 1 for each of `draws` fixed label noises, averaged.

@@ -15,7 +15,7 @@ struct jf_sampler {
 	int n;                         /* trajectories */
 	int step;                      /* steps done */
 	bool guided;                   /* slots 2i (with label) and 2i + 1 (without) instead of i */
-	size_t image_size, label_size; /* floats of a state; 0 where the task holds that modality */
+	size_t image_size, label_size; /* floats of a state that is integrated; 0 where that modality is held */
 	size_t state_size;             /* their sum */
 	float *start;              /* [max_batch][state_size] state at the start of a second-order step; fresh noise */
 	float *velocity;           /* [max_batch][state_size] */
@@ -47,6 +47,12 @@ enum jf_err jf_sampler_check_finite(const float *values, size_t n, const char *w
 
 /* One evaluation of the network at time t: velocity out [n][state_size], image first; probabilities of the label. */
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity);
+
+/* sample: a label for each trajectory, from P(label) at (t_img, t_lab) = (1, 1); held at t_lab = 0 from here on. */
+void jf_sampler_draw_labels(struct jf_sampler *s);
+
+/* sample: probabilities := P(label | image) of the finished images; their states stay. */
+void jf_sampler_look_again(struct jf_sampler *s);
 
 /* The time after `step` steps. */
 float jf_sampler_time_at(const struct jf_sampler *s, int step);

@@ -58,27 +58,11 @@ static void image_velocity(struct jf_sampler *s, int i, float *v) {
 		v[j] = without[j] + (s->guided ? s->args.guidance * (with[j] - without[j]) : 0.0f);
 }
 
-/* Where the label's clock stands when the image's (or, of a classification, the only one) stands at t. */
-static float label_time(const struct jf_sampler *s, float t) {
-	return s->task == JF_TASK_SAMPLE ? t / (t + JF_LABEL_LAG * (1.0f - t)) : t;
-}
-
-/* How far both clocks run when the image's runs from t to next. */
-struct interval {
-	float image, label;
-};
-
-static struct interval between(const struct jf_sampler *s, float t, float next) {
-	return (struct interval){t - next, label_time(s, t) - label_time(s, next)};
-}
-
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
-	const float t_lab = label_time(s, t);
-
 	if (s->image_size)
 		sampler_set_input(s, JF_INPUT_TIME_IMG, 0, t);
 	if (s->label_size)
-		sampler_set_input(s, JF_INPUT_TIME_LAB, 0, t_lab);
+		sampler_set_input(s, JF_INPUT_TIME_LAB, 0, t);
 	for (int i = 0; i < s->n && s->guided; i++)
 		memcpy(sampler_image(s, i) + s->image_size, sampler_image(s, i), s->image_size * sizeof(float));
 	jf_exec_step(s->exec, s->guided ? 2 * s->n : s->n);
@@ -87,35 +71,29 @@ void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
 		if (s->image_size)
 			image_velocity(s, i, v);
 		if (s->label_size)
-			label_velocity(s, i, t_lab, v + s->image_size);
+			label_velocity(s, i, t, v);
 	}
 }
 
-/* z = from - dt v for the whole state of trajectory i; from == NULL: z itself. */
-static void advance(struct jf_sampler *s, int i, const float *from, struct interval dt, const float *v) {
-	const float steps[2] = {dt.image, dt.label};
-	float *parts[2] = {s->image_size ? sampler_image(s, i) : NULL, s->label_size ? sampler_label(s, i) : NULL};
-	const size_t sizes[2] = {s->image_size, s->label_size};
+/* What is integrated of trajectory i: its image, or the label of a classification. */
+static float *state_of(struct jf_sampler *s, int i) {
+	return s->image_size ? sampler_image(s, i) : sampler_label(s, i);
+}
 
-	for (int part = 0; part < 2; part++) {
-		for (size_t j = 0; j < sizes[part]; j++)
-			parts[part][j] = (from ? from[j] : parts[part][j]) - steps[part] * v[j];
-		from = from ? from + sizes[part] : NULL;
-		v += sizes[part];
-	}
+/* z = from - dt v for the state of trajectory i; from == NULL: z itself. */
+static void advance(struct jf_sampler *s, int i, const float *from, float dt, const float *v) {
+	float *z = state_of(s, i);
+
+	for (size_t j = 0; j < s->state_size; j++)
+		z[j] = (from ? from[j] : z[j]) - dt * v[j];
 }
 
 static void save_start(struct jf_sampler *s) {
-	for (int i = 0; i < s->n; i++) {
-		float *to = s->start + (size_t)i * s->state_size;
-		if (s->image_size)
-			memcpy(to, sampler_image(s, i), s->image_size * sizeof(float));
-		if (s->label_size)
-			memcpy(to + s->image_size, sampler_label(s, i), s->label_size * sizeof(float));
-	}
+	for (int i = 0; i < s->n; i++)
+		memcpy(s->start + (size_t)i * s->state_size, state_of(s, i), s->state_size * sizeof(float));
 }
 
-static void advance_all(struct jf_sampler *s, bool from_start, struct interval dt) {
+static void advance_all(struct jf_sampler *s, bool from_start, float dt) {
 	for (int i = 0; i < s->n; i++) {
 		size_t at = (size_t)i * s->state_size;
 		advance(s, i, from_start ? s->start + at : NULL, dt, s->velocity + at);
@@ -131,15 +109,15 @@ static void midpoint_step(struct jf_sampler *s, float t, float next) {
 
 	save_start(s);
 	jf_sampler_evaluate(s, t, s->velocity);
-	advance_all(s, true, between(s, t, middle));
+	advance_all(s, true, t - middle);
 	jf_sampler_evaluate(s, middle, s->velocity);
-	advance_all(s, true, between(s, t, next));
+	advance_all(s, true, t - next);
 }
 
 /* Heun: the mean of the velocities at both ends; the last step has no second one, since the label's is 0 / 0 at t = 0.
  * With z' = z - dt v1: z - dt (v1 + v2) / 2 = (z + z') / 2 - dt v2 / 2. */
 static void heun_step(struct jf_sampler *s, float t, float next) {
-	const struct interval dt = between(s, t, next);
+	const float dt = t - next;
 
 	save_start(s);
 	jf_sampler_evaluate(s, t, s->velocity);
@@ -148,14 +126,12 @@ static void heun_step(struct jf_sampler *s, float t, float next) {
 		return;
 	for (int i = 0; i < s->n; i++) { /* start := (z + z') / 2 */
 		float *start = s->start + (size_t)i * s->state_size;
-		for (size_t j = 0; j < s->state_size; j++) {
-			const float *z =
-			    j < s->image_size ? sampler_image(s, i) + j : sampler_label(s, i) + (j - s->image_size);
-			start[j] = 0.5f * (start[j] + *z);
-		}
+		const float *z = state_of(s, i);
+		for (size_t j = 0; j < s->state_size; j++)
+			start[j] = 0.5f * (start[j] + z[j]);
 	}
 	jf_sampler_evaluate(s, next, s->velocity);
-	advance_all(s, true, (struct interval){0.5f * dt.image, 0.5f * dt.label});
+	advance_all(s, true, 0.5f * dt);
 }
 
 /* The step of DDPM's reverse chain in the clock of this flow, where z_t = (1 - t) z0 + t e. The endpoint that the
@@ -175,25 +151,70 @@ static void ancestral_part(float *z, const float *v, const float *noise, size_t 
 }
 
 static void ancestral_step(struct jf_sampler *s, float t, float next) {
-	const unsigned step = (unsigned)s->step;
+	const enum jf_stream stream = s->image_size ? JF_STREAM_IMAGE_STEP : JF_STREAM_LABEL_STEP;
 
 	jf_sampler_evaluate(s, t, s->velocity);
 	for (int i = 0; i < s->n; i++) {
 		const size_t at = (size_t)i * s->state_size;
 		float *noise = s->start + at;
 
-		if (s->image_size) {
-			jf_rng_normal_step(
-			    noise, s->image_size, s->seeds[i], JF_STREAM_IMAGE_STEP, s->indices[i], step);
-			ancestral_part(sampler_image(s, i), s->velocity + at, noise, s->image_size, t, next);
-		}
-		if (s->label_size) {
-			jf_rng_normal_step(
-			    noise, s->label_size, s->seeds[i], JF_STREAM_LABEL_STEP, s->indices[i], step);
-			ancestral_part(sampler_label(s, i), s->velocity + at + s->image_size, noise, s->label_size,
-			    label_time(s, t), label_time(s, next));
-		}
+		jf_rng_normal_step(noise, s->state_size, s->seeds[i], stream, s->indices[i], (unsigned)s->step);
+		ancestral_part(state_of(s, i), s->velocity + at, noise, s->state_size, t, next);
 	}
+}
+
+/* P(label) of each trajectory under the given clocks, the label input being noise; the joint sampler's. */
+static void ask_label(struct jf_sampler *s, float t_img, float temperature) {
+	const size_t k = (size_t)s->model->config.classes;
+
+	sampler_set_input(s, JF_INPUT_TIME_IMG, 0, t_img);
+	sampler_set_input(s, JF_INPUT_TIME_LAB, 0, 1.0f);
+	jf_exec_step(s->exec, s->n);
+	for (int i = 0; i < s->n; i++)
+		read_head(s, s->probabilities + (size_t)i * k, jf_exec_output(s->exec, JF_OUTPUT_LABEL, i),
+		    sampler_label(s, i), 1.0f, temperature);
+	sampler_set_input(s, JF_INPUT_TIME_LAB, 0, 0.0f);
+}
+
+static void hold_label(struct jf_sampler *s, int i, int drawn) {
+	float *label = sampler_label(s, i);
+
+	for (int j = 0; j < s->model->config.classes; j++)
+		label[j] = j == drawn ? 1.0f : -1.0f;
+}
+
+void jf_sampler_draw_labels(struct jf_sampler *s) {
+	const int k = s->model->config.classes;
+
+	ask_label(s, 1.0f, 1.0f); /* the temperature is for what is read, the flow goes without */
+	for (int i = 0; i < s->n; i++) {
+		float *p = s->probabilities + (size_t)i * (size_t)k, u, sum;
+		int drawn = 0;
+
+		jf_rng_uniform(&u, 1, s->seeds[i], JF_STREAM_LABEL_STEP, s->indices[i]);
+		for (sum = p[0]; drawn < k - 1 && u >= sum; sum += p[drawn])
+			drawn++;
+		hold_label(s, i, drawn);
+		for (int j = 0; j < k; j++)
+			p[j] = j == drawn ? 1.0f : 0.0f;
+	}
+}
+
+/* The label's input takes noise for the question, that of a posterior's first draw, and the label again after it. */
+void jf_sampler_look_again(struct jf_sampler *s) {
+	const size_t k = (size_t)s->model->config.classes;
+	int drawn[JF_MAX_BATCH];
+
+	for (int i = 0; i < s->n; i++) {
+		const float *p = s->probabilities + (size_t)i * k;
+
+		for (drawn[i] = 0; p[drawn[i]] < 1.0f;)
+			drawn[i]++;
+		jf_rng_normal(sampler_label(s, i), k, 0, JF_STREAM_LABEL, 0);
+	}
+	ask_label(s, 0.0f, s->model->temperature);
+	for (int i = 0; i < s->n; i++)
+		hold_label(s, i, drawn[i]);
 }
 
 enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
@@ -201,6 +222,8 @@ enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
 
 	if (s->n < 1 || s->step >= s->args.steps)
 		return jf_error_set(err, JF_EINVAL, "no step is left");
+	if (s->task == JF_TASK_SAMPLE && s->step == 0)
+		jf_sampler_draw_labels(s);
 	if (s->args.solver == JF_SOLVER_MIDPOINT) {
 		midpoint_step(s, t, next);
 	} else if (s->args.solver == JF_SOLVER_HEUN) {
@@ -209,9 +232,11 @@ enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
 		ancestral_step(s, t, next);
 	} else {
 		jf_sampler_evaluate(s, t, s->velocity);
-		advance_all(s, false, between(s, t, next));
+		advance_all(s, false, t - next);
 	}
 	s->step++;
+	if (s->task == JF_TASK_SAMPLE && s->step == s->args.steps)
+		jf_sampler_look_again(s);
 	for (int i = 0; i < s->n; i++)
 		if ((s->image_size &&
 			jf_sampler_check_finite(sampler_image(s, i), s->image_size, "image", i, err) != JF_OK) ||

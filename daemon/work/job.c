@@ -105,6 +105,7 @@ long jf_job_cost(const struct jf_job *job) {
 	} else {
 		bool guided = job->kind == JF_JOB_GENERATE && (job->args.guidance < 1.0f || job->args.guidance > 1.0f);
 		evaluations = jf_solver_evaluations(job->args.solver, job->args.steps) * (guided ? 2L : 1L);
+		evaluations += job->kind == JF_JOB_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0;
 	}
 	return evaluations * job->n;
 }

@@ -118,7 +118,8 @@ static inline bool jf_job_is_classification(const struct jf_job *job) {
 	return job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
 }
 
-/* Cost in the queue's units: items x network evaluations (twice with guidance other than 1). */
+/* Cost in the queue's units: items x network evaluations (twice with guidance other than 1, two more for a joint
+ * sample). */
 long jf_job_cost(const struct jf_job *job);
 
 static inline double jf_job_queue_ms(const struct jf_job *job) {

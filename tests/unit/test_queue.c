@@ -179,7 +179,7 @@ static void test_cost(void **state) {
 		long cost;
 	} cases[] = {{JF_JOB_POSTERIOR, JF_SOLVER_HEUN, 1, 3 * 5}, {JF_JOB_GENERATE, JF_SOLVER_EULER, 1, 3 * 10},
 	    {JF_JOB_GENERATE, JF_SOLVER_EULER, 2, 3 * 20}, {JF_JOB_GENERATE, JF_SOLVER_MIDPOINT, 1, 3 * 20},
-	    {JF_JOB_GENERATE, JF_SOLVER_HEUN, 1, 3 * 19}, {JF_JOB_SAMPLE, JF_SOLVER_EULER, 2, 3 * 10},
+	    {JF_JOB_GENERATE, JF_SOLVER_HEUN, 1, 3 * 19}, {JF_JOB_SAMPLE, JF_SOLVER_EULER, 2, 3 * 12},
 	    {JF_JOB_CLASSIFY, JF_SOLVER_EULER, 1, 3 * 10}};
 	struct jf_error error;
 	(void)state;
