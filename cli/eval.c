@@ -213,17 +213,16 @@ static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, boo
 	size_t cells = (size_t)n * (size_t)classes;
 	float *images = cli_floats((size_t)n * jf_network_image_floats(&e->model->config), err);
 	float *labels = cli_floats(cells, err), *probabilities = cli_floats(cells, err);
-	float *drawn = cli_floats(cells, err); /* the labels' probabilities, where they were drawn too */
 	struct cli_progress progress;
 
-	if (!images || !labels || !probabilities || !drawn)
+	if (!images || !labels || !probabilities)
 		goto out;
 	for (int i = 0; i < n && !joint; i++)
 		jf_label_one_hot(labels + (size_t)i * (size_t)classes, i % classes, classes);
 	a->seconds = jf_clock_s();
 	cli_progress_begin(&progress, &e->options, joint ? "sample" : "generate", e->args->quiet);
 	if (joint)
-		jf_sample(e->model, images, labels, drawn, n, &e->options, err);
+		jf_sample(e->model, images, labels, NULL, n, &e->options, err);
 	else
 		jf_generate(e->model, images, labels, NULL, n, &e->options, err);
 	cli_progress_end(&progress);
@@ -232,7 +231,7 @@ static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, boo
 	if (err->code || jf_classify_posterior(e->model, probabilities, images, n, 1, &e->options, err))
 		goto out;
 	for (int i = 0; i < n; i++) {
-		int label = jf_argmax((joint ? drawn : labels) + (size_t)i * (size_t)classes, classes);
+		int label = jf_argmax(labels + (size_t)i * (size_t)classes, classes);
 		int agrees = jf_argmax(probabilities + (size_t)i * (size_t)classes, classes) == label;
 
 		a->drawn[label]++;
@@ -244,7 +243,6 @@ out:
 	free(images);
 	free(labels);
 	free(probabilities);
-	free(drawn);
 	return err->code;
 }
 
@@ -274,6 +272,7 @@ static void put_agreement(struct evaluation *e, const struct agreement *a, const
 	jf_json_put_integer(json, "steps", e->options.sampler.steps);
 	jf_json_put_string(json, "solver", jf_solver_name(e->options.sampler.solver));
 	jf_json_put_float(json, "guidance", e->options.sampler.guidance);
+	jf_json_put_string(json, "judged_by", "own posterior");
 	jf_json_put_double(json, "seconds", a->seconds);
 	jf_json_begin_array(json, "classes");
 	for (int k = 0; k < e->model->config.classes; k++) {
@@ -323,6 +322,8 @@ int cli_eval(const struct cli_args *args) {
 	if (args->data)
 		eval_data(&e, &err);
 	cli_task_options(&e.options, args, JF_TASK_GENERATE);
+	if (args->generate && !args->json && !err.code)
+		printf("in the eyes of %s's own posterior, which shares what the model gets wrong:\n", e.model->name);
 	if (args->generate && !err.code)
 		eval_drawn(&e, false, &err);
 	if (args->generate && !err.code) {

@@ -44,7 +44,7 @@ static const struct jf_option table[] = {
     {"limit", 'L', JF_OPTION_INT, CLI_EVAL, "N", AT(limit), 1, 1e9, NULL,
 	.help = "only the first N images of the data"},
     {"generate", 'g', JF_OPTION_FLAG, CLI_EVAL, NULL, AT(generate), 0, 0, NULL,
-	.help = "judge drawn images by the posterior: how often it sees the label"},
+	.help = "judge drawn images by the model's own posterior: how often it sees the label"},
     {"count", 'n', JF_OPTION_INT, CLI_EVAL, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
 	.help = "images a class for --generate (default: 100)"},
     {"method", 'M', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EVAL, "NAME", AT(method), 0, 0, NULL,

@@ -70,7 +70,7 @@ function makePair(i, count) {
 		finish(pair, what) {
 			showLabel(pair.label_values);
 			name.textContent = capital(word(what.name));
-			sure.textContent = percent(Math.max(...pair.probabilities));
+			sure.textContent = percent(pair.confidence);
 			return picture.finish(what);
 		},
 	};

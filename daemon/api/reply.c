@@ -132,7 +132,7 @@ out:
 static void put_images(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	const struct jf_network_config *config = &job->model->config;
 	size_t classes = (size_t)config->classes;
-	const float *probabilities;
+	const float *label;
 	int i;
 
 	jf_json_begin_array(writer, call->ask.question == JF_QUESTION_SAMPLE ? "samples" : "images");
@@ -143,10 +143,10 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 		jf_json_put_unsigned(writer, "seed", job->items[i].seed);
 		jf_json_put_unsigned(writer, "index", job->items[i].index);
 		if (call->ask.question == JF_QUESTION_SAMPLE) {
-			probabilities = job->out_probabilities + (size_t)i * classes;
-			jf_answer_put_label(
-			    writer, job->model, jf_argmax(probabilities, config->classes), probabilities);
-			jf_json_put_floats(writer, "label_values", job->out_labels + (size_t)i * classes, classes);
+			label = job->out_labels + (size_t)i * classes;
+			jf_answer_put_label(writer, job->model, jf_argmax(label, config->classes),
+			    job->out_probabilities + (size_t)i * classes);
+			jf_json_put_floats(writer, "label_values", label, classes);
 		} else {
 			jf_json_put_floats(writer, "label_values", job->items[i].label, classes);
 		}

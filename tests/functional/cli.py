@@ -274,6 +274,8 @@ def test_sample():
     assert [image["name"] for image in told["images"]] == labels[0] + labels[1]
     for image in told["images"]:
         assert abs(sum(image["probabilities"]) - 1) < 1e-5 and len(image["label_values"]) == 10
+        assert image["label_values"] == [1 if k == image["label"] else -1 for k in range(10)]
+        assert image["confidence"] == image["probabilities"][image["label"]]
     again = npy("sample", "--count", 8, "--steps", 3, "--threads", 1, "--batch", 3)
     assert np.array_equal(again, np.load("s.npy"))
 
@@ -319,7 +321,12 @@ def test_eval_generate():
     for part in (drawn, joint):
         assert part["agree"] == sum(c["agree"] for c in part["classes"]) <= 30
         assert abs(part["agreement"] - part["agree"] / 30) < 1e-9
-    assert "joint samples: " in good("eval", "--generate", "--count", 1, "--steps", 1)
+    assert drawn["judged_by"] == joint["judged_by"] == "own posterior"
+    said = good("eval", "--generate", "--count", 1, "--steps", 1)
+    assert "joint samples: " in said and "'s own posterior, which shares what the model gets wrong:" in said, said
+    # one step draws blurs, which are not what their labels say: a pair's label is not read off its own image
+    blurred = json.loads(good("eval", "--generate", "--count", 10, "--steps", 1, "--json"))["sample"]
+    assert blurred["agree"] < blurred["images"], blurred
 
 
 def test_info():

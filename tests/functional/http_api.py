@@ -178,7 +178,8 @@ def blend_and_sample(d):
         value = d.post("/v1/sample", {"count": 3, "seed": 2, "steps": 3}).json()
         equal(len(value["samples"]), 3, "count")
         for pair in value["samples"]:
-            equal(pair["probabilities"][pair["label"]], max(pair["probabilities"]), "label")
+            equal(pair["label_values"], [1 if k == pair["label"] else -1 for k in range(10)], "label")
+            equal(pair["confidence"], pair["probabilities"][pair["label"]], "confidence")
             equal(jf.png_decode(base64.b64decode(pair["b64_json"]))[:2], (28, 28), "size")
         equal(d.post("/sample", {"count": 3, "seed": 2, "steps": 3}).json()["samples"], value["samples"], "again")
         equal(jf.png_decode(d.post("/sample", {"count": 4, "steps": 1, "scale": 1}, {"Accept": "image/png"}).body)[:2],
