@@ -48,8 +48,8 @@ static void add_headers(struct jf_call *call, struct jf_response *response) {
 		jf_response_header(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
 	if (*call->origin) {
 		jf_response_header(response, "Access-Control-Allow-Origin", "%s", call->origin);
-		jf_response_header(
-		    response, "Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, X-Seed, traceparent");
+		jf_response_header(response, "Access-Control-Expose-Headers",
+		    "ETag, Retry-After, X-Request-Id, X-Seed, traceparent, Inference-Header-Content-Length");
 	}
 	if (*origins)
 		jf_response_header(response, "Vary", "Origin, Accept, Accept-Encoding");

@@ -7,6 +7,7 @@
 
 #include "daemon/api/api.h"
 #include "daemon/api/ask.h"
+#include "daemon/api/v2_infer.h"
 #include "daemon/http/access.h"
 #include "daemon/http/assets.h"
 #include "daemon/http/keys.h"
@@ -50,8 +51,8 @@ struct jf_call {
 	struct jf_problem problem;
 	struct jf_params params;
 	struct jf_ask ask;
-	int outputs;        /* v2: which are wanted; bit 0 probabilities, bit 1 label */
-	struct jf_job *job; /* owned reference; NULL before submit */
+	struct jf_v2_outputs outputs;
+	struct jf_job *job;                                             /* owned reference; NULL before submit */
 	void (*answer)(struct jf_call *call, const struct jf_job *job); /* when the job is done */
 	struct jf_json_writer trace; /* steps of the first item, as the inside of a JSON array */
 	char etag[72];

@@ -183,6 +183,9 @@ static bool check_body(struct jf_call *call) {
 	if (encoding && strcasecmp(encoding, "identity") != 0)
 		return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE,
 		    "The body's Content-Encoding is %.40s; send it uncompressed.", encoding);
+	if ((call->route->flags & JF_ROUTE_BINARY_BODY) &&
+	    (!type || jf_media_type_is(type, "application/octet-stream")))
+		return true; /* as Triton's clients send it, JSON or not */
 	if (jf_media_type_is(type, "application/json") ||
 	    (pictures && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg") ||
 			     jf_media_type_is(type, "multipart/form-data"))))
@@ -244,7 +247,7 @@ static void answer_options(struct jf_call *call) {
 		jf_response_header(&response, "Access-Control-Allow-Methods", "%s", allow[call->route->methods]);
 		jf_response_header(&response, "Access-Control-Allow-Headers",
 		    "Authorization, X-API-Key, Content-Type, Accept, Request-Timeout-Ms, X-Request-Id, traceparent, "
-		    "tracestate, baggage");
+		    "tracestate, baggage, Inference-Header-Content-Length");
 		jf_response_header(&response, "Access-Control-Max-Age", "600");
 	}
 	jf_call_reply(call, &response);

@@ -14,6 +14,7 @@ enum {
 	JF_ROUTE_METRICS = 4,      /* open when metrics_public */
 	JF_ROUTE_PICTURE_BODY = 8, /* takes image/png, image/jpeg and multipart/form-data beside JSON */
 	JF_ROUTE_ANY_ACCEPT = 16,
+	JF_ROUTE_BINARY_BODY = 32, /* takes application/octet-stream and no type at all beside JSON */
 };
 
 struct jf_route {

@@ -64,6 +64,16 @@ static void put_instance(char *out, size_t size, const char *path) {
 	out[used] = '\0';
 }
 
+/* The one member that clients of the Open Inference Protocol look for. */
+static void put_v2_error(struct jf_json_writer *writer, const struct jf_problem *problem) {
+	char text[sizeof(problem->detail) + sizeof(problem->errors[0])];
+
+	snprintf(text, sizeof(text), "%s", problem->detail);
+	if (problem->n_errors)
+		snprintf(text, sizeof(text), "%s %s", problem->errors[0].pointer, problem->errors[0].detail);
+	jf_json_put_string(writer, "error", text);
+}
+
 char *jf_problem_text(const struct jf_problem *problem, const char *instance, const char *request_id, size_t *length) {
 	struct jf_json_writer writer;
 	char text[512];
@@ -80,6 +90,8 @@ char *jf_problem_text(const struct jf_problem *problem, const char *instance, co
 	put_instance(text, sizeof(text), instance);
 	jf_json_put_string(&writer, "instance", text);
 	jf_json_put_string(&writer, "request_id", request_id);
+	if (strncmp(instance, "/v2", 3) == 0)
+		put_v2_error(&writer, problem);
 	if (problem->n_errors) {
 		jf_json_begin_array(&writer, "errors");
 		for (i = 0; i < problem->n_errors; i++) {

@@ -291,6 +291,128 @@ def forms(d):
             equal(d.get(path, headers={"Accept": accept, "If-None-Match": '"x"'}).status, 200, "another")
 
 
+# --- Triton's client ------------------------------------------------------------------------------------------------
+# What tritonclient 2.x sends, by its public source (http/_utils.py, _infer_input.py, _requested_output.py), and how it reads
+# the answer (_infer_result.py).
+
+def triton_input(raw, shape, datatype, binary=True):
+    tensor = {"name": "image", "shape": shape, "datatype": datatype}
+    if binary:
+        return {**tensor, "parameters": {"binary_data_size": len(raw)}}, raw
+    return {**tensor, "data": list(struct.unpack(f"<{len(raw) // 4}f", raw) if datatype == "FP32" else raw)}, b""
+
+
+def triton_infer(d, tensor, raw, outputs=None, more=None, kind="none"):
+    """kind: the Content-Type of the synchronous client (none at all) or of the asyncio one."""
+    ask = {"id": "1", "inputs": [tensor]}
+    if outputs:
+        ask["outputs"] = outputs
+    else:
+        ask["parameters"] = {"binary_data_output": True}
+    text = json.dumps({**ask, **(more or {})}).encode()
+    fields = [f"Inference-Header-Content-Length: {len(text)}"] if raw else []
+    if kind != "none":
+        fields.append("Content-Type: " + kind)
+    return jf.parse_raw(d.raw(raw_post(f"/v2/models/{d.model_name()}/infer", text + raw, "Connection: close", *fields)))
+
+
+def triton_result(got):
+    """{name: values} as numpy would have them."""
+    status, headers, body = got
+    equal(status, 200, body[:300])
+    length = headers.get("inference-header-content-length")
+    equal(headers["content-type"], "application/octet-stream" if length else "application/json", "type")
+    document = json.loads(body[:int(length)] if length else body)
+    jf.conform(document, {"$ref": "#/components/schemas/V2InferResponse"})
+    at, out = int(length or 0), {}
+    for output in document["outputs"]:
+        size = output.get("parameters", {}).get("binary_data_size")
+        if size is None:
+            out[output["name"]] = output["data"]
+            continue
+        raw, at = body[at:at + size], at + size
+        if output["datatype"] == "BYTES":
+            values = []
+            while raw:
+                n, = struct.unpack("<I", raw[:4])
+                values.append(raw[4:4 + n].decode())
+                raw = raw[4 + n:]
+            out[output["name"]] = values
+        else:
+            code, width = {"FP32": ("f", 4), "INT64": ("q", 8)}[output["datatype"]]
+            out[output["name"]] = list(struct.unpack(f"<{size // width}{code}", raw))
+        count = 1
+        for side in output["shape"]:
+            count *= side
+        equal(len(out[output["name"]]), count, "values against the shape")
+    if length:
+        equal(at, len(body), "bytes behind the last output")
+    return out
+
+
+def triton(d):
+    pixels = DIGITS[7] + DIGITS[3]
+    floats = struct.pack(f"<{len(pixels)}f", *(p / 127.5 - 1 for p in pixels))
+    shape = [2, 28, 28, 1]
+    path = f"/v2/models/{d.model_name()}/infer"
+    wanted = d.post(path, {"inputs": [triton_input(floats, shape, "FP32", False)[0]]}).json()["outputs"]
+    wanted = {output["name"]: output["data"] for output in wanted}
+    equal(wanted["label"], [7, 3], "labels")
+    near = lambda a, b: len(a) == len(b) and all(abs(x - y) < 1e-7 for x, y in zip(a, b))
+    with case("triton: the extensions are named"):
+        equal(set(d.get("/v2").json()["extensions"]), {"binary_tensor_data", "classification"}, "extensions")
+    for kind in ("none", "application/octet-stream", "application/json"):
+        with case(f"triton: binary both ways, Content-Type {kind}"):
+            for raw, datatype in ((floats, "FP32"), (pixels, "UINT8")):
+                got = triton_result(triton_infer(d, *triton_input(raw, shape, datatype), kind=kind))
+                check(near(got["probabilities"], wanted["probabilities"]), "probabilities")
+                equal(got["label"], [7, 3], "label")
+    with case("triton: JSON both ways, without a type, and a mixture"):
+        raw_labels = [{"name": "label", "parameters": {"binary_data": True}}, {"name": "probabilities", "parameters": {"binary_data": False}}]
+        for binary in (False, True):
+            tensor = triton_input(pixels, shape, "UINT8", binary)
+            equal(triton_result(triton_infer(d, *tensor, outputs=[{"name": "label", "parameters": {"binary_data": False}}])), {"label": [7, 3]}, "label")
+            got = triton_result(triton_infer(d, *tensor, outputs=raw_labels))
+            check(list(got) == ["label", "probabilities"] and got["label"] == [7, 3] and near(got["probabilities"], wanted["probabilities"]), got)
+        got = triton_infer(d, *triton_input(pixels, shape, "UINT8"), outputs=[{"name": "label"}], more={"parameters": {"binary_data_output": True}})
+        check("inference-header-content-length" in got[1], "binary_data_output holds for outputs that say nothing")
+        equal(triton_result(got), {"label": [7, 3]}, "label")
+    with case("triton: classification gives the best classes"):
+        for binary in (True, False):
+            outputs = [{"name": "probabilities", "parameters": {"classification": 3, "binary_data": binary}}]
+            values = triton_result(triton_infer(d, *triton_input(floats, shape, "FP32"), outputs=outputs))["probabilities"]
+            equal(len(values), 6, values)
+            for i in (0, 1):
+                best = sorted(range(10), key=lambda k: -wanted["probabilities"][10 * i + k])[:3]
+                equal([int(v.split(":")[1]) for v in values[3 * i:3 * i + 3]], best, values)
+                check(abs(float(values[3 * i].split(":")[0]) - wanted["probabilities"][10 * i + best[0]]) < 1e-5, values)
+        outputs[0]["parameters"]["classification"] = 1000
+        equal(len(triton_result(triton_infer(d, *triton_input(floats, shape, "FP32"), outputs=outputs))["probabilities"]), 20, "all there are")
+    with case("triton: errors carry the protocol's member"):
+        good, raw = triton_input(floats, shape, "FP32")
+        nan = struct.pack("<f", float("nan"))
+        wrong = (
+            ({**good, "name": "x"}, raw, None, "/inputs/0/name"), ({**good, "datatype": "FP16"}, raw, None, "FP32 or UINT8"),
+            ({**good, "shape": [1, 28, 28, 1]}, raw, None, "binary_data_size"), (good, raw + b"x", None, "binary_data_size"),
+            (good, raw[:-4], None, "binary_data_size"), ({**good, "parameters": {}}, raw, None, "binary_data_size"),
+            ({**good, "data": [1]}, raw, None, "together"), (good, nan + raw[4:], None, "value 0"), (good, raw[:-4] + struct.pack("<f", 1.5), None, "1.5"),
+            (good, raw, [{"name": "x"}], "/outputs/0/name"), (good, raw, [{"name": "label", "parameters": {"classification": 2}}], "probabilities only"),
+            ({**good, "parameters": {"binary_data_size": -1}}, raw, None, "binary_data_size"), (good, raw, [{"name": "label"}] * 9, "more than 8"))
+        for tensor, data, outputs, word in wrong:
+            status, headers, body = triton_infer(d, tensor, data, outputs)
+            equal((status, headers["content-type"]), (422, "application/problem+json"), body)
+            check(word in json.loads(body)["error"], body)
+            jf.conform(json.loads(body), {"$ref": "#/components/schemas/Problem"})
+        tensor = triton_input(pixels, shape, "UINT8", False)[0]
+        check("256" in json.loads(triton_infer(d, {**tensor, "data": [256] * 1568}, b"")[2])["error"], "a pixel of 256")
+        check("1.5" in json.loads(triton_infer(d, {**tensor, "data": [1.5] * 1568}, b"")[2])["error"], "a pixel of 1.5")
+        for value in ("", "x", "-1", "99999999", "1e2"):
+            answer = d.request("POST", path, b"{}", {"Inference-Header-Content-Length": value})
+            equal((answer.status, "error" in answer.json()), (400, True), value)
+        equal("error" in d.get("/v2/models/none").json(), True, "404")
+        equal("error" in d.get("/v1/none").json(), False, "elsewhere")
+
+
 def many_draws():
     with Daemon("--max-samples=4096", "--workers=1", "--watchdog-stall-ms=60000") as d:
         with case("draws: beyond what the engine takes, 422 names the limit"):
@@ -328,6 +450,7 @@ def clients():
         pictures(d)
         refused(d)
         forms(d)
+        triton(d)
 
 
 jf.main(clients, late, many_draws)

@@ -200,7 +200,7 @@ def bodies():
     tensor = {"name": "image", "datatype": "FP32", "shape": [1, 784], "data": [0] * 784}
     for name, value in (
             ("no inputs", {}), ("inputs empty", {"inputs": []}), ("inputs no array", {"inputs": tensor}), ("two inputs", {"inputs": [tensor, tensor]}),
-            ("inputs of numbers", {"inputs": [1]}), ("another name", {"inputs": [{**tensor, "name": "x"}]}), ("another type", {"inputs": [{**tensor, "datatype": "UINT8"}]}),
+            ("inputs of numbers", {"inputs": [1]}), ("another name", {"inputs": [{**tensor, "name": "x"}]}), ("another type", {"inputs": [{**tensor, "datatype": "FP16"}]}),
             ("another shape", {"inputs": [{**tensor, "shape": [1, 783]}]}), ("a shape of texts", {"inputs": [{**tensor, "shape": ["1", "784"]}]}),
             ("no shape", {"inputs": [{k: v for k, v in tensor.items() if k != "shape"}]}), ("a batch of 0", {"inputs": [{**tensor, "shape": [0, 784]}]}),
             ("a batch of 129", {"inputs": [{**tensor, "shape": [129, 784]}]}), ("too little data", {"inputs": [{**tensor, "data": [0] * 783}]}),
