@@ -2,7 +2,7 @@
 
 # What speaks HTTP (http/, api/); jointflowd links HTTP_LIBS before what holds the scheduler and the rest.
 noinst_LIBRARIES += libhttp.a
-libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(MICROHTTPD_CFLAGS) $(ZLIB_CFLAGS)
+libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(MICROHTTPD_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB_CFLAGS)
 libhttp_a_SOURCES =
 libhttp_a_SOURCES += daemon/api/api.c
 libhttp_a_SOURCES += daemon/api/ask.c daemon/api/ask.h
@@ -28,8 +28,10 @@ libhttp_a_SOURCES += daemon/http/params.c daemon/http/params.h
 libhttp_a_SOURCES += daemon/http/problem.c daemon/http/problem.h
 libhttp_a_SOURCES += daemon/http/request.c
 libhttp_a_SOURCES += daemon/http/response.c daemon/http/response.h
+libhttp_a_SOURCES += daemon/http/secrets.c daemon/http/secrets.h
 libhttp_a_SOURCES += daemon/http/server.c daemon/http/server.h daemon/http/internal.h
 libhttp_a_SOURCES += daemon/http/text.c daemon/http/text.h
+libhttp_a_SOURCES += daemon/http/tls.c daemon/http/tls.h
 libhttp_a_SOURCES += daemon/http/watch.c daemon/http/watch.h
 nodist_libhttp_a_SOURCES = assets_data.c
 EMBEDDED = $(top_srcdir)/doc/openapi.json $(WEB_FILES:%=$(top_srcdir)/%)
@@ -37,7 +39,7 @@ assets_data.c: $(top_srcdir)/daemon/embed.sh $(EMBEDDED)
 	$(AM_V_GEN)$(SHELL) $(top_srcdir)/daemon/embed.sh $(top_srcdir) doc/openapi.json $(WEB_FILES) > $@.tmp && mv $@.tmp $@
 CLEANFILES += assets_data.c
 EXTRA_DIST += daemon/embed.sh
-HTTP_LIBS = libhttp.a $(MICROHTTPD_LIBS) $(ZLIB_LIBS)
+HTTP_LIBS = libhttp.a $(MICROHTTPD_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS)
 
 # service/ and work/: configuration, log, queue, workers, metrics, model, service manager.
 noinst_LIBRARIES += libservice.a

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,6 +27,7 @@
 
 #define IDLE_POLL_MS 10000 /* without a watchdog: how often the status line is refreshed */
 #define DRAIN_POLL_MS 20
+#define LARGE_BLOCK (256 << 10) /* bytes; blocks from here on go back to the system when they are freed */
 
 struct daemon {
 	struct jf_conf_request request;
@@ -47,11 +49,6 @@ static void refresh_metrics(void *context) {
 		jf_metric_set(d->metrics, JF_METRIC_LOG_MESSAGES, (double)jf_log_count((enum jf_log_level)level),
 		    JF_LABELS(jf_log_level_name((enum jf_log_level)level)));
 	jf_metric_set(d->metrics, JF_METRIC_LOG_DROPPED, (double)jf_log_dropped(), NULL);
-}
-
-static enum jf_err prepare_workers(void *context, struct jf_model *model, struct jf_error *err) {
-	struct daemon *d = context;
-	return jf_scheduler_prepare(d->scheduler, model, err);
 }
 
 static void describe_model(struct daemon *d, char *status, size_t size) {
@@ -80,17 +77,16 @@ static void announce_labels(struct daemon *d) {
 	jf_model_unref(model);
 }
 
-static enum jf_err load_model(struct daemon *d, const char *path, struct jf_error *err) {
+/* The model is in force from here on; the workers have prepared for it. Cannot fail. */
+static void use_model(struct daemon *d, struct jf_model *model) {
 	char status[512];
-	int64_t start = jf_clock_ns();
-	enum jf_err rc = jf_model_holder_load(d->holder, path, prepare_workers, d, err);
-	if (rc != JF_OK)
-		return rc;
+	jf_model_holder_set(d->holder, model);
+	jf_scheduler_commit(d->scheduler);
+	malloc_trim(0); /* what the model before took goes back to the system */
 	announce_labels(d);
 	describe_model(d, status, sizeof status);
-	jf_log(JF_LOG_NOTICE, NULL, "model %s loaded, self-test passed, %d workers ready in %.0f ms; %s", path,
-	    d->scheduler ? d->conf.workers : 0, (double)(jf_clock_ns() - start) * 1e-6, status);
-	return JF_OK;
+	jf_log(JF_LOG_NOTICE, NULL, "model %s loaded, self-test passed, %d workers ready; %s", d->conf.model,
+	    d->conf.workers, status);
 }
 
 /* Signals come as bytes through a pipe. Not a signalfd with everything blocked: a signal that a thread takes which has
@@ -120,7 +116,7 @@ static enum jf_err catch_signals(struct jf_error *err) {
 	return JF_OK;
 }
 
-static enum jf_err start_parts(struct daemon *d, struct jf_error *err) {
+static enum jf_err start_workers(struct daemon *d, struct jf_error *err) {
 	d->metrics = jf_metrics_create();
 	d->holder = jf_model_holder_create();
 	if (!d->metrics || !d->holder)
@@ -138,18 +134,52 @@ static enum jf_err start_parts(struct daemon *d, struct jf_error *err) {
 	if (!d->scheduler)
 		return err->code;
 	jf_metrics_set_hook(d->metrics, refresh_metrics, d);
+	return JF_OK;
+}
+
+static enum jf_err start_http(struct daemon *d, bool ready, struct jf_error *err) {
 	struct jf_http_parts parts = {.conf = &d->conf,
 	    .scheduler = d->scheduler,
 	    .holder = d->holder,
 	    .metrics = d->metrics,
-	    .listeners = &d->listeners};
-	d->http = jf_http_start(&parts, err);
+	    .listeners = &d->listeners,
+	    .ready = ready};
+	struct jf_secrets secrets;
+	enum jf_err rc = jf_secrets_load(&secrets, &d->conf, err);
+	if (rc != JF_OK)
+		return rc;
+	d->http = jf_http_start(&parts, &secrets, err);
 	if (!d->http)
 		return err->code;
 	for (int i = 0; i < d->listeners.n; i++)
 		jf_log(JF_LOG_NOTICE, NULL, "listening on %s%s", d->listeners.item[i].name,
 		    d->listeners.item[i].passed ? " (passed by the service manager)" : "");
-	return load_model(d, d->conf.model, err);
+	return JF_OK;
+}
+
+static enum jf_err start_model(struct daemon *d, struct jf_error *err) {
+	struct jf_model *model = NULL;
+	enum jf_err rc = jf_setup_open_model(&model, &d->conf, err);
+	if (rc == JF_OK)
+		rc = jf_scheduler_prepare(d->scheduler, model, err);
+	if (rc == JF_OK)
+		use_model(d, model);
+	jf_model_unref(model);
+	return rc;
+}
+
+/* Our own sockets answer /livez and 503 while the model loads. Those of the service manager hold the requests that
+ * start us: these wait a moment longer and are then answered. */
+static enum jf_err start_serving(struct daemon *d, struct jf_error *err) {
+	bool passed = d->listeners.item[0].passed;
+	enum jf_err rc = start_workers(d, err);
+	if (rc == JF_OK && passed)
+		rc = start_model(d, err);
+	if (rc == JF_OK)
+		rc = start_http(d, passed, err);
+	if (rc == JF_OK && !passed)
+		rc = start_model(d, err);
+	return rc;
 }
 
 static void tell_ready(struct daemon *d) {
@@ -167,7 +197,7 @@ static enum jf_err start(struct daemon *d, struct jf_error *err) {
 	if (rc == JF_OK)
 		rc = jf_setup_descriptors(&d->conf, d->listeners.n, err);
 	if (rc == JF_OK)
-		rc = start_parts(d, err);
+		rc = start_serving(d, err);
 	if (rc != JF_OK)
 		return rc;
 	for (int i = 0; i < d->listeners.n; i++)
@@ -193,34 +223,39 @@ static enum jf_err check_open(const struct daemon *d, const struct jf_conf *fres
 	return JF_OK;
 }
 
-static enum jf_err reload_parts(struct daemon *d, struct jf_conf *fresh, struct jf_error *err) {
+/* From here on nothing can fail: all of it is in force at once. */
+static void use_setup(struct daemon *d, struct jf_setup *fresh) {
 	char ignored[512];
-	enum jf_err rc = check_open(d, fresh, err);
-	if (rc == JF_OK)
-		rc = load_model(d, fresh->model, err);
-	if (rc == JF_OK)
-		rc = jf_http_reload_keys(d->http, fresh->key_file, err);
-	if (rc != JF_OK)
-		return rc;
-	jf_setup_workers(fresh);
-	rc = jf_conf_apply(&d->conf, fresh, ignored, sizeof ignored, err);
+	jf_setup_workers(&fresh->conf);
+	jf_conf_apply(&d->conf, &fresh->conf, ignored, sizeof ignored);
+	jf_http_use_secrets(d->http, &fresh->secrets);
 	jf_log_set_level(d->conf.log_level);
 	jf_log_set_access(d->conf.access_log);
+	use_model(d, fresh->model);
 	if (*ignored)
 		jf_log(JF_LOG_WARNING, NULL, "these changes need a restart: %s", ignored);
+}
+
+static enum jf_err try_reload(struct daemon *d, struct jf_error *err) {
+	struct jf_setup fresh;
+	enum jf_err rc = jf_setup_open(&fresh, &d->request, err);
+	if (rc != JF_OK)
+		return rc;
+	rc = check_open(d, &fresh.conf, err);
+	if (rc == JF_OK)
+		rc = jf_scheduler_prepare(d->scheduler, fresh.model, err);
+	*d->refused = '\0';
+	if (rc == JF_OK)
+		use_setup(d, &fresh);
+	jf_setup_deinit(&fresh);
 	return rc;
 }
 
 static void reload(struct daemon *d) {
-	struct jf_conf fresh;
 	struct jf_error error = {.code = JF_OK};
 	jf_log(JF_LOG_NOTICE, NULL, "reloading");
 	jf_service_reloading("reloading");
-	enum jf_err rc = jf_setup_load(&fresh, &d->request, &error);
-	if (rc == JF_OK) {
-		rc = reload_parts(d, &fresh, &error);
-		jf_conf_deinit(&fresh);
-	}
+	enum jf_err rc = try_reload(d, &error);
 	snprintf(d->refused, sizeof d->refused, "%.250s", rc == JF_OK ? "" : error.message);
 	if (rc != JF_OK)
 		jf_log(JF_LOG_ERROR, NULL, "reload failed, what was in force stays: %s", error.message);
@@ -322,6 +357,9 @@ static void stop(struct daemon *d) {
 
 static int serve(struct daemon *d) {
 	struct jf_error error = {.code = JF_OK};
+	/* Fixed, because glibc raises it to the largest block that was ever freed: then old samplers stay in the heap.
+	 */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	jf_log_init(d->conf.log_level, d->conf.log_format);
 	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);
@@ -337,6 +375,19 @@ static int serve(struct daemon *d) {
 		jf_log(JF_LOG_WARNING, NULL, "drain_timeout_ms has passed: canceling what is left");
 	stop(d);
 	jf_log(JF_LOG_NOTICE, NULL, "stopped");
+	return EXIT_SUCCESS;
+}
+
+static int check(const struct daemon *d) {
+	struct jf_error error = {.code = JF_OK};
+	struct jf_setup setup;
+	jf_setup_warn_of_variables();
+	if (jf_setup_open(&setup, &d->request, &error) != JF_OK) {
+		jf_setup_complain(&error, "");
+		return EX_CONFIG;
+	}
+	jf_setup_deinit(&setup);
+	puts("jointflowd: the configuration is right");
 	return EXIT_SUCCESS;
 }
 
@@ -360,22 +411,15 @@ static int act(struct daemon *d) {
 	case JF_CONF_CHECK:
 		break;
 	}
-	enum jf_err rc = jf_setup_load(&d->conf, &d->request, &error);
-	if (rc == JF_OK && d->request.action == JF_CONF_CHECK) {
-		jf_setup_warn_of_variables();
-		if ((rc = jf_setup_check(&d->conf, &error)) != JF_OK)
-			jf_conf_deinit(&d->conf);
-	}
-	if (rc != JF_OK) {
+	if (d->request.action == JF_CONF_CHECK)
+		return check(d);
+	if (jf_setup_load(&d->conf, &d->request, &error) != JF_OK) {
 		jf_setup_complain(&error, "");
 		return EX_CONFIG;
 	}
 	if (d->request.action == JF_CONF_RUN)
 		return serve(d);
-	if (d->request.action == JF_CONF_PRINT)
-		jf_conf_print(&d->conf, stdout);
-	else
-		puts("jointflowd: the configuration is right");
+	jf_conf_print(&d->conf, stdout);
 	jf_conf_deinit(&d->conf);
 	return EXIT_SUCCESS;
 }

@@ -10,12 +10,9 @@
 #include <unistd.h>
 
 #include "core/base/file.h"
-#include "core/files/checkpoint.h"
-#include "daemon/http/keys.h"
 #include "daemon/service/log.h"
 #include "daemon/service/process.h"
 #include "daemon/service/service.h"
-#include "daemon/work/model_holder.h"
 
 /* Descriptors that are no connections: standard streams, listeners, epoll sets and pipes of each network thread, files
  * that are being read, refused uploads that linger. */
@@ -77,22 +74,32 @@ static enum jf_err check_readable(const struct jf_conf *conf, struct jf_error *e
 	return JF_OK;
 }
 
-enum jf_err jf_setup_check(const struct jf_conf *conf, struct jf_error *err) {
-	enum jf_err rc = check_readable(conf, err);
-	if (rc != JF_OK)
-		return rc;
-	struct jf_keys *keys = jf_keys_load(conf->key_file, err);
-	if (!keys) {
-		jf_error_prefix(err, "key_file");
-		return err->code;
-	}
-	jf_keys_destroy(keys);
-	struct jf_model *model = jf_checkpoint_load(conf->model, err);
-	rc = model ? jf_model_self_test(model, err) : err->code;
+enum jf_err jf_setup_open_model(struct jf_model **out, const struct jf_conf *conf, struct jf_error *err) {
+	enum jf_err rc = jf_model_open(out, conf->model, err);
 	if (rc != JF_OK)
 		jf_error_prefix(err, "model");
-	jf_model_unref(model);
 	return rc;
+}
+
+enum jf_err jf_setup_open(struct jf_setup *setup, const struct jf_conf_request *request, struct jf_error *err) {
+	*setup = (struct jf_setup){.model = NULL};
+	enum jf_err rc = jf_setup_load(&setup->conf, request, err);
+	if (rc != JF_OK)
+		return rc;
+	rc = check_readable(&setup->conf, err);
+	if (rc == JF_OK)
+		rc = jf_secrets_load(&setup->secrets, &setup->conf, err);
+	if (rc == JF_OK)
+		rc = jf_setup_open_model(&setup->model, &setup->conf, err);
+	if (rc != JF_OK)
+		jf_setup_deinit(setup);
+	return rc;
+}
+
+void jf_setup_deinit(struct jf_setup *setup) {
+	jf_model_unref(setup->model);
+	jf_secrets_deinit(&setup->secrets);
+	jf_conf_deinit(&setup->conf);
 }
 
 /* --- what this process may use --- */

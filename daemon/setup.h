@@ -3,15 +3,28 @@
 #ifndef JF_DAEMON_SETUP_H
 #define JF_DAEMON_SETUP_H
 
+#include "daemon/http/secrets.h"
 #include "daemon/service/conf.h"
+#include "daemon/work/model_holder.h"
 
 /* jf_conf_load, and the paths resolved: a model's name without a slash is a file of the current folder, of the source
  * tree that this program was built in, or of those installed; names of secrets are credentials of the service. */
 enum jf_err jf_setup_load(struct jf_conf *conf, const struct jf_conf_request *request, struct jf_error *err);
 
-/* Reads what a start or a reload would read, and tests the model; takes what these take, and changes nothing. *err
- * names key and file. */
-enum jf_err jf_setup_check(const struct jf_conf *conf, struct jf_error *err);
+/* Everything that a reload changes, loaded and tested, not in force. */
+struct jf_setup {
+	struct jf_conf conf;
+	struct jf_secrets secrets;
+	struct jf_model *model;
+};
+
+/* Configuration, secrets and model, as a start or a reload needs them; changes nothing. On failure *setup needs no
+ * deinit, and *err names key and file. */
+enum jf_err jf_setup_open(struct jf_setup *setup, const struct jf_conf_request *request, struct jf_error *err);
+void jf_setup_deinit(struct jf_setup *setup);
+
+/* The model of the configuration, self-tested. *err names key and file. */
+enum jf_err jf_setup_open_model(struct jf_model **out, const struct jf_conf *conf, struct jf_error *err);
 
 /* Puts the number of CPUs in the place of workers = 0. */
 void jf_setup_workers(struct jf_conf *conf);

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "core/base/clock.h"
-#include "core/base/file.h"
 #include "core/base/rng.h"
 #include "daemon/api/call.h"
 #include "daemon/api/gate.h"
@@ -19,7 +18,6 @@
 #include "daemon/http/watch.h"
 #include "daemon/service/log.h"
 
-#define MAX_PEM ((size_t)1 << 20)
 #define EXHAUSTED_EVERY_MS 10000
 #define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
 
@@ -196,19 +194,6 @@ static void on_log(void *context, const char *message) {
 
 /* --- life --- */
 
-static enum jf_err read_pem(char **out, const char *path, struct jf_error *err) {
-	uint8_t *data;
-	size_t size;
-	enum jf_err code;
-
-	*out = NULL;
-	if (!*path)
-		return JF_OK;
-	code = jf_file_read(&data, &size, path, MAX_PEM, err);
-	*out = (char *)data;
-	return code;
-}
-
 static void announce_counters(struct jf_metrics *metrics) {
 	static const char *const reasons[] = {"loading", "rate", "connections", "unauthorized", "host", "cross_site"};
 
@@ -219,15 +204,10 @@ static void announce_counters(struct jf_metrics *metrics) {
 
 static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 	const struct jf_conf *conf = http->parts.conf;
-	enum jf_err code;
 
-	pthread_rwlock_init(&http->keys_lock, NULL);
 	http->started_s = (int64_t)time(NULL);
 	if (getrandom(&http->id_key, sizeof(http->id_key), 0) != (ssize_t)sizeof(http->id_key))
 		http->id_key = (uint64_t)jf_clock_ns();
-	http->keys = jf_keys_load(conf->key_file, err);
-	if (!http->keys)
-		return JF_EIO;
 	http->assets = jf_assets_load(conf->web_root, err);
 	if (!http->assets)
 		return JF_EIO;
@@ -235,13 +215,10 @@ static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 	    jf_limit_create(conf->max_rate_per_client, conf->max_burst_per_client, conf->max_connections_per_client);
 	if (!http->limit)
 		return jf_error_set(err, JF_ENOMEM, "no memory for the table of clients");
-	code = read_pem(&http->certificate, conf->tls_cert, err);
-	if (code == JF_OK)
-		code = read_pem(&http->key, conf->tls_key, err);
-	return code;
+	return JF_OK;
 }
 
-struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error *err) {
+struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secrets *secrets, struct jf_error *err) {
 	struct jf_http *http = calloc(1, sizeof(*http));
 	struct jf_server_handlers handlers = {http, on_connected, on_disconnected, on_begin, on_handle, on_trouble,
 	    on_finished, on_release, on_unread, on_log};
@@ -249,9 +226,14 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error
 
 	if (!http) {
 		jf_error_set(err, JF_ENOMEM, "no memory for the HTTP server");
+		jf_secrets_deinit(secrets);
 		return NULL;
 	}
 	http->parts = *parts;
+	pthread_rwlock_init(&http->keys_lock, NULL);
+	http->tls = secrets->tls != NULL;
+	atomic_store(&http->ready, parts->ready);
+	jf_http_use_secrets(http, secrets);
 	announce_counters(parts->metrics);
 	if (prepare(http, err) != JF_OK)
 		goto fail;
@@ -262,8 +244,7 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error
 	    .upload_timeout_ms = parts->conf->upload_timeout_ms,
 	    .max_body_bytes = (size_t)parts->conf->max_body_bytes,
 	    .all_bodies_bytes = BODIES_AT_A_TIME * (size_t)parts->conf->max_body_bytes,
-	    .certificate = http->certificate,
-	    .key = http->key,
+	    .tls = http->tls,
 	    .listeners = parts->listeners,
 	};
 	http->server = jf_server_start(&options, &handlers, err);
@@ -279,17 +260,17 @@ void jf_http_set_ready(struct jf_http *http, bool ready) {
 	atomic_store(&http->ready, ready);
 }
 
-enum jf_err jf_http_reload_keys(struct jf_http *http, const char *key_file, struct jf_error *err) {
-	struct jf_keys *fresh = jf_keys_load(key_file, err), *old;
+void jf_http_use_secrets(struct jf_http *http, struct jf_secrets *secrets) {
+	struct jf_keys *old;
 
-	if (!fresh)
-		return err ? err->code : JF_EIO;
 	pthread_rwlock_wrlock(&http->keys_lock);
 	old = http->keys;
-	http->keys = fresh;
+	http->keys = secrets->keys;
 	pthread_rwlock_unlock(&http->keys_lock);
 	jf_keys_destroy(old);
-	return JF_OK;
+	if (secrets->tls)
+		jf_tls_use(secrets->tls);
+	*secrets = (struct jf_secrets){.keys = NULL};
 }
 
 void jf_http_drain(struct jf_http *http) {
@@ -308,10 +289,8 @@ void jf_http_stop(struct jf_http *http) {
 	jf_assets_destroy(http->assets);
 	jf_limit_destroy(http->limit);
 	jf_keys_destroy(http->keys);
+	if (http->tls)
+		jf_tls_use(NULL);
 	pthread_rwlock_destroy(&http->keys_lock);
-	if (http->key)
-		explicit_bzero(http->key, strlen(http->key));
-	free(http->key);
-	free(http->certificate);
 	free(http);
 }

@@ -2,6 +2,7 @@
 #ifndef JF_DAEMON_API_API_H
 #define JF_DAEMON_API_API_H
 
+#include "daemon/http/secrets.h"
 #include "daemon/service/conf.h"
 #include "daemon/service/listen.h"
 #include "daemon/service/metrics.h"
@@ -17,15 +18,18 @@ struct jf_http_parts {
 	struct jf_model_holder *holder;
 	struct jf_metrics *metrics;
 	const struct jf_listeners *listeners;
+	bool ready; /* the model is in force: no request shall get 503 "loading" */
 };
 
-/* Starts answering on all listeners, before a model is there: /livez is up, everything that needs the model answers 503
- * "loading", /readyz 503, until jf_http_set_ready(true). Reads the key file. NULL on failure, *err says why. */
-struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_error *err);
+/* Starts answering on all listeners, perhaps before a model is there: /livez is up, everything that needs the model
+ * answers 503 "loading", /readyz 503, until jf_http_set_ready(true). Takes over what is in *secrets in any case. NULL
+ * on failure, *err says why. */
+struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secrets *secrets, struct jf_error *err);
 void jf_http_set_ready(struct jf_http *http, bool ready);
 
-/* Re-reads the keys from `key_file` ("" = none); on failure the old keys stay. */
-enum jf_err jf_http_reload_keys(struct jf_http *http, const char *key_file, struct jf_error *err);
+/* Other keys and another certificate are in force from the next request and the next connection on; a NULL certificate
+ * leaves the one in use. Takes over what is in *secrets; cannot fail. */
+void jf_http_use_secrets(struct jf_http *http, struct jf_secrets *secrets);
 
 /* SIGTERM: accepts no new connection, /readyz 503, responses say Connection: close, new work 503 "draining". */
 void jf_http_drain(struct jf_http *http);

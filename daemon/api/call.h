@@ -31,7 +31,7 @@ struct jf_http {
 	uint64_t id_key;           /* drawn at start, so that ids of two runs differ */
 	atomic_llong exhausted_ms; /* when it was last said that descriptors ran out */
 	int64_t started_s;         /* seconds since the epoch */
-	char *certificate, *key;   /* PEM text or NULL */
+	bool tls;
 };
 
 enum jf_representation { JF_AS_JSON, JF_AS_PNG, JF_AS_STREAM, JF_AS_TEXT, JF_AS_HTML, JF_N_REPRESENTATIONS };

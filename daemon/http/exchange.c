@@ -47,7 +47,7 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 	request->connection = connection;
 	request->peer = connection->peer;
 	request->thread = pthread_self();
-	request->tls = server->options.certificate != NULL && !connection->peer.is_unix;
+	request->tls = server->options.tls && !connection->peer.is_unix;
 	request->unwelcome = !connection->welcome;
 	request->started_ns = jf_clock_ns();
 	request->path = request->query = "";

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "daemon/http/internal.h"
+#include "daemon/http/tls.h"
 
 /* A head of JF_MAX_HEAD_BYTES, the library's copy of a Cookie field that is nearly all of it, and the answer's head. */
 #define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
@@ -275,20 +276,18 @@ static enum jf_err start_daemon(struct jf_server *server, const struct jf_listen
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 	int limit = options->max_connections < options->threads ? options->threads : options->max_connections;
 	struct MHD_OptionItem extra[4];
-	int n = 0;
-	union {
-		const char *constant;
+	union { /* the library's array has room for pointers to data alone */
+		gnutls_certificate_retrieve_function3 *function;
 		void *memory;
-	} pem;
+	} choose;
+	int n = 0;
 
 	if (options->threads > 1)
 		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, options->threads, NULL};
-	if (options->certificate && !listener->is_unix) {
+	if (options->tls && !listener->is_unix) {
 		flags |= MHD_USE_TLS;
-		pem.constant = options->certificate;
-		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, pem.memory};
-		pem.constant = options->key;
-		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, pem.memory};
+		choose.function = jf_tls_choose;
+		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, choose.memory};
 	}
 	extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	/* the logger comes first: options after it can already complain */
@@ -300,8 +299,7 @@ static enum jf_err start_daemon(struct jf_server *server, const struct jf_listen
 		server, MHD_OPTION_NOTIFY_COMPLETED, jf_exchange_completed, server, MHD_OPTION_URI_LOG_CALLBACK,
 		jf_exchange_uri, server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
 	if (!server->daemons[server->n_daemons])
-		return jf_error_set(err, JF_EIO, "cannot serve %s%s", listener->name,
-		    flags & MHD_USE_TLS ? " (check tls_cert and tls_key)" : "");
+		return jf_error_set(err, JF_EIO, "cannot serve %s", listener->name);
 	server->n_daemons++;
 	return JF_OK;
 }

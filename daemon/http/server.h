@@ -73,9 +73,9 @@ struct jf_server_options {
 	int threads;         /* network threads of each listener */
 	int max_connections; /* of all listeners together */
 	int idle_timeout_ms, upload_timeout_ms;
-	size_t all_bodies_bytes;       /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
-	size_t max_body_bytes;         /* a larger body is cut off and jf_request_too_large says so */
-	const char *certificate, *key; /* PEM text for TLS, borrowed until stop; NULL: none */
+	size_t all_bodies_bytes; /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
+	size_t max_body_bytes;   /* a larger body is cut off and jf_request_too_large says so */
+	bool tls;                /* internet sockets speak TLS, with the certificate of daemon/http/tls.h */
 	const struct jf_listeners *listeners; /* borrowed; stay open */
 };
 

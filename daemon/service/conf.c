@@ -263,31 +263,37 @@ enum jf_err jf_conf_load(struct jf_conf *conf, const struct jf_conf_request *req
 	return rc;
 }
 
-enum jf_err jf_conf_apply(
-    struct jf_conf *conf, const struct jf_conf *fresh, char *ignored, size_t ignored_size, struct jf_error *err) {
+static bool differs(const struct jf_conf *a, const struct jf_conf *b, const struct jf_option *key) {
+	char number[2][32];
+	if (jf_conf_is_string(key))
+		return strcmp(jf_conf_string(a, key), jf_conf_string(b, key)) != 0;
+	jf_option_format(number[0], sizeof number[0], a, key);
+	jf_option_format(number[1], sizeof number[1], b, key);
+	return strcmp(number[0], number[1]) != 0;
+}
+
+static void exchange(struct jf_conf *a, struct jf_conf *b, const struct jf_option *key) {
+	size_t size = jf_conf_is_string(key)        ? sizeof(char *)
+		      : key->type == JF_OPTION_BOOL ? sizeof(bool)
+						    : sizeof(int);
+	char kept[sizeof(char *)];
+	memcpy(kept, jf_conf_at(a, key), size);
+	memcpy(jf_conf_at(a, key), jf_conf_at(b, key), size);
+	memcpy(jf_conf_at(b, key), kept, size);
+}
+
+void jf_conf_apply(struct jf_conf *conf, struct jf_conf *fresh, char *ignored, size_t ignored_size) {
 	size_t used = 0;
 	ignored[0] = '\0';
 	for (int i = 0; i < jf_conf_n_keys; i++) {
 		const struct jf_option *key = &jf_conf_keys[i];
-		char number[2][32];
-		const char *before = number[0], *after = number[1];
-		if (jf_conf_is_string(key)) {
-			before = jf_conf_string(conf, key);
-			after = jf_conf_string(fresh, key);
-		} else {
-			jf_option_format(number[0], sizeof number[0], conf, key);
-			jf_option_format(number[1], sizeof number[1], fresh, key);
-		}
-		if (strcmp(before, after) == 0)
+		if (!differs(conf, fresh, key))
 			continue;
-		if (key->tag & JF_CONF_RELOAD) {
-			enum jf_err rc = jf_conf_assign(conf, key, after, err);
-			if (rc != JF_OK)
-				return rc;
-		} else if (used < ignored_size) {
+		if ((key->tag & JF_CONF_RELOAD) ||
+		    ((key->tag & JF_CONF_RELOAD_SET) && *jf_conf_string(conf, key) && *jf_conf_string(fresh, key)))
+			exchange(conf, fresh, key);
+		else if (used < ignored_size)
 			used +=
 			    (size_t)snprintf(ignored + used, ignored_size - used, "%s%s", used ? ", " : "", key->name);
-		}
 	}
-	return JF_OK;
 }

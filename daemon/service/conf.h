@@ -112,11 +112,10 @@ enum jf_err jf_conf_check(const struct jf_conf *conf, struct jf_error *err);
 
 void jf_conf_deinit(struct jf_conf *conf);
 
-/* A reload: takes over from `fresh` what may change while running, writes the names of other changed keys, comma
- * separated, to `ignored` (these need a restart). Not thread-safe against readers of the reloadable members, which only
- * main may read: others are told (jf_log_set_level, jf_http_reload_keys ...). */
-enum jf_err jf_conf_apply(
-    struct jf_conf *conf, const struct jf_conf *fresh, char *ignored, size_t ignored_size, struct jf_error *err);
+/* A reload: exchanges with `fresh` what may change while running, writes the names of other changed keys, comma
+ * separated, to `ignored` (these need a restart). Cannot fail. Not thread-safe against readers of the reloadable
+ * members, which only main may read: others are told (jf_log_set_level, jf_http_use_secrets ...). */
+void jf_conf_apply(struct jf_conf *conf, struct jf_conf *fresh, char *ignored, size_t ignored_size);
 
 void jf_conf_print(const struct jf_conf *conf, FILE *out);
 void jf_conf_print_file(FILE *out);

@@ -30,8 +30,10 @@ static void describe(const struct jf_option *key, char *out, size_t size) {
 		snprintf(out, size, "%s", range);
 	else
 		snprintf(out, size, "%s%s%s", range, *key->unit ? " " : "", key->unit);
-	if (key->tag & JF_CONF_RELOAD)
+	if (key->tag & (JF_CONF_RELOAD | JF_CONF_RELOAD_SET))
 		strncat(out, "; a reload applies it", size - strlen(out) - 1);
+	if (key->tag & JF_CONF_RELOAD_SET)
+		strncat(out, " unless it was or becomes empty", size - strlen(out) - 1);
 }
 
 static bool starts_section(int i) {

@@ -21,6 +21,7 @@ static const char *const log_formats[] = {"auto", "text", "journal", "json", NUL
 #define BOOL(value) .type = JF_OPTION_BOOL, .fallback = value, .unit = ""
 #define CHOICE(list, value) .type = JF_OPTION_CHOICE, .choices = list, .fallback = value, .unit = ""
 #define RELOAD .tag = JF_CONF_RELOAD
+#define RELOAD_SET .tag = JF_CONF_RELOAD_SET
 
 #define LISTENING .section = "Listening"
 #define WORKERS .section = "Model and workers"
@@ -118,10 +119,10 @@ const struct jf_option jf_conf_keys[] = {
 	.help = "Addresses of reverse proxies, comma-separated, single (10.0.0.1) or networks (10.0.0.0/8, "
 		"2001:db8::/32), whose X-Forwarded-For names the client. Forwarded is read where X-Forwarded-For is "
 		"absent, so a proxy that writes only Forwarded must remove X-Forwarded-For."},
-    {ACCESS, AT(tls_cert), STRING(""),
+    {ACCESS, AT(tls_cert), STRING(""), RELOAD_SET,
 	.help = "PEM file with the certificate chain; empty for plain HTTP. A name without a slash is looked up among "
 		"the service's credentials."},
-    {ACCESS, AT(tls_key), STRING(""),
+    {ACCESS, AT(tls_key), STRING(""), RELOAD_SET,
 	.help = "PEM file with the private key of tls_cert. A name without a slash is looked up among the service's "
 		"credentials."},
 

@@ -5,7 +5,9 @@
 #include "core/base/option.h"
 #include "daemon/service/conf.h"
 
-#define JF_CONF_RELOAD 1U /* the tag of what SIGHUP applies */
+/* Tags: SIGHUP applies a change. */
+#define JF_CONF_RELOAD 1U
+#define JF_CONF_RELOAD_SET 2U /* while the value is set and stays so: TLS neither begins nor ends at a reload */
 
 /* Each has a section (keys of one are neighbours), a unit ("" = none) and a fallback. */
 extern const struct jf_option jf_conf_keys[];

@@ -189,7 +189,7 @@ bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch) {
 	batch->n = 0;
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		if (worker->prepared != atomic_load(&s->preparation))
+		if (worker->stages_seen != atomic_load(&s->stages))
 			break;
 		if (s->queue.head) {
 			int64_t until = s->queue.head->submitted_ns + (int64_t)s->options.max_queue_delay_us * 1000;
@@ -246,27 +246,27 @@ void jf_dispatch_note_speed(struct jf_scheduler *s, const struct jf_job *job, do
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- preparing for a model --- */
+/* --- a change of the model --- */
 
-struct jf_model *jf_dispatch_preparation(struct jf_worker *worker) {
+enum jf_stage jf_dispatch_stage(struct jf_worker *worker, struct jf_model **model) {
 	struct jf_scheduler *s = worker->scheduler;
-	struct jf_model *model = NULL;
-	if (worker->prepared == atomic_load(&s->preparation))
-		return NULL;
+	if (worker->stages_seen == atomic_load(&s->stages))
+		return JF_STAGE_NONE;
 	pthread_mutex_lock(&s->lock);
-	worker->prepared = atomic_load(&s->preparation);
-	if (s->preparing)
-		model = jf_model_ref(s->preparing);
+	worker->stages_seen = atomic_load(&s->stages);
+	enum jf_stage stage = s->stage;
+	if (stage == JF_STAGE_PREPARE)
+		*model = jf_model_ref(s->next_model);
 	pthread_mutex_unlock(&s->lock);
-	return model;
+	return stage;
 }
 
-void jf_dispatch_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error) {
+void jf_dispatch_stage_done(struct jf_worker *worker, const struct jf_error *error) {
 	struct jf_scheduler *s = worker->scheduler;
 	pthread_mutex_lock(&s->lock);
-	s->preparations_left--;
-	if (rc != JF_OK)
-		s->prepare_error = *error;
+	s->answers_left--;
+	if (error->code != JF_OK)
+		s->stage_error = *error;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 }

@@ -22,12 +22,13 @@ void jf_dispatch_fail(
     struct jf_scheduler *scheduler, const struct jf_batch_item *items, int n, const struct jf_error *error);
 /* Classifications that shall run between two steps of a generation; false: none wait. */
 bool jf_dispatch_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *batch);
-/* The model that a preparation wants; NULL when this worker has answered. Referenced for the worker. */
-struct jf_model *jf_dispatch_preparation(struct jf_worker *worker);
-void jf_dispatch_prepared(struct jf_worker *worker, enum jf_err rc, const struct jf_error *error);
+/* What is asked of this worker, which then answers by jf_dispatch_stage_done; NONE when it has answered. PREPARE:
+ * *model is the new model, referenced for the worker. */
+enum jf_stage jf_dispatch_stage(struct jf_worker *worker, struct jf_model **model);
+void jf_dispatch_stage_done(struct jf_worker *worker, const struct jf_error *error); /* code JF_OK: it could */
 /* A step, or a posterior's batch, has taken one worker so long: what admission expects of the next ones. */
 void jf_dispatch_note_speed(struct jf_scheduler *scheduler, const struct jf_job *job, double cost, int64_t elapsed_ns);
-/* Waits for work: true with a batch, false with a preparation to answer (batch->n == 0) or stopping (n == -1). */
+/* Waits for work: true with a batch, false with a stage to answer (batch->n == 0) or stopping (n == -1). */
 bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch);
 
 #endif

@@ -16,7 +16,6 @@ struct jf_model_holder {
 	pthread_mutex_t lock;
 	struct jf_model *model; /* referenced; NULL = none yet */
 	int64_t loaded_at_s;
-	int generation;
 };
 
 struct jf_model_holder *jf_model_holder_create(void) {
@@ -47,7 +46,6 @@ void jf_model_holder_set(struct jf_model_holder *holder, struct jf_model *model)
 	struct jf_model *old = holder->model;
 	holder->model = model;
 	holder->loaded_at_s = time(NULL);
-	holder->generation++;
 	pthread_mutex_unlock(&holder->lock);
 	jf_model_unref(old);
 }
@@ -59,27 +57,16 @@ int64_t jf_model_holder_loaded_at(struct jf_model_holder *holder) {
 	return at;
 }
 
-int jf_model_holder_generation(struct jf_model_holder *holder) {
-	pthread_mutex_lock(&holder->lock);
-	int generation = holder->generation;
-	pthread_mutex_unlock(&holder->lock);
-	return generation;
-}
-
-enum jf_err jf_model_holder_load(struct jf_model_holder *holder, const char *path,
-    enum jf_err (*prepare)(void *context, struct jf_model *model, struct jf_error *err), void *context,
-    struct jf_error *err) {
-	struct jf_model *model = jf_checkpoint_load(path, err);
-	if (!model)
-		return err ? err->code : JF_EFORMAT;
-	enum jf_err rc = jf_model_self_test(model, err);
-	if (rc == JF_OK && prepare)
-		rc = prepare(context, model, err);
-	if (rc == JF_OK)
-		jf_model_holder_set(holder, model);
-	else
+enum jf_err jf_model_open(struct jf_model **out, const char *path, struct jf_error *err) {
+	*out = jf_checkpoint_load(path, err);
+	if (!*out)
+		return err->code;
+	enum jf_err rc = jf_model_self_test(*out, err);
+	if (rc != JF_OK) {
 		jf_error_prefix(err, "%s", path);
-	jf_model_unref(model);
+		jf_model_unref(*out);
+		*out = NULL;
+	}
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 /* The model in force.
  *
- * A new checkpoint is loaded aside, self-tested and warmed up, then swapped in; jobs keep the model they were created
- * with by reference. Any failure keeps the old one. */
+ * A new checkpoint is loaded aside and self-tested, the workers prepare for it, and then it is swapped in; jobs keep
+ * the model they were created with by reference. */
 #ifndef JF_DAEMON_WORK_MODEL_HOLDER_H
 #define JF_DAEMON_WORK_MODEL_HOLDER_H
 
@@ -17,13 +17,11 @@ void jf_model_holder_destroy(struct jf_model_holder *holder);
 /* The model in force with a new reference (jf_model_unref it), or NULL while none is loaded. Any thread. */
 struct jf_model *jf_model_holder_get(struct jf_model_holder *holder);
 
-/* Loads `path`, runs the self-test, calls prepare(context, model) (may be NULL; the workers' warm-up), swaps.
- * One caller at a time (main). On failure the old model stays and *err names file and cause. */
-enum jf_err jf_model_holder_load(struct jf_model_holder *holder, const char *path,
-    enum jf_err (*prepare)(void *context, struct jf_model *model, struct jf_error *err), void *context,
-    struct jf_error *err);
+/* A model from a file, self-tested, for jf_model_holder_set once everything else is ready too. NULL and an error that
+ * names the file when it is not one or does not compute. */
+enum jf_err jf_model_open(struct jf_model **out, const char *path, struct jf_error *err);
 
-/* Puts a model in force without a file (tests). Takes a reference. */
+/* Puts a model in force; jobs that name the one before keep it. Takes a reference. Cannot fail. */
 void jf_model_holder_set(struct jf_model_holder *holder, struct jf_model *model);
 
 /* The self-test alone: a posterior, a generation and a joint sample on fixed inputs: all finite, probabilities sum to
@@ -31,6 +29,5 @@ void jf_model_holder_set(struct jf_model_holder *holder, struct jf_model *model)
 enum jf_err jf_model_self_test(struct jf_model *model, struct jf_error *err);
 
 int64_t jf_model_holder_loaded_at(struct jf_model_holder *holder); /* seconds since the epoch; 0 = never */
-int jf_model_holder_generation(struct jf_model_holder *holder);    /* 0 = empty, then 1, 2, ... */
 
 #endif

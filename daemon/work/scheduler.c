@@ -183,26 +183,39 @@ void jf_scheduler_cancel(struct jf_scheduler *s, struct jf_job *job) {
 	pthread_mutex_unlock(&s->lock);
 }
 
-enum jf_err jf_scheduler_prepare(struct jf_scheduler *s, struct jf_model *model, struct jf_error *err) {
-	enum jf_err rc = JF_OK;
+/* Asks every worker for this and waits until all have done it, which none does later than after its step. */
+static enum jf_err run_stage(
+    struct jf_scheduler *s, enum jf_stage stage, struct jf_model *model, struct jf_error *err) {
 	pthread_mutex_lock(&s->lock);
 	if (s->stopping) {
 		pthread_mutex_unlock(&s->lock);
 		return jf_error_set(err, JF_ECANCELED, "the workers are stopping");
 	}
-	s->preparing = model;
-	s->preparations_left = s->n_started;
-	s->prepare_error.code = JF_OK;
-	atomic_fetch_add(&s->preparation, 1);
+	s->stage = stage;
+	s->next_model = model;
+	s->answers_left = s->n_started;
+	s->stage_error.code = JF_OK;
+	atomic_fetch_add(&s->stages, 1);
 	pthread_cond_broadcast(&s->work);
-	while (s->preparations_left > 0)
+	while (s->answers_left > 0)
 		pthread_cond_wait(&s->changed, &s->lock);
-	s->preparing = NULL;
-	rc = s->prepare_error.code;
+	s->next_model = NULL;
+	enum jf_err rc = s->stage_error.code;
 	if (rc != JF_OK && err)
-		*err = s->prepare_error;
+		*err = s->stage_error;
 	pthread_mutex_unlock(&s->lock);
 	return rc;
+}
+
+enum jf_err jf_scheduler_prepare(struct jf_scheduler *s, struct jf_model *model, struct jf_error *err) {
+	enum jf_err rc = run_stage(s, JF_STAGE_PREPARE, model, err);
+	if (rc != JF_OK)
+		run_stage(s, JF_STAGE_ABORT, NULL, NULL);
+	return rc;
+}
+
+void jf_scheduler_commit(struct jf_scheduler *s) {
+	run_stage(s, JF_STAGE_COMMIT, NULL, NULL);
 }
 
 /* --- life --- */

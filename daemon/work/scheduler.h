@@ -37,9 +37,13 @@ enum jf_admission {
 /* Starts the workers. NULL on failure. */
 struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *options, struct jf_error *err);
 
-/* Each worker builds its samplers for this model now, between batches, so that no request waits for that. Blocks until
- * all have; JF_ENOMEM when one could not. Call before the model is handed out. */
+/* Each worker builds its samplers for this model now, between batches or steps, so that no request waits for that.
+ * Blocks until all have; JF_ENOMEM when one could not, and then none keeps any. Call before the model is handed out. */
 enum jf_err jf_scheduler_prepare(struct jf_scheduler *scheduler, struct jf_model *model, struct jf_error *err);
+/* The prepared model is in force: what was before leaves each worker now, or with the batch that it is running. Jobs
+ * that still name an older model are answered by samplers made for them alone. Waits for one step at most; cannot fail.
+ */
+void jf_scheduler_commit(struct jf_scheduler *scheduler);
 
 /* Admits or refuses at once; never blocks for longer than the queue's lock. On refusal the job is untouched but for
  * error, nothing will be called, and the refusal is counted. Any thread. *retry_after_s (may be NULL): 1 to

@@ -8,8 +8,15 @@
 #include "daemon/work/queue.h"
 #include "daemon/work/scheduler.h"
 
-/* Samplers of one model; a worker has two sets, so that it can get ready for a new model while a batch of the old one
- * is under way. */
+/* What a change of the model asks of every worker, in this order: prepare, then commit or abort. */
+enum jf_stage {
+	JF_STAGE_NONE,
+	JF_STAGE_PREPARE, /* build `next` */
+	JF_STAGE_COMMIT,  /* `next` becomes `current` */
+	JF_STAGE_ABORT,   /* `next` goes */
+};
+
+/* Samplers of one model. */
 struct jf_sampler_set {
 	struct jf_model *model; /* referenced; NULL = free */
 	struct jf_sampler *samplers[JF_N_TASKS];
@@ -24,9 +31,11 @@ struct jf_worker {
 	atomic_llong beat_ns; /* when it last finished a step, a batch, or went to work */
 	atomic_bool busy;
 	/* The worker's own from here on; no other thread looks. */
-	struct jf_sampler_set sets[2];
+	struct jf_sampler_set current;       /* of the model in force */
+	struct jf_sampler_set next;          /* between preparation and commit or abort; otherwise empty */
+	struct jf_sampler_set leaving;       /* was `current` when the batch under way began; goes with that batch */
 	const struct jf_sampler_set *pinned; /* the set of the batch under way */
-	int prepared;                        /* the last preparation it answered */
+	int stages_seen;                     /* the scheduler's `stages` that it has answered */
 };
 
 struct jf_scheduler {
@@ -35,16 +44,16 @@ struct jf_scheduler {
 	int n_started;
 	pthread_t timer;
 	bool timer_started;
-	atomic_int in_batch;    /* workers that run a batch */
-	atomic_bool urgent;     /* a posterior or classification waits: look between steps */
-	atomic_int preparation; /* counts jf_scheduler_prepare; workers compare with theirs between steps */
+	atomic_int in_batch; /* workers that run a batch */
+	atomic_bool urgent;  /* a posterior or classification waits: look between steps */
+	atomic_int stages;   /* counts what was asked of all workers; they compare with theirs between steps */
 
 	/* Guards everything below and the q part of every admitted job. Never held while a sampler runs, a callback is
 	 * called, memory is allocated or a metric is counted. No other lock is taken under it. */
 	pthread_mutex_t lock;
-	pthread_cond_t work;    /* the queue got something, a preparation began, or stopping; CLOCK_MONOTONIC */
+	pthread_cond_t work;    /* the queue got something, a stage began, or stopping; CLOCK_MONOTONIC */
 	pthread_cond_t tick;    /* the timer: a nearer deadline, a job to hand back, or stopping; CLOCK_MONOTONIC */
-	pthread_cond_t changed; /* outstanding fell, or a worker answered a preparation; CLOCK_MONOTONIC */
+	pthread_cond_t changed; /* outstanding fell, or a worker answered a stage; CLOCK_MONOTONIC */
 	struct jf_queue queue;
 	struct jf_job *all;    /* everything outstanding */
 	struct jf_job *to_end; /* complete, for the timer to hand back */
@@ -58,9 +67,10 @@ struct jf_scheduler {
 	} speed[2];               /* of one worker */
 	int64_t next_deadline_ns; /* INT64_MAX = none */
 	bool draining, stopping, joined;
-	struct jf_model *preparing; /* borrowed from jf_scheduler_prepare's caller */
-	int preparations_left;
-	struct jf_error prepare_error;
+	enum jf_stage stage;         /* the last one that was asked for */
+	struct jf_model *next_model; /* borrowed from jf_scheduler_prepare's caller while he waits */
+	int answers_left;            /* workers that have not done it yet */
+	struct jf_error stage_error; /* of one that could not */
 };
 
 static inline struct timespec jf_to_timespec(int64_t ns) {

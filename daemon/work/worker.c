@@ -26,19 +26,13 @@ static void clear_set(struct jf_sampler_set *set) {
 	set->model = NULL;
 }
 
-/* The set of that model: found, or in place of the one that no running batch needs. */
-static struct jf_sampler_set *set_for(struct jf_worker *worker, struct jf_model *model) {
-	struct jf_sampler_set *victim = NULL;
-	for (int i = 0; i < 2; i++) {
-		struct jf_sampler_set *set = &worker->sets[i];
-		if (set->model == model)
-			return set;
-		if (set != worker->pinned && (!victim || !set->model))
-			victim = set;
-	}
-	clear_set(victim);
-	victim->model = jf_model_ref(model);
-	return victim;
+/* The set of that model; NULL when the worker has none. */
+static struct jf_sampler_set *set_of(struct jf_worker *worker, const struct jf_model *model) {
+	struct jf_sampler_set *sets[] = {&worker->current, &worker->next, &worker->leaving};
+	for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+		if (sets[i]->model == model)
+			return sets[i];
+	return NULL;
 }
 
 static struct jf_sampler *sampler_for(
@@ -58,20 +52,41 @@ static enum jf_task task_of(enum jf_job_kind kind) {
 	return kind == JF_JOB_GENERATE ? JF_TASK_GENERATE : kind == JF_JOB_SAMPLE ? JF_TASK_SAMPLE : JF_TASK_CLASSIFY;
 }
 
-static void answer_preparation(struct jf_worker *worker) {
+static enum jf_err prepare(struct jf_worker *worker, struct jf_error *err) {
+	for (int task = 0; task < JF_N_TASKS; task++)
+		if (!sampler_for(worker, &worker->next, (enum jf_task)task, err))
+			return err->code;
+	return JF_OK;
+}
+
+static void commit(struct jf_worker *worker) {
+	if (worker->pinned == &worker->current) {
+		worker->leaving = worker->current;
+		worker->pinned = &worker->leaving;
+	} else {
+		clear_set(&worker->current);
+	}
+	worker->current = worker->next;
+	worker->next = (struct jf_sampler_set){.model = NULL};
+}
+
+static void answer_stage(struct jf_worker *worker) {
 	struct jf_error error = {.code = JF_OK};
-	enum jf_err rc = JF_OK;
-	struct jf_model *model = jf_dispatch_preparation(worker);
-	if (!model)
+	switch (jf_dispatch_stage(worker, &worker->next.model)) {
+	case JF_STAGE_NONE:
 		return;
-	struct jf_sampler_set *set = set_for(worker, model);
-	for (int task = 0; task < JF_N_TASKS && rc == JF_OK; task++)
-		if (!sampler_for(worker, set, (enum jf_task)task, &error))
-			rc = error.code;
-	if (rc != JF_OK)
-		clear_set(set);
-	jf_model_unref(model);
-	jf_dispatch_prepared(worker, rc, &error);
+	case JF_STAGE_PREPARE:
+		if (prepare(worker, &error) != JF_OK)
+			clear_set(&worker->next);
+		break;
+	case JF_STAGE_COMMIT:
+		commit(worker);
+		break;
+	case JF_STAGE_ABORT:
+		clear_set(&worker->next);
+		break;
+	}
+	jf_dispatch_stage_done(worker, &error);
 	beat(worker);
 }
 
@@ -175,7 +190,7 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch);
 /* Between two steps: get ready for a new model, and let one waiting classification batch pass. */
 static void serve_in_between(struct jf_worker *worker) {
 	struct jf_batch urgent;
-	answer_preparation(worker);
+	answer_stage(worker);
 	if (jf_dispatch_take_urgent(worker->scheduler, &urgent))
 		run_batch(worker, &urgent);
 }
@@ -221,15 +236,10 @@ static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *b
 
 /* Runs the batch on a sampler that nobody else is using: an outer batch may be using another of the same set, never the
  * same one, since only classifications run in between and only generations let them. */
-static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, int *steps, struct jf_error *err) {
+static enum jf_err run_on(struct jf_worker *worker, const struct jf_sampler_set *set, struct jf_sampler *sampler,
+    struct jf_batch *batch, int *steps, struct jf_error *err) {
 	const struct jf_job *first = batch->items[0].job;
-	enum jf_job_kind kind = first->kind;
-	struct jf_sampler_set *set = set_for(worker, first->model);
-	struct jf_sampler *sampler = sampler_for(worker, set, task_of(kind), err);
-	*steps = 0;
-	if (!sampler)
-		return JF_ENOMEM;
-	if (kind == JF_JOB_POSTERIOR) {
+	if (first->kind == JF_JOB_POSTERIOR) {
 		int64_t start = jf_clock_ns();
 		enum jf_err rc = run_posterior(worker, set, batch, sampler, err);
 		*steps = rc == JF_OK;
@@ -243,9 +253,28 @@ static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, in
 	bool outer = !worker->pinned;
 	if (outer)
 		worker->pinned = set;
-	enum jf_err rc = run_trajectories(worker, batch, sampler, outer && kind != JF_JOB_CLASSIFY, steps, err);
-	if (outer)
+	enum jf_err rc = run_trajectories(worker, batch, sampler, outer && first->kind != JF_JOB_CLASSIFY, steps, err);
+	if (outer) {
 		worker->pinned = NULL;
+		clear_set(&worker->leaving);
+	}
+	return rc;
+}
+
+static enum jf_err run_once(struct jf_worker *worker, struct jf_batch *batch, int *steps, struct jf_error *err) {
+	struct jf_model *model = batch->items[0].job->model;
+	struct jf_sampler_set own = {.model = NULL}; /* for a job that a change of the model has overtaken */
+	struct jf_sampler_set *set = set_of(worker, model);
+	enum jf_err rc = JF_ENOMEM;
+	*steps = 0;
+	if (!set) {
+		set = &own;
+		own.model = jf_model_ref(model);
+	}
+	struct jf_sampler *sampler = sampler_for(worker, set, task_of(batch->items[0].job->kind), err);
+	if (sampler)
+		rc = run_on(worker, set, sampler, batch, steps, err);
+	clear_set(&own);
 	return rc;
 }
 
@@ -308,7 +337,7 @@ void *jf_worker_main(void *argument) {
 		if (batch.n < 0)
 			break;
 		if (!taken) {
-			answer_preparation(worker);
+			answer_stage(worker);
 			continue;
 		}
 		int64_t start = jf_clock_ns();
@@ -319,7 +348,7 @@ void *jf_worker_main(void *argument) {
 		    scheduler->options.metrics, JF_METRIC_WORKER_SECONDS, (double)(jf_clock_ns() - start) * 1e-9, NULL);
 		atomic_store(&worker->busy, false);
 	}
-	for (int i = 0; i < 2; i++)
-		clear_set(&worker->sets[i]);
+	clear_set(&worker->current);
+	clear_set(&worker->next);
 	return NULL;
 }

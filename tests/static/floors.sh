@@ -36,7 +36,7 @@ BEGIN {
 	owner["systemd/sd-daemon.h"] = "^daemon/service/service\\."
 	owner["protobuf-c/protobuf-c.h"] = "^cli/onnx_file\\."
 	owner["mpi.h"] = "^trainer/mpi\\."
-	owner["gnutls/gnutls.h"] = "^daemon/http/"
+	owner["gnutls/gnutls.h"] = owner["gnutls/abstract.h"] = "^daemon/http/tls\\."
 }
 function floor_of(path, folder) { folder = folder_of(path); return program_of(path) ~ /^(tests|bench)$/ ? 10 : floor[folder] }
 FNR == 1 {

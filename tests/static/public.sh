@@ -17,13 +17,12 @@ declare -A reason=(
 	[jf_blas_better_core_type]="a table of processors that no one machine has"
 	[jf_blas_restart]="tested on machines where it is never needed"
 	[jf_metric_value]="what tests read counters by"
-	[jf_model_holder_set]="swaps models without a file, a thousand times"
+	[jf_model_self_test]="fails for a model in memory whose numbers overflow"
 	[jf_picture_is_named]="for folders of pictures"
 	[jf_scheduler_wait_idle]="how tests know that nothing is left to do"
 	[jf_philox4x32]="published test vectors"
 	# A set of calls that would be incomplete without it.
 	[jf_conf_init]="configuration without a file"
-	[jf_model_holder_generation]="says that a model was replaced"
 	[jf_service_notify]="the general form of the calls beside it"
 	[jf_file_writer_abort]="open, write, commit or abort"
 )

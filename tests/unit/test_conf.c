@@ -311,10 +311,21 @@ static void test_apply(void **state) {
 	assert_int_equal(jf_conf_set(&fresh, "log_level", "debug", &error), JF_OK);
 	assert_int_equal(jf_conf_set(&fresh, "workers", "9", &error), JF_OK);
 	assert_int_equal(jf_conf_set(&fresh, "tls_cert", "/cert", &error), JF_OK);
-	assert_int_equal(jf_conf_apply(&conf, &fresh, ignored, sizeof ignored, &error), JF_OK);
+	jf_conf_apply(&conf, &fresh, ignored, sizeof ignored);
 	assert_string_equal(conf.model, "/other");
 	assert_int_equal(conf.log_level, JF_LOG_DEBUG);
 	assert_int_equal(conf.workers, 0);
+	assert_string_equal(ignored, "workers, tls_cert");
+
+	/* a certificate that is there may move; it may not go */
+	assert_int_equal(jf_conf_set(&conf, "tls_cert", "/cert", &error), JF_OK);
+	assert_int_equal(jf_conf_set(&fresh, "tls_cert", "/renewed", &error), JF_OK);
+	jf_conf_apply(&conf, &fresh, ignored, sizeof ignored);
+	assert_string_equal(conf.tls_cert, "/renewed");
+	assert_string_equal(ignored, "workers");
+	assert_int_equal(jf_conf_set(&fresh, "tls_cert", "", &error), JF_OK);
+	jf_conf_apply(&conf, &fresh, ignored, sizeof ignored);
+	assert_string_equal(conf.tls_cert, "/renewed");
 	assert_string_equal(ignored, "workers, tls_cert");
 	jf_conf_deinit(&conf);
 	jf_conf_deinit(&fresh);

@@ -34,37 +34,37 @@ static void test_self_test(void **state) {
 	jf_model_unref(model);
 }
 
-static enum jf_err refuse(void *context, struct jf_model *model, struct jf_error *err) {
-	(void)model;
-	++*(int *)context;
-	return jf_error_set(err, JF_ENOMEM, "no room");
+/* As a reload does it: what does not open changes nothing. */
+static enum jf_err load(struct jf_model_holder *holder, const char *path, struct jf_error *err) {
+	struct jf_model *model = NULL;
+	enum jf_err rc = jf_model_open(&model, path, err);
+	if (rc == JF_OK)
+		jf_model_holder_set(holder, model);
+	else
+		assert_null(model);
+	jf_model_unref(model);
+	return rc;
 }
 
 static void test_load(void **state) {
 	struct jf_error error;
-	int asked = 0;
 	(void)state;
 	struct jf_model_holder *holder = jf_model_holder_create();
 	assert_null(jf_model_holder_get(holder));
-	assert_int_equal(jf_model_holder_generation(holder), 0);
-	assert_int_equal(jf_model_holder_load(holder, paths[0], NULL, NULL, &error), JF_OK);
+	assert_int_equal(load(holder, paths[0], &error), JF_OK);
 	struct jf_model *first = jf_model_holder_get(holder);
 	assert_non_null(first);
 	assert_int_equal(strlen(first->checksum), 64);
 	assert_true(jf_model_holder_loaded_at(holder) > 0);
 
 	/* whatever goes wrong, the old one stays */
-	assert_int_not_equal(jf_model_holder_load(holder, "/nonexistent/model", NULL, NULL, &error), JF_OK);
+	assert_int_not_equal(load(holder, "/nonexistent/model", &error), JF_OK);
 	assert_non_null(strstr(error.message, "/nonexistent/model"));
-	assert_int_equal(jf_model_holder_load(holder, paths[1], refuse, &asked, &error), JF_ENOMEM);
-	assert_int_equal(asked, 1);
-	assert_non_null(strstr(error.message, paths[1]));
 	struct jf_model *still = jf_model_holder_get(holder);
 	assert_ptr_equal(still, first);
 	jf_model_unref(still);
-	assert_int_equal(jf_model_holder_generation(holder), 1);
 
-	assert_int_equal(jf_model_holder_load(holder, paths[1], NULL, NULL, &error), JF_OK);
+	assert_int_equal(load(holder, paths[1], &error), JF_OK);
 	struct jf_model *second = jf_model_holder_get(holder);
 	assert_ptr_not_equal(second, first);
 	assert_string_not_equal(second->checksum, first->checksum);

@@ -110,6 +110,8 @@ static struct jf_scheduler *scheduler_of(int workers, int max_batch, long capaci
 	    .workers = workers, .max_batch = max_batch, .capacity = capacity, .ageing_ms = 2000, .metrics = metrics};
 	struct jf_scheduler *scheduler = jf_scheduler_create(&options, &error);
 	assert_non_null(scheduler);
+	assert_int_equal(jf_scheduler_prepare(scheduler, model, &error), JF_OK);
+	jf_scheduler_commit(scheduler);
 	return scheduler;
 }
 
@@ -646,12 +648,16 @@ static void test_stop(void **state) {
 
 /* --- models, watchdog --- */
 
+static int references(const struct jf_model *of) {
+	return __atomic_load_n(&of->references, __ATOMIC_ACQUIRE);
+}
+
 static void test_prepare(void **state) {
 	struct jf_error error;
 	struct jf_model *first = model;
 	(void)state;
+	int ours = references(first); /* without any scheduler */
 	struct jf_scheduler *scheduler = scheduler_of(2, 4, 100000);
-	assert_int_equal(jf_scheduler_prepare(scheduler, first, &error), JF_OK);
 	struct ticket *before = make(JF_JOB_GENERATE, 2, 3, 2);
 	struct ticket *slow = make(JF_JOB_GENERATE, 8, 300, 2);
 	struct ticket *queued = make(JF_JOB_GENERATE, 2, 3, 2);
@@ -661,6 +667,7 @@ static void test_prepare(void **state) {
 	assert_int_equal(submit(scheduler, queued), JF_ADMITTED);
 	model = small_model(99);
 	assert_int_equal(jf_scheduler_prepare(scheduler, model, &error), JF_OK); /* between steps of the slow one */
+	jf_scheduler_commit(scheduler);
 	struct ticket *after = make(JF_JOB_GENERATE, 2, 3, 2);
 	assert_int_equal(submit(scheduler, after), JF_ADMITTED);
 	wait_done(after);
@@ -673,9 +680,97 @@ static void test_prepare(void **state) {
 	discard(slow);
 	discard(queued);
 	discard(after);
+	assert_true(jf_scheduler_wait_idle(scheduler, 1000 * WAIT_S));
+	assert_int_equal(jf_scheduler_prepare(scheduler, model, &error), JF_OK); /* the workers have come to rest */
+	assert_int_equal(references(first), ours);                               /* nobody keeps what has left */
 	jf_scheduler_destroy(scheduler);
+	assert_int_equal(references(model), 1);
 	jf_model_unref(model);
 	model = first;
+}
+
+/* Lets the generation that waits at the gate go on, a step a millisecond. */
+static void *step_on(void *gate) {
+	for (int i = 0; i < 1000; i++) {
+		sem_post(gate);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return NULL;
+}
+
+/* While a generation runs the model changes twice, and jobs of all three models are answered by theirs. */
+static void test_models_of_three_reloads(void **state) {
+	struct jf_error error;
+	struct jf_model *first = model, *models[3] = {first, small_model(50), small_model(51)};
+	struct ticket *alone[3], *between[3];
+	pthread_t stepper;
+	sem_t gate;
+	(void)state;
+	sem_init(&gate, 0, 0);
+	int ours = references(first);
+	for (int i = 0; i < 3; i++) {
+		model = models[i];
+		struct jf_scheduler *quiet = scheduler_of(1, 4, 100000);
+		alone[i] = make(JF_JOB_CLASSIFY, 2, 3, 7);
+		assert_int_equal(submit(quiet, alone[i]), JF_ADMITTED);
+		wait_done(alone[i]);
+		jf_scheduler_destroy(quiet);
+	}
+	model = first;
+	struct jf_scheduler *scheduler = scheduler_of(1, 4, 100000);
+	struct ticket *blocker = block_worker(scheduler, &gate, 1000);
+	for (int i = 0; i < 3; i++) {
+		model = models[i];
+		between[i] = make(JF_JOB_CLASSIFY, 2, 3, 7); /* waits behind the generation's step */
+		assert_int_equal(submit(scheduler, between[i]), JF_ADMITTED);
+	}
+	assert_int_equal(pthread_create(&stepper, NULL, step_on, &gate), 0);
+	for (int i = 1; i < 3; i++) {
+		assert_int_equal(jf_scheduler_prepare(scheduler, models[i], &error), JF_OK);
+		jf_scheduler_commit(scheduler);
+	}
+	for (int i = 0; i < 3; i++) {
+		wait_done(between[i]);
+		assert_int_equal(between[i]->job->end, JF_JOB_DONE);
+		assert_same(between[i]->job->out_probabilities, alone[i]->job->out_probabilities, 10);
+		discard(between[i]);
+		discard(alone[i]);
+	}
+	jf_scheduler_cancel(scheduler, blocker->job);
+	wait_done(blocker);
+	pthread_join(stepper, NULL);
+	discard(blocker);
+	jf_scheduler_destroy(scheduler);
+	sem_destroy(&gate);
+	model = first;
+	assert_int_equal(references(first), ours);
+	for (int i = 1; i < 3; i++) {
+		assert_int_equal(references(models[i]), 1);
+		jf_model_unref(models[i]);
+	}
+}
+
+/* Memory ends while the second worker prepares: the reload is refused, and neither worker keeps the new model. */
+static void test_prepare_refused(void **state) {
+	struct jf_error error;
+	(void)state;
+	struct jf_scheduler *scheduler = scheduler_of(2, 4, 100000);
+	struct jf_model *fresh = small_model(98);
+	struct jf_network_config good = fresh->config;
+	fresh->config.classes = -1; /* its probabilities have no size that memory could hold */
+	assert_int_equal(jf_scheduler_prepare(scheduler, fresh, &error), JF_ENOMEM);
+	fresh->config = good;
+	assert_int_equal(references(fresh), 1);
+	struct ticket *after = make(JF_JOB_GENERATE, 2, 3, 2);
+	assert_int_equal(submit(scheduler, after), JF_ADMITTED);
+	wait_done(after);
+	assert_int_equal(after->job->end, JF_JOB_DONE);
+	discard(after);
+	assert_int_equal(jf_scheduler_prepare(scheduler, fresh, &error), JF_OK);
+	jf_scheduler_commit(scheduler);
+	jf_scheduler_destroy(scheduler);
+	assert_int_equal(references(fresh), 1);
+	jf_model_unref(fresh);
 }
 
 static void test_alive(void **state) {
@@ -791,6 +886,8 @@ int main(void) {
 	    cmocka_unit_test(test_numeric),
 	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_prepare),
+	    cmocka_unit_test(test_models_of_three_reloads),
+	    cmocka_unit_test(test_prepare_refused),
 	    cmocka_unit_test(test_alive),
 	    cmocka_unit_test(test_many_clients),
 	};
