@@ -60,6 +60,7 @@ check_PROGRAMS += \
 	tests/unit/test_metrics \
 	tests/unit/test_plan \
 	tests/unit/test_png \
+	tests/unit/test_question \
 	tests/unit/test_rng \
 	tests/unit/test_safetensors \
 	tests/unit/test_sampler \
@@ -85,6 +86,7 @@ TESTS += \
 	tests/unit/test_metrics \
 	tests/unit/test_plan \
 	tests/unit/test_png \
+	tests/unit/test_question \
 	tests/unit/test_rng \
 	tests/unit/test_safetensors \
 	tests/unit/test_sampler \
@@ -134,6 +136,7 @@ tests_unit_test_metrics_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_png_LDADD = $(UNIT_LDADD)
+tests_unit_test_question_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 tests_unit_test_sampler_SOURCES = tests/unit/test_sampler.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_sampler_LDADD = $(UNIT_LDADD)

@@ -3,19 +3,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/questions/question.h"
+
 #define LEAST 1e-30
 #define LN_T_MIN (-2.995732273553991) /* ln 0.05 */
 #define LN_T_MAX 2.995732273553991
 #define GOLDEN 0.6180339887498949
-
-static int arg_max(const float *values, int n) {
-	int best = 0;
-
-	for (int i = 1; i < n; i++)
-		if (values[i] > values[best])
-			best = i;
-	return best;
-}
 
 static double safe_log(float p) {
 	return log(p > (float)LEAST ? (double)p : LEAST);
@@ -34,7 +27,7 @@ void jf_metrics_compute(struct jf_metrics *out, uint64_t *confusion, const float
 		return;
 	for (size_t i = 0; i < n; i++) {
 		const float *p = probabilities + i * (size_t)classes;
-		int answer = arg_max(p, classes);
+		int answer = jf_argmax(p, classes);
 		int hit = answer == labels[i];
 		int bin =
 		    (int)ceilf(p[answer] * JF_ECE_BINS) - 1; /* bins are open below: (0, 1/15], (1/15, 2/15] ... */
@@ -60,7 +53,7 @@ static double nll_at(double temperature, const float *probabilities, const uint1
 
 	for (size_t i = 0; i < n; i++) {
 		const float *p = probabilities + i * (size_t)classes;
-		double top = safe_log(p[arg_max(p, classes)]) / temperature, sum = 0;
+		double top = safe_log(p[jf_argmax(p, classes)]) / temperature, sum = 0;
 
 		for (int c = 0; c < classes; c++)
 			sum += exp(safe_log(p[c]) / temperature - top);

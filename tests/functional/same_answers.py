@@ -160,6 +160,10 @@ def told_by_the_daemon(d):
             equal(fields[name]["enum"], choices, name)
         help_text = cli(d, "classify", "--help").decode()
         check(", ".join(model["choices"]["solver"][:-1]) in help_text, "solvers")
+        with open(os.path.join(jf.SRC, "packaging/completion/jointflow"), encoding="utf-8") as file:
+            completion = file.read()
+        for name, choices in model["choices"].items():
+            check(f"--{name}) choices='{' '.join(choices)}'" in completion, f"the shell's completion of --{name}")
         for name in ("steps", "solver", "method", "preprocess", "invert"):
             equal(fields[name]["default"], model["defaults"]["classify"][name], f"classify: {name}")
     with case("/v1/model: limits and defaults, as the description of the API has them"):
