@@ -102,7 +102,7 @@ static enum jf_err print_json(struct drawing *d, struct jf_error *err) {
 			jf_json_put_string(&json, "file", member);
 		jf_json_put_unsigned(&json, "index", d->probabilities ? (uint64_t)i : d->noise_index[i]);
 		if (d->probabilities)
-			jf_answer_put_label(&json, d->model, jf_argmax(label_at(d, i), (int)classes),
+			jf_answer_put_label(&json, d->model, jf_draw_class(label_at(d, i), (int)classes),
 			    d->probabilities + (size_t)i * classes);
 		jf_json_put_floats(&json, "label_values", label_at(d, i), classes);
 		jf_json_end_object(&json);
@@ -262,7 +262,7 @@ static void print_labels(struct drawing *d, const struct cli_args *args) {
 	if (args->json || args->quiet || !strcmp(d->output.name, "-"))
 		return;
 	for (int i = 0; i < d->n; i++) {
-		int label = jf_argmax(label_at(d, i), d->model->config.classes);
+		int label = jf_draw_class(label_at(d, i), d->model->config.classes);
 		bool last = (i + 1) % columns == 0 || i + 1 == d->n;
 
 		printf("%s%s", d->model->class_names[label], last ? "\n" : " ");

@@ -231,7 +231,7 @@ static enum jf_err measure(struct evaluation *e, struct agreement *a, int n, boo
 	if (err->code || jf_classify_posterior(e->model, probabilities, images, n, 1, &e->options, err))
 		goto out;
 	for (int i = 0; i < n; i++) {
-		int label = jf_argmax(labels + (size_t)i * (size_t)classes, classes);
+		int label = jf_draw_class(labels + (size_t)i * (size_t)classes, classes);
 		int agrees = jf_argmax(probabilities + (size_t)i * (size_t)classes, classes) == label;
 
 		a->drawn[label]++;

@@ -48,12 +48,6 @@ enum jf_err jf_sampler_check_finite(const float *values, size_t n, const char *w
 /* One evaluation of the network at time t: velocity out [n][state_size], image first; probabilities of the label. */
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity);
 
-/* sample: a label for each trajectory, from P(label) at (t_img, t_lab) = (1, 1); held at t_lab = 0 from here on. */
-void jf_sampler_draw_labels(struct jf_sampler *s);
-
-/* sample: probabilities := P(label | image) of the finished images; their states stay. */
-void jf_sampler_look_again(struct jf_sampler *s);
-
 /* The time after `step` steps. */
 float jf_sampler_time_at(const struct jf_sampler *s, int step);
 

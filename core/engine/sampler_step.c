@@ -183,7 +183,8 @@ static void hold_label(struct jf_sampler *s, int i, int drawn) {
 		label[j] = j == drawn ? 1.0f : -1.0f;
 }
 
-void jf_sampler_draw_labels(struct jf_sampler *s) {
+/* sample: a label for each trajectory, from P(label) at (t_img, t_lab) = (1, 1); held at t_lab = 0 from here on. */
+static void draw_labels(struct jf_sampler *s) {
 	const int k = s->model->config.classes;
 
 	ask_label(s, 1.0f, 1.0f); /* the temperature is for what is read, the flow goes without */
@@ -200,8 +201,9 @@ void jf_sampler_draw_labels(struct jf_sampler *s) {
 	}
 }
 
-/* The label's input takes noise for the question, that of a posterior's first draw, and the label again after it. */
-void jf_sampler_look_again(struct jf_sampler *s) {
+/* sample: probabilities := P(label | image) of the finished images; their states stay. The label's input takes noise
+ * for the question, that of a posterior's first draw, and the label again after it. */
+static void look_again(struct jf_sampler *s) {
 	const size_t k = (size_t)s->model->config.classes;
 	int drawn[JF_MAX_BATCH];
 
@@ -223,7 +225,7 @@ enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
 	if (s->n < 1 || s->step >= s->args.steps)
 		return jf_error_set(err, JF_EINVAL, "no step is left");
 	if (s->task == JF_TASK_SAMPLE && s->step == 0)
-		jf_sampler_draw_labels(s);
+		draw_labels(s);
 	if (s->args.solver == JF_SOLVER_MIDPOINT) {
 		midpoint_step(s, t, next);
 	} else if (s->args.solver == JF_SOLVER_HEUN) {
@@ -236,7 +238,7 @@ enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
 	}
 	s->step++;
 	if (s->task == JF_TASK_SAMPLE && s->step == s->args.steps)
-		jf_sampler_look_again(s);
+		look_again(s);
 	for (int i = 0; i < s->n; i++)
 		if ((s->image_size &&
 			jf_sampler_check_finite(sampler_image(s, i), s->image_size, "image", i, err) != JF_OK) ||

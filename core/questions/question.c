@@ -155,8 +155,12 @@ int jf_argmax(const float *values, int n) {
 	return best;
 }
 
-void jf_votes_add(int *votes, float *mean, const float *probabilities, int draws, int classes) {
-	votes[jf_argmax(probabilities, classes)]++;
+int jf_draw_class(const float *label, int classes) {
+	return jf_argmax(label, classes);
+}
+
+void jf_votes_add(int *votes, float *mean, const float *label, const float *probabilities, int draws, int classes) {
+	votes[label ? jf_draw_class(label, classes) : jf_argmax(probabilities, classes)]++;
 	for (int k = 0; mean && k < classes; k++)
 		mean[k] += probabilities[k] / (float)draws;
 }

@@ -78,12 +78,15 @@ enum jf_err jf_label_parse(float *label, const char *text, int classes, struct j
 /* Index of the largest value, the first of equals; n at least 1. */
 int jf_argmax(const float *values, int n);
 
-/* --- votes -----------------------------------------------------------------------------------------------------------
- * A draw's label is the most probable class of its final probabilities. */
+/* --- draws and votes --------------------------------------------------------------------------------------------- */
 
-/* One of `draws` draws votes: adds to votes [classes], and its probabilities [classes] to their mean [classes], which
- * may be NULL. Both begin as zeros. */
-void jf_votes_add(int *votes, float *mean, const float *probabilities, int draws, int classes);
+/* The class of a drawn label vector [classes]: its largest entry. */
+int jf_draw_class(const float *label, int classes);
+
+/* One of `draws` draws votes for its class: adds to votes [classes], and its probabilities [classes] to their mean
+ * [classes], which may be NULL. Both begin as zeros. label [classes]: what was drawn; NULL of a posterior, which draws
+ * none and votes for its most probable class. */
+void jf_votes_add(int *votes, float *mean, const float *label, const float *probabilities, int draws, int classes);
 /* Whether class a is a better answer than b: more votes, among equals the higher mean, then the smaller index.
  * votes NULL: by the mean alone. */
 bool jf_votes_better(const int *votes, const float *mean, int a, int b);

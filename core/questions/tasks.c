@@ -106,7 +106,7 @@ static void count_votes(const struct work *w, const struct jf_sampler *sampler, 
 		size_t at = (size_t)(first + i);
 
 		jf_votes_add(w->votes + at * k, w->out_probabilities ? w->out_probabilities + at * k : NULL,
-		    jf_sampler_probabilities(sampler, i), w->samples, (int)k);
+		    jf_sampler_label(sampler, i), jf_sampler_probabilities(sampler, i), w->samples, (int)k);
 		if (w->out_labels)
 			memcpy(w->out_labels + (at * (size_t)w->samples + (size_t)sample) * k,
 			    jf_sampler_label(sampler, i), k * sizeof(float));

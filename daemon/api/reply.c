@@ -105,8 +105,12 @@ static void put_classification(struct jf_call *call, struct jf_json_writer *writ
 		writer->failed = true;
 		goto out;
 	}
-	for (i = 0; i < job->n; i++)
-		jf_votes_add(votes, mean, job->out_probabilities + (size_t)i * (size_t)classes, job->n, classes);
+	for (i = 0; i < job->n; i++) {
+		size_t at = (size_t)i * (size_t)classes;
+
+		jf_votes_add(votes, mean, job->out_labels ? job->out_labels + at : NULL, job->out_probabilities + at,
+		    job->n, classes);
+	}
 	label = jf_votes_winner(votes, mean, classes);
 	jf_answer_put_label(writer, job->model, label, mean);
 	jf_json_put_string(writer, "method", jf_method_names[call->ask.method]);
@@ -144,7 +148,7 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 		jf_json_put_unsigned(writer, "index", job->items[i].index);
 		if (call->ask.question == JF_QUESTION_SAMPLE) {
 			label = job->out_labels + (size_t)i * classes;
-			jf_answer_put_label(writer, job->model, jf_argmax(label, config->classes),
+			jf_answer_put_label(writer, job->model, jf_draw_class(label, config->classes),
 			    job->out_probabilities + (size_t)i * classes);
 			jf_json_put_floats(writer, "label_values", label, classes);
 		} else {

@@ -88,10 +88,12 @@ static void test_votes(void **state) {
 
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		jf_votes_add(votes, mean, draws[i], 4, 3);
+		jf_votes_add(votes, mean, NULL, draws[i], 4, 3);
 	assert_true(votes[0] == 1 && votes[1] == 1 && votes[2] == 2);
 	assert_true(mean[0] == 0.25f && mean[1] == 0.3125f && mean[2] == 0.4375f);
 	assert_int_equal(jf_votes_winner(votes, mean, 3), 2);
+	jf_votes_add(votes, NULL, (const float[]){-0.5f, 0.5f, 0.25f}, draws[0], 1, 3); /* what was drawn counts */
+	assert_true(votes[0] == 1 && votes[1] == 2 && votes[2] == 2);
 	assert_int_equal(jf_votes_winner((const int[]){1, 1, 0}, mean, 3), 1); /* equal votes: the likelier */
 	assert_int_equal(jf_votes_winner((const int[]){1, 1, 0}, (const float[]){0.4f, 0.4f, 0.2f}, 3), 0);
 	assert_int_equal(jf_votes_winner(NULL, mean, 3), 2);
