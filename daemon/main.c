@@ -357,9 +357,10 @@ static void stop(struct daemon *d) {
 
 static int serve(struct daemon *d) {
 	struct jf_error error = {.code = JF_OK};
-	/* Fixed, because glibc raises it to the largest block that was ever freed: then old samplers stay in the heap.
-	 */
+	/* Fixed, because glibc raises them with the largest block that was ever freed: then old samplers, and what the
+	 * largest picture took, stay in the heap. */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+	mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BLOCK);
 	jf_log_init(d->conf.log_level, d->conf.log_format);
 	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);

@@ -19,12 +19,17 @@ static const struct jf_json *outside(const json_t *value) {
 
 /* --- reading --- */
 
-/* The deepest nesting in a text, malformed or not: brackets outside of strings. jansson's own limit is fixed at
- * 2048. */
-static int nesting(const char *text, size_t size_bytes) {
-	int depth = 0, deepest = 0;
-	bool in_string = false;
+/* What a text is made of, malformed or not: marks outside of strings. */
+struct marks {
+	int deepest; /* nesting; jansson's own limit is fixed at 2048 */
+	size_t arrays, objects, commas, colons, strings;
+};
 
+static void count_marks(struct marks *marks, const char *text, size_t size_bytes) {
+	bool in_string = false;
+	int depth = 0;
+
+	*marks = (struct marks){0};
 	for (size_t i = 0; i < size_bytes; i++) {
 		char c = text[i];
 
@@ -32,15 +37,51 @@ static int nesting(const char *text, size_t size_bytes) {
 			i++;
 		else if (c == '"')
 			in_string = !in_string;
-		else if (!in_string && (c == '[' || c == '{'))
-			deepest = ++depth > deepest ? depth : deepest;
-		else if (!in_string && (c == ']' || c == '}') && depth > 0)
+		if (in_string)
+			continue;
+		marks->strings += c == '"';
+		marks->arrays += c == '[';
+		marks->objects += c == '{';
+		marks->commas += c == ',';
+		marks->colons += c == ':';
+		if (c == '[' || c == '{')
+			marks->deepest = ++depth > marks->deepest ? depth : marks->deepest;
+		else if ((c == ']' || c == '}') && depth > 0)
 			depth--;
 	}
-	return deepest;
+}
+
+/* What jansson takes from malloc on 64 bits, bookkeeping included: for a number 32 bytes, for a string 48 more and its
+ * text, for a member its pair and its places in the table. */
+#define ARRAY_BYTES 128
+#define OBJECT_BYTES 288
+#define VALUE_BYTES 32
+#define STRING_BYTES 48
+#define MEMBER_BYTES 80
+
+int jf_json_depth(const char *text, size_t size_bytes) {
+	struct marks marks;
+
+	count_marks(&marks, text, size_bytes);
+	return marks.deepest;
+}
+
+bool jf_json_is_modest(const char *text, size_t size_bytes) {
+	struct marks marks;
+	size_t values, places = 8;
+
+	count_marks(&marks, text, size_bytes);
+	values = marks.commas + marks.arrays + marks.objects + 1;
+	while (places < values)
+		places *= 2;
+	/* An array's table doubles, and for a moment there are two of them. */
+	return marks.arrays * ARRAY_BYTES + marks.objects * OBJECT_BYTES + values * VALUE_BYTES + 12 * places +
+		   marks.strings * STRING_BYTES + marks.colons * MEMBER_BYTES <=
+	       JF_JSON_FACTOR * size_bytes + JF_JSON_ALLOWANCE;
 }
 
 struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth, struct jf_error *err) {
+	struct marks marks;
 	json_error_t error;
 	json_t *root;
 
@@ -49,7 +90,8 @@ struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth
 		jf_error_set(err, JF_EFORMAT, "JSON: a NUL byte in the text");
 		return NULL;
 	}
-	if (nesting(text, size_bytes) > max_depth) {
+	count_marks(&marks, text, size_bytes);
+	if (marks.deepest > max_depth) {
 		jf_error_set(err, JF_ELIMIT, "JSON: nested deeper than %d levels", max_depth);
 		return NULL;
 	}

@@ -27,6 +27,15 @@ enum jf_json_type {
 /* Parses exactly one value of any type. max_depth: nesting of arrays and objects, 1 to 1000. NULL on failure:
  * JF_EFORMAT (the message has line and column), JF_ELIMIT (too deep), JF_ENOMEM (as far as jansson tells). */
 struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth, struct jf_error *err);
+
+/* What a text would become, well-formed or not, without reading it: how deep arrays and objects are nested, and whether
+ * its tree takes at most JF_JSON_FACTOR times the text and JF_JSON_ALLOWANCE bytes (an upper estimate). A few bytes of
+ * text may otherwise become a hundred in memory: "{},{},{}". */
+#define JF_JSON_FACTOR 7
+#define JF_JSON_ALLOWANCE ((size_t)3500 << 10)
+int jf_json_depth(const char *text, size_t size_bytes);
+bool jf_json_is_modest(const char *text, size_t size_bytes);
+
 void jf_json_free(struct jf_json *root); /* the root only; NULL allowed */
 
 enum jf_json_type jf_json_type(const struct jf_json *value);

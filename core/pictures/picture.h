@@ -14,6 +14,10 @@
 /* Whether the data begins as one of the kinds does. */
 bool jf_picture_is(const void *data, size_t size_bytes);
 
+/* How many pixels the file says it has, times the scans for which a progressive JPEG's must be gone through; 0 when it
+ * does not say. Looks at its head only; a lie is found out when it is decoded. */
+size_t jf_picture_pixels(const void *data, size_t size_bytes);
+
 /* Whether a file's name ends as one of the kinds' names do: .png, .jpg, .jpeg, .jpe, .jfif in either case. */
 bool jf_picture_is_named(const char *name);
 

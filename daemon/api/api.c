@@ -14,12 +14,14 @@
 #include "core/base/rng.h"
 #include "daemon/api/call.h"
 #include "daemon/api/gate.h"
+#include "daemon/api/heavy.h"
 #include "daemon/api/routes.h"
 #include "daemon/http/watch.h"
 #include "daemon/service/log.h"
 
 #define EXHAUSTED_EVERY_MS 10000
-#define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
+#define MAX_WAITING_PIXELS (16L * 2048 * 2048) /* two seconds of one thread's decoding */
+#define BODIES_AT_A_TIME 32                    /* of the largest size; many more small ones */
 
 /* --- what the server calls --- */
 
@@ -95,11 +97,11 @@ static void on_handle(void *context, struct jf_request *request) {
 	call->handled_ns = jf_clock_ns();
 	if (jf_request_too_large(request))
 		jf_call_fail_with(
-		    call, JF_PROBLEM_TOO_LARGE, "The body is longer than %d bytes.", http->parts.conf->max_body_bytes);
+		    call, JF_PROBLEM_TOO_LARGE, "The body is longer than %zu bytes.", jf_request_body_limit(request));
 	else if (jf_request_crowded(request))
 		jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many bodies are being received.");
 	else
-		call->route->handle(call);
+		jf_heavy_handle(call);
 }
 
 static void on_trouble(void *context, struct jf_request *request, enum jf_request_trouble trouble) {
@@ -108,8 +110,12 @@ static void on_trouble(void *context, struct jf_request *request, enum jf_reques
 	struct jf_problem problem = {0};
 	struct jf_response response;
 
-	if (call->job)
-		jf_scheduler_cancel(http->parts.scheduler, call->job);
+	struct jf_job *job;
+
+	atomic_store(&call->left, true);
+	job = atomic_load(&call->job);
+	if (job)
+		jf_scheduler_cancel(http->parts.scheduler, job);
 	if (trouble != JF_TROUBLE_DEADLINE)
 		return;
 	/* the job ends by itself at its deadline; this is for one that is stuck */
@@ -155,6 +161,7 @@ static void on_release(void *context, void *user) {
 	jf_params_deinit(&call->params);
 	jf_job_unref(call->job);
 	jf_json_writer_deinit(&call->trace);
+	free(call->client_id);
 	free(call);
 }
 
@@ -247,6 +254,9 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secre
 	    .tls = http->tls,
 	    .listeners = parts->listeners,
 	};
+	http->errands = jf_errands_create((parts->conf->http_threads + 1) / 2, MAX_WAITING_PIXELS, err);
+	if (!http->errands)
+		goto fail;
 	http->server = jf_server_start(&options, &handlers, err);
 	if (!http->server)
 		goto fail;
@@ -285,6 +295,7 @@ int jf_http_in_flight(struct jf_http *http) {
 void jf_http_stop(struct jf_http *http) {
 	if (!http)
 		return;
+	jf_errands_destroy(http->errands);
 	jf_server_stop(http->server);
 	jf_assets_destroy(http->assets);
 	jf_limit_destroy(http->limit);

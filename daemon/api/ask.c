@@ -108,9 +108,9 @@ static struct jf_job *new_job(
 	return NULL;
 }
 
-/* The job, or NULL when anything has turned out wrong. */
+/* The job, or NULL when anything has turned out wrong, or its picture is not for this thread. */
 static struct jf_job *checked(struct jf_call *call, struct jf_job *job) {
-	if (job && !call->problem.set)
+	if (job && !call->problem.set && !call->heavy)
 		return job;
 	jf_job_unref(job);
 	return NULL;

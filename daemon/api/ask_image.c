@@ -10,6 +10,7 @@
 #include "core/base/clock.h"
 #include "core/pictures/picture.h"
 #include "core/pictures/png.h"
+#include "daemon/api/heavy.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/text.h"
 
@@ -151,6 +152,10 @@ bool jf_ask_image_frame(
 		    width, height, max, max);
 		return unusable(call, err.message);
 	}
+	call->heavy = jf_picture_pixels(image->bytes, image->size);
+	if (jf_heavy_is(call, call->heavy))
+		return false;
+	call->heavy = 0;
 	code = jf_picture_decode(&decoded, image->bytes, image->size, &err);
 	if (code == JF_OK && ((unsigned long)decoded.width > max || (unsigned long)decoded.height > max))
 		code = jf_error_set(&err, JF_ELIMIT, "it is %d x %d pixels, at most %lu x %lu are taken", decoded.width,

@@ -67,6 +67,7 @@ void jf_call_reply(struct jf_call *call, struct jf_response *response) {
 void jf_call_fail(struct jf_call *call) {
 	struct jf_response response;
 
+	jf_request_drop_body(call->request); /* whatever it was, it is not looked at again */
 	if (call->problem.retry_after_s == 0 && jf_problem_status(call->problem.type) == 503)
 		call->problem.retry_after_s = 1;
 	jf_problem_respond(&response, &call->problem, jf_request_path(call->request), call->id);

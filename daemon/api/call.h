@@ -15,6 +15,7 @@
 #include "daemon/http/params.h"
 #include "daemon/http/problem.h"
 #include "daemon/http/server.h"
+#include "daemon/work/errands.h"
 #include "daemon/work/job.h"
 
 struct jf_route;
@@ -22,6 +23,7 @@ struct jf_route;
 struct jf_http {
 	struct jf_http_parts parts;
 	struct jf_server *server;
+	struct jf_errands *errands;
 	struct jf_limit *limit;
 	struct jf_assets *assets;
 	pthread_rwlock_t keys_lock; /* guards the pointer; a reload swaps it */
@@ -52,7 +54,12 @@ struct jf_call {
 	struct jf_params params;
 	struct jf_ask ask;
 	struct jf_v2_outputs outputs;
-	struct jf_job *job;                                             /* owned reference; NULL before submit */
+	char *client_id; /* v2: the client's name for it; NULL none */
+	bool moved;      /* its handler runs away from the network thread (daemon/api/heavy.h) */
+	size_t heavy;    /* pixels of a picture that shall not be decoded here; 0 none */
+	/* Owned reference; NULL before submit. Whoever sets one of the two looks at the other afterwards. */
+	_Atomic(struct jf_job *) job;
+	atomic_bool left;                                               /* the client has hung up */
 	void (*answer)(struct jf_call *call, const struct jf_job *job); /* when the job is done */
 	struct jf_json_writer trace; /* steps of the first item, as the inside of a JSON array */
 	char etag[72];

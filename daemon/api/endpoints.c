@@ -8,6 +8,7 @@
 #include "core/base/digest.h"
 #include "daemon/api/ask.h"
 #include "daemon/api/call.h"
+#include "daemon/api/heavy.h"
 #include "daemon/api/reply.h"
 #include "daemon/api/submit.h"
 
@@ -43,7 +44,9 @@ static void handle(struct jf_call *call, enum jf_question question) {
 	if (!model)
 		return;
 	job = jf_ask_parse(call, question, model);
-	if (!job)
+	if (!job && call->heavy)
+		jf_heavy_move(call, call->heavy);
+	else if (!job)
 		jf_call_fail(call);
 	else if (answered_by_tag(call, model))
 		jf_job_unref(job);

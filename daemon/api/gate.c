@@ -12,6 +12,8 @@
 #include "daemon/http/text.h"
 #include "daemon/http/watch.h"
 
+#define MAX_SMALL_BODY (1 << 20) /* of a route that takes neither picture nor tensor */
+
 static void count_rejection(struct jf_call *call, const char *reason) {
 	jf_metric_add(call->http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(reason));
 }
@@ -175,9 +177,14 @@ static bool check_body(struct jf_call *call) {
 	const char *encoding = jf_request_header(request, "Content-Encoding");
 	bool pictures = call->route->flags & JF_ROUTE_PICTURE_BODY;
 
-	if (jf_request_declared(request) > call->http->parts.conf->max_body_bytes)
+	int max = call->http->parts.conf->max_body_bytes;
+
+	if (!(call->route->flags & JF_ROUTE_LARGE_BODY) && max > MAX_SMALL_BODY)
+		max = MAX_SMALL_BODY;
+	jf_request_limit_body(request, (size_t)max);
+	if (jf_request_declared(request) > max)
 		return jf_problem_set(&call->problem, JF_PROBLEM_TOO_LARGE, "The body has %lld bytes, %d are allowed.",
-		    (long long)jf_request_declared(request), call->http->parts.conf->max_body_bytes);
+		    (long long)jf_request_declared(request), max);
 	if (strcmp(jf_call_method(call), "POST") != 0 || (jf_request_declared(request) == 0 && !type))
 		return true;
 	if (encoding && strcasecmp(encoding, "identity") != 0)

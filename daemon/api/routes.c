@@ -18,8 +18,8 @@
 
 /* clang-format off: a table reads by its columns */
 static const struct jf_route routes[] = {
-    TASK("classify", JF_POST, JF_ROUTE_PICTURE_BODY, .post_offers = {JF_AS_JSON, JF_AS_STREAM}, .n_post = 2,
-	.handle = jf_endpoint_classify),
+    TASK("classify", JF_POST, JF_ROUTE_PICTURE_BODY | JF_ROUTE_LARGE_BODY, .post_offers = {JF_AS_JSON, JF_AS_STREAM},
+	.n_post = 2, .handle = jf_endpoint_classify),
     TASK("generate", JF_GET | JF_POST, 0, PICTURE, .handle = jf_endpoint_generate),
     TASK("blend", JF_GET | JF_POST, 0, PICTURE, .handle = jf_endpoint_blend),
     TASK("sample", JF_POST, 0, .post_offers = {JF_AS_JSON, JF_AS_PNG, JF_AS_STREAM}, .n_post = 3,
@@ -39,11 +39,11 @@ static const struct jf_route routes[] = {
     {"/v2/health/ready", "/v2/health/ready", JF_GET, JF_ROUTE_PROBE, JSON_ONLY, .handle = jf_v2_ready},
     {"/v2/models/{}", "/v2/models/{model}", JF_GET, 0, JSON_ONLY, .handle = jf_v2_model},
     {"/v2/models/{}/ready", "/v2/models/{model}/ready", JF_GET, 0, JSON_ONLY, .handle = jf_v2_model_ready},
-    {"/v2/models/{}/infer", "/v2/models/{model}/infer", JF_POST, JF_ROUTE_BINARY_BODY, JSON_ONLY,
+    {"/v2/models/{}/infer", "/v2/models/{model}/infer", JF_POST, JF_ROUTE_BINARY_BODY | JF_ROUTE_LARGE_BODY, JSON_ONLY,
 	.handle = jf_v2_infer},
     {"/v2/models/{}/versions/1", "/v2/models/{model}", JF_GET, 0, JSON_ONLY, .handle = jf_v2_model},
     {"/v2/models/{}/versions/1/ready", "/v2/models/{model}/ready", JF_GET, 0, JSON_ONLY, .handle = jf_v2_model_ready},
-    {"/v2/models/{}/versions/1/infer", "/v2/models/{model}/infer", JF_POST, JF_ROUTE_BINARY_BODY, JSON_ONLY,
+    {"/v2/models/{}/versions/1/infer", "/v2/models/{model}/infer", JF_POST, JF_ROUTE_BINARY_BODY | JF_ROUTE_LARGE_BODY, JSON_ONLY,
 	.handle = jf_v2_infer},
     /* last: whatever file the page has */
     {"/*", "/", JF_GET, JF_ROUTE_OPEN | JF_ROUTE_ANY_ACCEPT, .get_offers = {JF_AS_HTML}, .n_get = 1,

@@ -89,7 +89,9 @@ void jf_submit_job(
 	enum jf_admission admission;
 	int retry_after_s = 0;
 
-	call->job = job;
+	/* Everything has been read: while the job waits and runs, the request takes no more than it needs. */
+	jf_params_forget_json(&call->params);
+	jf_request_drop_body(call->request);
 	call->answer = answer;
 	job->deadline_ns = call->handled_ns + (int64_t)call->timeout_ms * 1000000;
 	job->context = call;
@@ -100,12 +102,15 @@ void jf_submit_job(
 		jf_json_begin_array(&call->trace, NULL);
 	/* `done` may come before submit returns, so everything it needs stands before */
 	jf_request_defer(call->request);
+	atomic_store(&call->job, job);
 	admission = jf_scheduler_submit(http->parts.scheduler, job, &retry_after_s, &err);
 	if (admission != JF_ADMITTED) {
 		refuse(call, admission, retry_after_s, &err);
 		jf_request_unref(call->request);
 		return;
 	}
+	if (atomic_load(&call->left)) /* meanwhile, and found no job to cancel */
+		jf_scheduler_cancel(http->parts.scheduler, job);
 	if (call->as == JF_AS_STREAM)
 		jf_stream_start(call);
 	else

@@ -68,8 +68,8 @@ static bool parse_json(struct jf_call *call, const char *text, size_t size) {
 		return false;
 	if (call->problem.set)
 		return false;
-	if (jf_params_has(&call->params, "id"))
-		jf_params_string(&call->params, "id", &id, &size);
+	if (jf_params_string(&call->params, "id", &id, &size) && !(call->client_id = strdup(id)))
+		return jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.");
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		jf_params_touch(&call->params, known[i]);
 	return jf_params_finish(&call->params);
@@ -456,19 +456,15 @@ static void reply_with(struct jf_call *call, struct jf_json_writer *writer, stru
 }
 
 void jf_v2_infer_reply(struct jf_call *call, const struct jf_job *job) {
-	const struct jf_json *given = jf_json_get(call->params.root, "id");
 	struct jf_json_writer writer;
 	struct bytes raw = {0};
-	const char *id;
 	size_t length;
 
 	jf_json_writer_init(&writer);
 	jf_json_begin_object(&writer, NULL);
 	jf_json_put_string(&writer, "model_name", job->model->name);
 	jf_json_put_string(&writer, "model_version", "1");
-	if (!given || jf_json_read_string(given, &id, &length, NULL) != JF_OK)
-		id = call->id;
-	jf_json_put_string(&writer, "id", id);
+	jf_json_put_string(&writer, "id", call->client_id ? call->client_id : call->id);
 	jf_json_begin_array(&writer, "outputs");
 	for (int i = 0; i < call->outputs.n; i++)
 		put_output(call, &writer, &raw, job, i);

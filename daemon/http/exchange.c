@@ -12,7 +12,7 @@ struct jf_request *jf_request_ref(struct jf_request *request) {
 	return request;
 }
 
-static void drop_body(struct jf_request *request) {
+void jf_request_drop_body(struct jf_request *request) {
 	atomic_fetch_sub(&request->server->body_bytes, request->capacity);
 	free(request->body);
 	request->body = NULL;
@@ -26,7 +26,7 @@ void jf_request_unref(struct jf_request *request) {
 		request->server->handlers.release(request->server->handlers.context, request->user);
 	jf_response_deinit(&request->response);
 	free(request->stream);
-	drop_body(request);
+	jf_request_drop_body(request);
 	free(request->target);
 	free(request);
 }
@@ -43,6 +43,7 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 		return NULL;
 	atomic_init(&request->references, 1);
 	request->server = server;
+	request->max_body = server->options.max_body_bytes;
 	request->mhd = mhd;
 	request->connection = connection;
 	request->peer = connection->peer;
@@ -299,10 +300,10 @@ static bool reserve_body(struct jf_request *request, size_t more) {
 static void keep_body(struct jf_request *request, const char *data, size_t size) {
 	if (request->discard || request->too_large || request->crowded)
 		return;
-	request->too_large = size > request->server->options.max_body_bytes - request->size;
+	request->too_large = size > request->max_body - request->size;
 	request->crowded = !request->too_large && !reserve_body(request, size);
 	if (request->too_large || request->crowded) {
-		drop_body(request);
+		jf_request_drop_body(request);
 		return;
 	}
 	memcpy(request->body + request->size, data, size);

@@ -50,7 +50,7 @@ struct jf_request {
 	bool discard; /* answered in `begin`: the body is read and forgotten */
 	int64_t declared;
 	char *body;
-	size_t size, capacity;
+	size_t size, capacity, max_body;
 	bool too_large, crowded;
 
 	/* guarded by server->lock */

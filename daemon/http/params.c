@@ -20,6 +20,15 @@ void jf_params_init(struct jf_params *params, struct jf_problem *problem) {
 	params->problem = problem;
 }
 
+void jf_params_forget_json(struct jf_params *params) {
+	int i;
+
+	for (i = 0; i < params->n; i++)
+		params->item[i].json = NULL;
+	jf_json_free(params->root);
+	params->root = NULL;
+}
+
 void jf_params_deinit(struct jf_params *params) {
 	int i;
 
@@ -122,6 +131,12 @@ bool jf_params_add_json(struct jf_params *params, const char *text, size_t size_
 		text += 3;
 		size_bytes -= 3;
 	}
+	/* what is too deep is malformed in the first place, and refused before a tree is made */
+	if (!jf_json_is_modest(text, size_bytes) && jf_json_depth(text, size_bytes) <= MAX_DEPTH)
+		return jf_problem_set(params->problem, JF_PROBLEM_TOO_LARGE,
+		    "The body has too many values for its size: as JSON they would take more than %d times its %zu "
+		    "bytes and %zu KiB of memory. Send numbers flat rather than nested, or in several requests.",
+		    JF_JSON_FACTOR, size_bytes, JF_JSON_ALLOWANCE >> 10);
 	params->root = jf_json_parse(text, size_bytes, MAX_DEPTH, &err);
 	if (!params->root)
 		return jf_problem_set(params->problem,

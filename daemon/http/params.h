@@ -30,6 +30,8 @@ struct jf_params {
 
 void jf_params_init(struct jf_params *params, struct jf_problem *problem);
 void jf_params_deinit(struct jf_params *params);
+/* Frees the tree early; whatever was read stays. */
+void jf_params_forget_json(struct jf_params *params);
 
 /* Each returns false after noting a problem: 400 for bad percent-encoding, UTF-8 or JSON, 422 for a field given
  * twice. */

@@ -182,6 +182,14 @@ const char *jf_request_body(const struct jf_request *request, size_t *size) {
 	return request->body ? request->body : "";
 }
 
+void jf_request_limit_body(struct jf_request *request, size_t bytes) {
+	request->max_body = bytes;
+}
+
+size_t jf_request_body_limit(const struct jf_request *request) {
+	return request->max_body;
+}
+
 bool jf_request_too_large(const struct jf_request *request) {
 	return request->too_large;
 }

@@ -100,8 +100,13 @@ bool jf_request_unwelcome(const struct jf_request *request);
 /* Declared length of the body; -1 when it is chunked. */
 int64_t jf_request_declared(const struct jf_request *request);
 const char *jf_request_body(const struct jf_request *request, size_t *size); /* NUL follows it; "" when empty */
-bool jf_request_crowded(const struct jf_request *request);                   /* too many bodies were on their way */
-bool jf_request_too_large(const struct jf_request *request); /* the body was longer than max_body_bytes */
+/* Within `handle`, or by the answerer of a deferred request before it answers: the body is needed no more. */
+void jf_request_drop_body(struct jf_request *request);
+bool jf_request_crowded(const struct jf_request *request); /* too many bodies were on their way */
+/* Within `begin`: lowers max_body_bytes for this request. */
+void jf_request_limit_body(struct jf_request *request, size_t bytes);
+size_t jf_request_body_limit(const struct jf_request *request);
+bool jf_request_too_large(const struct jf_request *request); /* the body was longer than its limit */
 
 void jf_request_set_user(struct jf_request *request, void *user);
 void *jf_request_user(const struct jf_request *request);

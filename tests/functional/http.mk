@@ -3,16 +3,19 @@ TESTS += \
 	tests/functional/http_access.py \
 	tests/functional/http_api.py \
 	tests/functional/http_clients.py \
+	tests/functional/http_faults.py \
 	tests/functional/http_load.py \
 	tests/functional/http_malformed.py \
 	tests/functional/same_answers.py
 THREAD_TESTS += \
 	tests/functional/http_access.py \
+	tests/functional/http_faults.py \
 	tests/functional/http_load.py
 EXTRA_DIST += \
 	tests/functional/http_access.py \
 	tests/functional/http_api.py \
 	tests/functional/http_clients.py \
+	tests/functional/http_faults.py \
 	tests/functional/http_load.py \
 	tests/functional/http_malformed.py \
 	tests/functional/jf.py \

@@ -210,9 +210,13 @@ def streams(d):
         equal([n for n, _ in d.classify(SEVEN, "", accept).events()], ["result"], "posterior has no steps")
     with case("stream: a bad request is a problem document, no stream"):
         equal(d.post("/generate", {"digit": 70}, accept).status, 422, "status")
-    # a daemon that has measured its speed would not admit it
-    with case("stream: a deadline ends it with an error event"), Daemon() as fresh:
-        answer = fresh.post("/generate", {"digit": 7, "count": 100, "steps": 200}, {**accept, "Request-Timeout-Ms": "100"})
+    hopeless = {"digit": 7, "count": 100, "steps": 200}
+    with case("stream: what cannot be done in time, at the speed seen before, is refused at once"):
+        answer = d.post("/generate", hopeless, {**accept, "Request-Timeout-Ms": "100"})
+        equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:deadline-exceeded"), "answer")
+        check(1 <= int(answer.headers["retry-after"]) <= 60, "Retry-After")
+    with case("stream: a deadline ends it with an error event"), Daemon() as fresh:  # which has not seen how fast it is
+        answer = fresh.post("/generate", hopeless, {**accept, "Request-Timeout-Ms": "100"})
         name, value = answer.events()[-1]
         equal((answer.status, name, value["status"]), (200, "error", 503), "end")
 

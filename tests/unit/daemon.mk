@@ -3,6 +3,7 @@ if CMOCKA
 DAEMON_UNIT_TESTS = \
 	tests/unit/test_conf \
 	tests/unit/test_daemon_metrics \
+	tests/unit/test_errands \
 	tests/unit/test_log \
 	tests/unit/test_model_holder \
 	tests/unit/test_queue \
@@ -12,12 +13,14 @@ check_PROGRAMS += $(DAEMON_UNIT_TESTS)
 TESTS += $(DAEMON_UNIT_TESTS)
 THREAD_TESTS += \
 	tests/unit/test_daemon_metrics \
+	tests/unit/test_errands \
 	tests/unit/test_model_holder \
 	tests/unit/test_scheduler
 
 DAEMON_UNIT_LDADD = $(SERVICE_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_conf_LDADD = $(DAEMON_UNIT_LDADD)
 tests_unit_test_daemon_metrics_LDADD = $(DAEMON_UNIT_LDADD)
+tests_unit_test_errands_LDADD = $(DAEMON_UNIT_LDADD)
 tests_unit_test_log_LDADD = $(DAEMON_UNIT_LDADD)
 tests_unit_test_model_holder_SOURCES = tests/unit/test_model_holder.c tests/unit/small_model.h
 tests_unit_test_model_holder_LDADD = $(DAEMON_UNIT_LDADD)

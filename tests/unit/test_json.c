@@ -54,6 +54,33 @@ static void test_invalid(void **state) {
 	assert_null(jf_json_parse("[1]", 2, 8, NULL));
 }
 
+/* A few bytes of text must not become a hundred in memory; numbers in an array are no such thing. */
+static void test_modest(void **state) {
+	static const struct {
+		const char *piece;
+		bool modest;
+	} shapes[] = {{"{},", false}, {"[],", false}, {"\"\",", false}, {"0,", false}, {"\"k\":0,", false},
+	    {"-0.12345678,", true}, {"\"a text of some length, as they come in reality\",", true}};
+	enum { SIZE = 4 << 20 };
+	char *text = malloc(SIZE);
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		size_t length = strlen(shapes[i].piece);
+
+		for (size_t at = 0; at < SIZE; at++)
+			text[at] = shapes[i].piece[at % length];
+		if (jf_json_is_modest(text, SIZE) != shapes[i].modest)
+			fail_msg("4 MiB of %s", shapes[i].piece);
+		assert_true(jf_json_is_modest(text, 4096));
+	}
+	memset(text, '[', SIZE); /* as the inside of a text it is one value */
+	text[0] = text[SIZE - 1] = '"';
+	assert_true(jf_json_is_modest(text, SIZE));
+	free(text);
+}
+
 static void test_read(void **state) {
 	static const char text[] =
 	    "{\"n\":7,\"x\":2.5,\"s\":\"a\\u00e4\",\"t\":true,\"z\":null,\"a\":[[1],{\"[[[[\":\"]\"}]}";
@@ -204,6 +231,7 @@ static void test_round_trip(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_invalid),
+	    cmocka_unit_test(test_modest),
 	    cmocka_unit_test(test_read),
 	    cmocka_unit_test(test_write),
 	    cmocka_unit_test(test_utf8),

@@ -1,0 +1,163 @@
+#include "config.h"
+
+#include "daemon/work/errands.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+
+#define MAX_THREADS 16
+#define NICE 5 /* steps of the workers go first where processors are short */
+
+struct errand {
+	void (*run)(void *context);
+	void *context;
+	long weight;
+	int64_t rank_ns;
+	struct errand *next;
+};
+
+struct jf_errands {
+	long capacity;
+	int threads, n_started;
+	pthread_t thread[MAX_THREADS];
+
+	pthread_mutex_t lock; /* guards what follows; never held while an errand runs */
+	pthread_cond_t work;  /* something waits, or stop; CLOCK_MONOTONIC */
+	struct errand *first;
+	long waiting;
+	int64_t began_ns[MAX_THREADS]; /* the errand that runs; 0: none */
+	int n_named;
+	bool stop;
+};
+
+static int64_t time_for(long weight) {
+	return (int64_t)((double)weight * 1e9 / JF_ERRAND_RATE);
+}
+
+/* With the lock held: until `until_ns`, or until it all ends. */
+static void rest(struct jf_errands *errands, int64_t until_ns) {
+	struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+
+	while (!errands->stop && jf_clock_ns() < until_ns)
+		pthread_cond_timedwait(&errands->work, &errands->lock, &until);
+}
+
+static void *run(void *argument) {
+	struct jf_errands *errands = argument;
+	struct errand *errand;
+	char name[16];
+	int me;
+
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone; a refusal does no harm */
+	pthread_mutex_lock(&errands->lock);
+	me = errands->n_named++;
+	snprintf(name, sizeof(name), "jf-errands-%d", me % 100);
+	pthread_setname_np(pthread_self(), name);
+	for (;;) {
+		while (!errands->first && !errands->stop)
+			pthread_cond_wait(&errands->work, &errands->lock);
+		errand = errands->first;
+		if (!errand)
+			break;
+		errands->first = errand->next;
+		errands->waiting -= errand->weight;
+		int64_t began = errands->began_ns[me] = jf_clock_ns();
+		pthread_mutex_unlock(&errands->lock);
+		errand->run(errand->context);
+		pthread_mutex_lock(&errands->lock);
+		errands->began_ns[me] = 0;
+		rest(errands, began + time_for(errand->weight));
+		free(errand);
+	}
+	pthread_mutex_unlock(&errands->lock);
+	return NULL;
+}
+
+struct jf_errands *jf_errands_create(int threads, long capacity, struct jf_error *err) {
+	struct jf_errands *errands = calloc(1, sizeof(*errands));
+	pthread_condattr_t attributes;
+	int code = 0;
+
+	if (!errands) {
+		jf_error_set(err, JF_ENOMEM, "no memory for the threads that decode");
+		return NULL;
+	}
+	errands->capacity = capacity;
+	errands->threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+	pthread_mutex_init(&errands->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&errands->work, &attributes);
+	pthread_condattr_destroy(&attributes);
+	while (errands->n_started < errands->threads && code == 0) {
+		code = pthread_create(&errands->thread[errands->n_started], NULL, run, errands);
+		errands->n_started += code == 0;
+	}
+	if (code) {
+		jf_error_set(err, JF_ENOMEM, "cannot start the threads that decode: %s", strerror(code));
+		jf_errands_destroy(errands);
+		return NULL;
+	}
+	return errands;
+}
+
+bool jf_errands_submit(
+    struct jf_errands *errands, long weight, void (*run_it)(void *context), void *context, int *retry_after_s) {
+	struct errand *errand = malloc(sizeof(*errand)), **at;
+	bool fits;
+
+	pthread_mutex_lock(&errands->lock);
+	*retry_after_s = 1 + (int)(time_for(errands->waiting) / errands->threads / 1000000000);
+	if (*retry_after_s > 60)
+		*retry_after_s = 60;
+	fits = errand && !errands->stop && (!errands->first || errands->waiting + weight <= errands->capacity);
+	if (fits) {
+		*errand = (struct errand){
+		    .run = run_it, .context = context, .weight = weight, .rank_ns = jf_clock_ns() + time_for(weight)};
+		for (at = &errands->first; *at && (*at)->rank_ns <= errand->rank_ns; at = &(*at)->next)
+			;
+		errand->next = *at;
+		*at = errand;
+		errands->waiting += weight;
+		pthread_cond_broadcast(&errands->work);
+		errand = NULL;
+	}
+	pthread_mutex_unlock(&errands->lock);
+	free(errand);
+	return fits;
+}
+
+bool jf_errands_alive(struct jf_errands *errands, int stall_ms) {
+	int64_t oldest = jf_clock_ns() - (int64_t)stall_ms * 1000000;
+	bool alive = true;
+	int i;
+
+	pthread_mutex_lock(&errands->lock);
+	for (i = 0; i < errands->threads; i++)
+		alive = alive && (errands->began_ns[i] == 0 || errands->began_ns[i] >= oldest);
+	pthread_mutex_unlock(&errands->lock);
+	return alive;
+}
+
+void jf_errands_destroy(struct jf_errands *errands) {
+	int i;
+
+	if (!errands)
+		return;
+	pthread_mutex_lock(&errands->lock);
+	errands->stop = true;
+	pthread_cond_broadcast(&errands->work);
+	pthread_mutex_unlock(&errands->lock);
+	for (i = 0; i < errands->n_started; i++)
+		pthread_join(errands->thread[i], NULL);
+	pthread_cond_destroy(&errands->work);
+	pthread_mutex_destroy(&errands->lock);
+	free(errands);
+}
