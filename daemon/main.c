@@ -282,11 +282,12 @@ static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_
 	if (interval_ms == 0 || now - *fed_ns < (int64_t)interval_ms * 1000000)
 		return;
 	*fed_ns = now;
-	if (jf_scheduler_alive(d->scheduler, d->conf.watchdog_stall_ms))
+	bool working = jf_scheduler_alive(d->scheduler, d->conf.watchdog_stall_ms);
+	if (working && jf_http_alive(d->http, d->conf.watchdog_stall_ms))
 		jf_service_watchdog();
 	else
-		jf_log(JF_LOG_ERROR, NULL, "a worker has made no progress for %d ms: the watchdog is not fed",
-		    d->conf.watchdog_stall_ms);
+		jf_log(JF_LOG_ERROR, NULL, "%s has made no progress for %d ms: the watchdog is not fed",
+		    working ? "a thread that serves HTTP" : "a worker", d->conf.watchdog_stall_ms);
 }
 
 static void tell_status(struct daemon *d) {

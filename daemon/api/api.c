@@ -288,6 +288,10 @@ void jf_http_drain(struct jf_http *http) {
 	jf_server_drain(http->server);
 }
 
+bool jf_http_alive(struct jf_http *http, int stall_ms) {
+	return jf_server_alive(http->server, stall_ms) && jf_errands_alive(http->errands, stall_ms);
+}
+
 int jf_http_in_flight(struct jf_http *http) {
 	return jf_server_in_flight(http->server);
 }

@@ -33,6 +33,8 @@ void jf_http_use_secrets(struct jf_http *http, struct jf_secrets *secrets);
 
 /* SIGTERM: accepts no new connection, /readyz 503, responses say Connection: close, new work 503 "draining". */
 void jf_http_drain(struct jf_http *http);
+/* Whether nothing of it has been at one thing for longer than stall_ms. */
+bool jf_http_alive(struct jf_http *http, int stall_ms);
 /* Requests being answered. */
 int jf_http_in_flight(struct jf_http *http);
 /* Stops the threads and closes what is left; the scheduler has been stopped, so no job is outstanding. NULL allowed. */

@@ -349,16 +349,30 @@ static enum MHD_Result go_on(struct jf_request *request) {
 	return replied ? queue(request, false) : MHD_YES;
 }
 
-enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
-    const char *version, const char *upload, size_t *upload_size, void **state) {
-	struct jf_request *request = *state;
+/* Around what the library calls: for jf_server_alive. Returns what leave needs. */
+static int enter(struct jf_server *server) {
+	long long now = jf_clock_ns();
+	int i;
+
+	for (i = 0; i < JF_MAX_INSIDE; i++) {
+		long long expected = 0;
+
+		if (atomic_load_explicit(&server->inside_ns[i], memory_order_relaxed) == 0 &&
+		    atomic_compare_exchange_strong(&server->inside_ns[i], &expected, now))
+			break;
+	}
+	return i;
+}
+
+static void leave(struct jf_server *server, int place) {
+	if (place < JF_MAX_INSIDE)
+		atomic_store(&server->inside_ns[place], 0);
+}
+
+static enum MHD_Result handle_part(
+    struct jf_request *request, const char *method, const char *version, const char *upload, size_t *upload_size) {
 	size_t size = *upload_size;
 
-	(void)context;
-	(void)mhd;
-	(void)url;
-	if (!request)
-		return MHD_NO;
 	if (!request->begun)
 		return begin(request, method, version);
 	if (size) {
@@ -367,6 +381,23 @@ enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, c
 		return MHD_YES;
 	}
 	return go_on(request);
+}
+
+enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+    const char *version, const char *upload, size_t *upload_size, void **state) {
+	struct jf_server *server = context;
+	struct jf_request *request = *state;
+	enum MHD_Result result;
+	int place;
+
+	(void)mhd;
+	(void)url;
+	if (!request)
+		return MHD_NO;
+	place = enter(server);
+	result = handle_part(request, method, version, upload, upload_size);
+	leave(server, place);
+	return result;
 }
 
 void jf_exchange_completed(

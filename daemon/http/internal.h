@@ -10,6 +10,7 @@
 #include "daemon/http/watch.h"
 
 #define JF_DISCARD_LIMIT 65536 /* a refused body up to this size is read and forgotten, so that keep-alive goes on */
+#define JF_MAX_INSIDE 64       /* network threads that jf_server_alive can tell apart; more are not looked at */
 #define JF_STREAM_LAG ((size_t)1 << 20)
 
 enum jf_phase {
@@ -77,6 +78,9 @@ struct jf_server {
 	bool draining, stopping, quiesced;
 
 	atomic_size_t body_bytes; /* held by all requests together */
+	/* Network threads that are inside one of the library's calls to us, by the moment they came in; 0: a free
+	 * place. */
+	atomic_llong inside_ns[JF_MAX_INSIDE];
 };
 
 /* exchange.c: one request from its first line to its last byte */

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "core/base/clock.h"
 #include "daemon/http/internal.h"
 #include "daemon/http/tls.h"
 
@@ -385,6 +386,19 @@ void jf_server_stop(struct jf_server *server) {
 	pthread_mutex_destroy(&server->lock);
 	free(server->connections);
 	free(server);
+}
+
+bool jf_server_alive(struct jf_server *server, int stall_ms) {
+	int64_t oldest = jf_clock_ns() - (int64_t)stall_ms * 1000000;
+	int i;
+
+	for (i = 0; i < JF_MAX_INSIDE; i++) {
+		int64_t since = atomic_load(&server->inside_ns[i]);
+
+		if (since && since < oldest)
+			return false;
+	}
+	return true;
 }
 
 int jf_server_in_flight(struct jf_server *server) {

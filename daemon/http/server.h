@@ -84,6 +84,8 @@ struct jf_server *jf_server_start(
 void jf_server_drain(struct jf_server *server); /* accepts no more; every response says Connection: close */
 /* Ends every connection; unanswered requests get a bare 503. All worker threads must be done. NULL allowed. */
 void jf_server_stop(struct jf_server *server);
+/* Whether no network thread has been in a handler for longer than stall_ms. */
+bool jf_server_alive(struct jf_server *server, int stall_ms);
 int jf_server_in_flight(struct jf_server *server); /* requests begun and not finished */
 int jf_server_connections(struct jf_server *server);
 
