@@ -43,8 +43,8 @@ static const struct jf_route routes[] = {
 	.handle = jf_v2_infer},
     {"/v2/models/{}/versions/1", "/v2/models/{model}", JF_GET, 0, JSON_ONLY, .handle = jf_v2_model},
     {"/v2/models/{}/versions/1/ready", "/v2/models/{model}/ready", JF_GET, 0, JSON_ONLY, .handle = jf_v2_model_ready},
-    {"/v2/models/{}/versions/1/infer", "/v2/models/{model}/infer", JF_POST, JF_ROUTE_BINARY_BODY | JF_ROUTE_LARGE_BODY, JSON_ONLY,
-	.handle = jf_v2_infer},
+    {"/v2/models/{}/versions/1/infer", "/v2/models/{model}/infer", JF_POST, JF_ROUTE_BINARY_BODY | JF_ROUTE_LARGE_BODY,
+	JSON_ONLY, .handle = jf_v2_infer},
     /* last: whatever file the page has */
     {"/*", "/", JF_GET, JF_ROUTE_OPEN | JF_ROUTE_ANY_ACCEPT, .get_offers = {JF_AS_HTML}, .n_get = 1,
 	.handle = jf_page_serve},

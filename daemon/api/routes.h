@@ -15,7 +15,7 @@ enum {
 	JF_ROUTE_PICTURE_BODY = 8, /* takes image/png, image/jpeg and multipart/form-data beside JSON */
 	JF_ROUTE_ANY_ACCEPT = 16,
 	JF_ROUTE_BINARY_BODY = 32, /* takes application/octet-stream and no type at all beside JSON */
-	JF_ROUTE_LARGE_BODY = 64, /* takes a body of max_body_bytes; the others take what fits a few parameters */
+	JF_ROUTE_LARGE_BODY = 64,  /* takes a body of max_body_bytes; the others take what fits a few parameters */
 };
 
 struct jf_route {

@@ -458,7 +458,6 @@ static void reply_with(struct jf_call *call, struct jf_json_writer *writer, stru
 void jf_v2_infer_reply(struct jf_call *call, const struct jf_job *job) {
 	struct jf_json_writer writer;
 	struct bytes raw = {0};
-	size_t length;
 
 	jf_json_writer_init(&writer);
 	jf_json_begin_object(&writer, NULL);
