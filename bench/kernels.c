@@ -92,17 +92,18 @@ static double work_flop(const struct work *k) {
 }
 
 static void work_do(const struct jf_kernels *jf, const struct work *k) {
+	const struct jf_conv conv = {buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, buffers.scratch, k->h,
+	    k->w, k->cin, k->cout, k->stride};
+
 	switch (k->kind) {
 	case CONV:
-		jf->conv3x3(
-		    buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, k->h, k->w, k->cin, k->cout, k->stride);
+		jf->conv3x3(&conv);
 		break;
 	case WINOGRAD:
-		jf->conv3x3_winograd(buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, buffers.scratch, k->h,
-		    k->w, k->cin, k->cout);
+		jf->conv3x3_winograd(&conv);
 		break;
 	case NARROW:
-		jf->conv3x3_narrow(buffers.y, buffers.x, buffers.weight, buffers.bias, k->h, k->w, k->cin, k->cout);
+		jf->conv3x3_narrow(&conv);
 		break;
 	case GRAD_WEIGHT:
 		jf->conv3x3_grad_weight(

@@ -26,13 +26,31 @@ static void add_column_sums(float *sum, const float *rows, int n_rows, int colum
 			sum[c] += rows[c];
 }
 
+/* dw[k][n] += x^T dy over m rows x[m][k], dy[m][n] */
+static void add_product(float *dw, const float *x, const float *dy, int k, int n, int m) {
+	jf_blas_gemm(&(struct jf_blas_product){
+	    .c = dw,
+	    .a = x,
+	    .b = dy,
+	    .transpose_a = true,
+	    .m = k,
+	    .n = n,
+	    .k = m,
+	    .alpha = 1.0f,
+	    .beta = 1.0f,
+	    .lda = k,
+	    .ldb = n,
+	    .ldc = n,
+	});
+}
+
 /* y = x W + b: dW = x^T dy, db = column sums of dy, dx = dy W^T */
 static void linear(struct jf_exec *e, int node, int first, int count) {
 	const struct jf_node *n = op_node(e, node);
 	int m = n->attr.m * count, k = n->attr.k, width = n->attr.n;
 	const float *dy = op_grad(e, node, first), *x = op_value(e, n->in[0], first);
 
-	jf_blas_gemm(op_param_grad(e, node, 0), x, dy, true, false, k, width, m, 1.0f, 1.0f, k, width, width);
+	add_product(op_param_grad(e, node, 0), x, dy, k, width, m);
 	add_column_sums(op_param_grad(e, node, 1), dy, m, width);
 	if (op_grad(e, n->in[0], first))
 		e->kernels->gemm(op_grad(e, n->in[0], first), dy, e->packed_transposed + n->packed_transposed, NULL,
@@ -68,11 +86,23 @@ static void strided_conv3x3(struct jf_exec *e, int node, int i) {
 	float *dx = op_grad(e, n->in[0], i);
 
 	patches(e->scratch, op_value(e, n->in[0], i), h, w, ci, 2 * w + 2);
-	jf_blas_gemm(op_param_grad(e, node, 0), e->scratch, dy, true, false, k, co, h * w, 1.0f, 1.0f, k, co, co);
+	add_product(op_param_grad(e, node, 0), e->scratch, dy, k, co, h * w);
 	add_column_sums(op_param_grad(e, node, 1), dy, h * w, co);
 	if (!dx)
 		return;
-	jf_blas_gemm(e->scratch, dy, op_param(e, node, 0), false, true, h * w, k, co, 1.0f, 0.0f, co, co, k);
+	jf_blas_gemm(&(struct jf_blas_product){
+	    .c = e->scratch,
+	    .a = dy,
+	    .b = op_param(e, node, 0),
+	    .transpose_b = true,
+	    .m = h * w,
+	    .n = k,
+	    .k = co,
+	    .alpha = 1.0f,
+	    .lda = co,
+	    .ldb = co,
+	    .ldc = k,
+	});
 	if (!accumulates(e, node, 0))
 		memset(dx, 0, jf_shape_count(op_node(e, n->in[0])->shape) * sizeof(float));
 	add_patches(dx, e->scratch, h, w, ci);
@@ -90,12 +120,22 @@ static void unit_conv3x3(struct jf_exec *e, int node, int i) {
 	if (!dx)
 		return;
 	jf_op_pad_image(e->scratch, dy, h, w, co);
+	struct jf_conv conv = {
+	    .y = dx,
+	    .x = e->scratch,
+	    .weight = e->packed_transposed + n->packed_transposed,
+	    .residual = accumulates(e, node, 0) ? dx : NULL,
+	    .scratch = e->scratch + JF_PAD16((h + 2) * (w + 2) * co),
+	    .h = h,
+	    .w = w,
+	    .cin = co,
+	    .cout = ci,
+	    .stride = 1,
+	};
 	if (n->attr.winograd_back)
-		e->kernels->conv3x3_winograd(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
-		    accumulates(e, node, 0) ? dx : NULL, e->scratch + JF_PAD16((h + 2) * (w + 2) * co), h, w, co, ci);
+		e->kernels->conv3x3_winograd(&conv);
 	else
-		e->kernels->conv3x3(dx, e->scratch, e->packed_transposed + n->packed_transposed, NULL,
-		    accumulates(e, node, 0) ? dx : NULL, h, w, co, ci, 1);
+		e->kernels->conv3x3(&conv);
 }
 
 static void conv3x3(struct jf_exec *e, int node, int i) {
@@ -116,17 +156,39 @@ static void conv3x3(struct jf_exec *e, int node, int i) {
 
 static void group_norm(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	e->kernels->group_norm_grad(op_grad(e, n->in[0], i), op_param_grad(e, node, 0), op_param_grad(e, node, 1),
-	    e->scratch, op_value(e, n->in[0], i), op_aux(e, node, i), op_param(e, node, 0), op_param(e, node, 1),
-	    op_grad(e, node, i), n->shape.rows, n->shape.columns, n->shape.channels, n->attr.groups, n->attr.silu,
-	    accumulates(e, node, 0));
+	e->kernels->group_norm_grad(&(struct jf_group_norm_grad){
+	    .dx = op_grad(e, n->in[0], i),
+	    .dscale = op_param_grad(e, node, 0),
+	    .dbias = op_param_grad(e, node, 1),
+	    .scratch = e->scratch,
+	    .x = op_value(e, n->in[0], i),
+	    .stats = op_aux(e, node, i),
+	    .scale = op_param(e, node, 0),
+	    .bias = op_param(e, node, 1),
+	    .dy = op_grad(e, node, i),
+	    .h = n->shape.rows,
+	    .w = n->shape.columns,
+	    .c = n->shape.channels,
+	    .groups = n->attr.groups,
+	    .silu = n->attr.silu,
+	    .accumulate = accumulates(e, node, 0),
+	});
 }
 
 static void layer_norm(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	e->kernels->layer_norm_grad(op_grad(e, n->in[0], i), op_param_grad(e, node, 0), op_param_grad(e, node, 1),
-	    op_value(e, n->in[0], i), op_aux(e, node, i), op_param(e, node, 0), op_grad(e, node, i),
-	    shape_pixels(n->shape), n->shape.channels, accumulates(e, node, 0));
+	e->kernels->layer_norm_grad(&(struct jf_layer_norm_grad){
+	    .dx = op_grad(e, n->in[0], i),
+	    .dscale = op_param_grad(e, node, 0),
+	    .dbias = op_param_grad(e, node, 1),
+	    .x = op_value(e, n->in[0], i),
+	    .stats = op_aux(e, node, i),
+	    .scale = op_param(e, node, 0),
+	    .dy = op_grad(e, node, i),
+	    .rows = shape_pixels(n->shape),
+	    .c = n->shape.channels,
+	    .accumulate = accumulates(e, node, 0),
+	});
 }
 
 static void add_rows(struct jf_exec *e, int node, int i) {
@@ -152,10 +214,22 @@ static void attention(struct jf_exec *e, int node, int i) {
 		if (!accumulates(e, node, s))
 			memset(grad[s], 0, jf_shape_count(op_node(e, n->in[s])->shape) * sizeof(float));
 	}
-	e->kernels->attention_grad(grad[0], grad[1], grad[2], e->scratch, op_aux(e, node, i), op_value(e, n->in[0], i),
-	    op_value(e, n->in[1], i), op_value(e, n->in[2], i), op_grad(e, node, i), n->shape.rows,
-	    shape_pixels(op_node(e, n->in[1])->shape), shape_pixels(op_node(e, n->in[2])->shape), n->shape.channels,
-	    n->attr.heads);
+	e->kernels->attention_grad(&(struct jf_attention_grad){
+	    .dq_rows = grad[0],
+	    .da = grad[1],
+	    .db = grad[2],
+	    .scratch = e->scratch,
+	    .probs = op_aux(e, node, i),
+	    .q_rows = op_value(e, n->in[0], i),
+	    .a = op_value(e, n->in[1], i),
+	    .b = op_value(e, n->in[2], i),
+	    .dy = op_grad(e, node, i),
+	    .nq = n->shape.rows,
+	    .na = shape_pixels(op_node(e, n->in[1])->shape),
+	    .nb = shape_pixels(op_node(e, n->in[2])->shape),
+	    .d = n->shape.channels,
+	    .heads = n->attr.heads,
+	});
 }
 
 static void concat(struct jf_exec *e, int node, int i) {

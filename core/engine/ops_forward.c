@@ -34,8 +34,8 @@ static void linear(struct jf_exec *e, int node, int first, int count) {
 
 static void conv3x3(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	const float *x = op_value(e, n->in[0], i), *bias = op_param(e, node, 1);
-	int h = n->shape.rows, w = n->shape.columns, co = n->attr.n, ci = n->attr.k / 9;
+	const float *bias = op_param(e, node, 1);
+	int co = n->attr.n;
 
 	if (n->in[1] != JF_NONE) {
 		const float *vector = op_value(e, n->in[1], i);
@@ -43,14 +43,27 @@ static void conv3x3(struct jf_exec *e, int node, int i) {
 			e->scratch[c] = bias[c] + vector[c];
 		bias = e->scratch;
 	}
-	if (co <= JF_NARROW && n->attr.stride == 1 && n->in[1] == JF_NONE && n->in[2] == JF_NONE)
-		e->kernels->conv3x3_narrow(op_value(e, node, i), x, op_param(e, node, 0), bias, h, w, ci, co);
-	else if (n->attr.winograd)
-		e->kernels->conv3x3_winograd(op_value(e, node, i), x, e->packed + n->packed, bias,
-		    n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i), e->scratch + JF_PAD16(co), h, w, ci, co);
-	else
-		e->kernels->conv3x3(op_value(e, node, i), x, e->packed + n->packed, bias,
-		    n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i), h, w, ci, co, n->attr.stride);
+	struct jf_conv conv = {
+	    .y = op_value(e, node, i),
+	    .x = op_value(e, n->in[0], i),
+	    .weight = e->packed + n->packed,
+	    .bias = bias,
+	    .residual = n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i),
+	    .scratch = e->scratch + JF_PAD16(co),
+	    .h = n->shape.rows,
+	    .w = n->shape.columns,
+	    .cin = n->attr.k / 9,
+	    .cout = co,
+	    .stride = n->attr.stride,
+	};
+	if (co <= JF_NARROW && n->attr.stride == 1 && n->in[1] == JF_NONE && n->in[2] == JF_NONE) {
+		conv.weight = op_param(e, node, 0);
+		e->kernels->conv3x3_narrow(&conv);
+	} else if (n->attr.winograd) {
+		e->kernels->conv3x3_winograd(&conv);
+	} else {
+		e->kernels->conv3x3(&conv);
+	}
 }
 
 void jf_op_pad_image(float *padded, const float *image, int rows, int columns, int channels) {
@@ -74,9 +87,19 @@ static void pad(struct jf_exec *e, int node, int i) {
 
 static void group_norm(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	e->kernels->group_norm(op_value(e, node, i), op_aux(e, node, i), op_value(e, n->in[0], i), op_param(e, node, 0),
-	    op_param(e, node, 1), n->shape.rows, n->shape.columns, n->shape.channels, n->attr.groups, n->attr.silu,
-	    n->shape.padded);
+	e->kernels->group_norm(&(struct jf_group_norm){
+	    .y = op_value(e, node, i),
+	    .stats = op_aux(e, node, i),
+	    .x = op_value(e, n->in[0], i),
+	    .scale = op_param(e, node, 0),
+	    .bias = op_param(e, node, 1),
+	    .h = n->shape.rows,
+	    .w = n->shape.columns,
+	    .c = n->shape.channels,
+	    .groups = n->attr.groups,
+	    .silu = n->attr.silu,
+	    .padded = n->shape.padded,
+	});
 }
 
 static void layer_norm(struct jf_exec *e, int node, int i) {
@@ -98,10 +121,19 @@ static void add_rows(struct jf_exec *e, int node, int i) {
 
 static void attention(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	e->kernels->attention(op_value(e, node, i), op_aux(e, node, i), e->scratch, op_value(e, n->in[0], i),
-	    op_value(e, n->in[1], i), op_value(e, n->in[2], i), n->shape.rows,
-	    shape_pixels(op_node(e, n->in[1])->shape), shape_pixels(op_node(e, n->in[2])->shape), n->shape.channels,
-	    n->attr.heads);
+	e->kernels->attention(&(struct jf_attention){
+	    .y = op_value(e, node, i),
+	    .probs = op_aux(e, node, i),
+	    .scratch = e->scratch,
+	    .q_rows = op_value(e, n->in[0], i),
+	    .a = op_value(e, n->in[1], i),
+	    .b = op_value(e, n->in[2], i),
+	    .nq = n->shape.rows,
+	    .na = shape_pixels(op_node(e, n->in[1])->shape),
+	    .nb = shape_pixels(op_node(e, n->in[2])->shape),
+	    .d = n->shape.channels,
+	    .heads = n->attr.heads,
+	});
 }
 
 static void concat(struct jf_exec *e, int node, int i) {

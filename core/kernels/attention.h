@@ -98,17 +98,18 @@ static void softmax_rows(float *p, int rows, int nk, int nk_padded, float factor
 	}
 }
 
-static void attention(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b,
-    int nq, int na, int nb, int d, int heads) {
-	for (int i = 0; i < heads; i++) {
-		struct head h = head_of(a, b, na, nb, d, heads, i);
-		size_t padded = (size_t)h.nk_padded;
-		float *p = probs + (size_t)i * (size_t)nq * padded, *out = y + i * h.width;
-		struct view queries = {q_rows + i * h.width, 3 * (size_t)d, 1};
+static void attention(const struct jf_attention *n) {
+	int nq = n->nq, d = n->d;
 
-		transpose_tokens(scratch, &h, 1);
+	for (int i = 0; i < n->heads; i++) {
+		struct head h = head_of(n->a, n->b, n->na, n->nb, d, n->heads, i);
+		size_t padded = (size_t)h.nk_padded;
+		float *p = n->probs + (size_t)i * (size_t)nq * padded, *out = n->y + i * h.width;
+		struct view queries = {n->q_rows + i * h.width, 3 * (size_t)d, 1};
+
+		transpose_tokens(n->scratch, &h, 1);
 		zero_rows(p, padded, nq, h.nk_padded);
-		weighted_rows(p, padded, nq, queries, scratch, padded, h.width, h.nk_padded);
+		weighted_rows(p, padded, nq, queries, n->scratch, padded, h.width, h.nk_padded);
 		softmax_rows(p, nq, h.nk, h.nk_padded, 1.0f / sqrtf((float)h.width));
 		zero_rows(out, (size_t)d, nq, h.width);
 		gather_tokens(out, (size_t)d, nq, (struct view){p, padded, 1}, &h, 2);
@@ -138,22 +139,23 @@ static void scatter_tokens(float *da, float *db, const float *weights, const flo
 	weighted_rows(db + offset, row, h->nb, (struct view){weights + h->na, 1, padded}, rows, stride, nq, h->width);
 }
 
-static void attention_grad(float *dq_rows, float *da, float *db, float *scratch, const float *probs,
-    const float *q_rows, const float *a, const float *b, const float *dy, int nq, int na, int nb, int d, int heads) {
-	for (int i = 0; i < heads; i++) {
-		struct head h = head_of(a, b, na, nb, d, heads, i);
+static void attention_grad(const struct jf_attention_grad *n) {
+	int nq = n->nq, d = n->d;
+
+	for (int i = 0; i < n->heads; i++) {
+		struct head h = head_of(n->a, n->b, n->na, n->nb, d, n->heads, i);
 		size_t padded = (size_t)h.nk_padded, row = 3 * (size_t)d;
-		const float *p = probs + (size_t)i * (size_t)nq * padded, *dyi = dy + i * h.width;
-		float *values = scratch, *ds = scratch + padded * (size_t)h.width;
+		const float *p = n->probs + (size_t)i * (size_t)nq * padded, *dyi = n->dy + i * h.width;
+		float *values = n->scratch, *ds = n->scratch + padded * (size_t)h.width;
 		int column = i * h.width;
 
 		transpose_tokens(values, &h, 2);
 		zero_rows(ds, padded, nq, h.nk_padded);
 		weighted_rows(ds, padded, nq, (struct view){dyi, (size_t)d, 1}, values, padded, h.width, h.nk_padded);
 		softmax_rows_grad(ds, p, nq, h.nk_padded, 1.0f / sqrtf((float)h.width));
-		gather_tokens(dq_rows + column, row, nq, (struct view){ds, padded, 1}, &h, 1);
-		scatter_tokens(da + column, db + column, ds, q_rows + column, row, nq, &h, 1);
-		scatter_tokens(da + column, db + column, p, dyi, (size_t)d, nq, &h, 2);
+		gather_tokens(n->dq_rows + column, row, nq, (struct view){ds, padded, 1}, &h, 1);
+		scatter_tokens(n->da + column, n->db + column, ds, n->q_rows + column, row, nq, &h, 1);
+		scatter_tokens(n->da + column, n->db + column, p, dyi, (size_t)d, nq, &h, 2);
 	}
 }
 

@@ -13,10 +13,10 @@
 #define CORE_TYPE "OPENBLAS_CORETYPE"
 #define GUARD "JF_BLAS_GUARD" /* holds what OpenBLAS had chosen before we started again */
 
-void jf_blas_gemm(float *c, const float *a, const float *b, bool transpose_a, bool transpose_b, int m, int n, int k,
-    float alpha, float beta, int lda, int ldb, int ldc) {
-	cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, m,
-	    n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+void jf_blas_gemm(const struct jf_blas_product *p) {
+	cblas_sgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans,
+	    p->transpose_b ? CblasTrans : CblasNoTrans, p->m, p->n, p->k, p->alpha, p->a, p->lda, p->b, p->ldb, p->beta,
+	    p->c, p->ldc);
 }
 
 void jf_blas_set_threads_one(void) {

@@ -5,12 +5,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* C[m][n] = alpha op(A) op(B) + beta C, row-major, float32. op(A) is [m][k]: A is stored [m][k], or [k][m] when
- * transpose_a; op(B) is [k][n]: B is stored [k][n], or [n][k] when transpose_b. lda, ldb, ldc: floats from one stored
- * row to the next. With beta = 0 C may hold anything. The bytes of a row may depend on m, so
- * this is not for results that must be the same for every batch. */
-void jf_blas_gemm(float *c, const float *a, const float *b, bool transpose_a, bool transpose_b, int m, int n, int k,
-    float alpha, float beta, int lda, int ldb, int ldc);
+/* C[m][n] = alpha op(A) op(B) + beta C, row-major, float32. op(A) is [m][k], op(B) is [k][n]. With beta = 0 C may hold
+ * anything. */
+struct jf_blas_product {
+	float *c;
+	const float *a; /* stored [m][k], or [k][m] when transpose_a */
+	const float *b; /* stored [k][n], or [n][k] when transpose_b */
+	bool transpose_a, transpose_b;
+	int m, n, k;
+	float alpha, beta;
+	int lda, ldb, ldc; /* floats from one stored row to the next */
+};
+
+/* The bytes of a row may depend on m, so this is not for results that must be the same for every batch. */
+void jf_blas_gemm(const struct jf_blas_product *product);
 
 /* One thread per call from now on, for the whole process: our workers are the parallelism. Call before any worker. */
 void jf_blas_set_threads_one(void);

@@ -10,23 +10,22 @@
 #include "core/kernels/kernels.h"
 #include "core/kernels/simd.h"
 
-static void conv3x3(float *y, const float *x_padded, const float *w_packed, const float *bias, const float *residual,
-    int h, int w, int cin, int cout, int stride) {
-	size_t line = (size_t)(stride * w + 2) * (size_t)cin;
+static void conv3x3(const struct jf_conv *c) {
+	size_t line = (size_t)(c->stride * c->w + 2) * (size_t)c->cin;
 	const struct product p = {
-	    .x = x_padded,
-	    .m = h * w,
-	    .width = w,
-	    .line_stride = (size_t)stride * line,
-	    .step = (size_t)(stride * cin),
+	    .x = c->x,
+	    .m = c->h * c->w,
+	    .width = c->w,
+	    .line_stride = (size_t)c->stride * line,
+	    .step = (size_t)(c->stride * c->cin),
 	    .segments = 3,
-	    .run = 3 * cin,
+	    .run = 3 * c->cin,
 	    .segment_stride = line,
-	    .w = w_packed,
-	    .bias = bias,
-	    .residual = residual,
-	    .y = y,
-	    .n = cout,
+	    .w = c->weight,
+	    .bias = c->bias,
+	    .residual = c->residual,
+	    .y = c->y,
+	    .n = c->cout,
 	};
 
 	if (p.m > 0)
@@ -95,8 +94,10 @@ static void narrow_tile(struct narrow *n, const float *x, size_t line, int count
 }
 
 /* Each output: 16 lanes over the inputs of a kernel row, rows top to bottom, folded by reduce16, plus the bias. */
-static void conv3x3_narrow(
-    float *y, const float *x_padded, const float *weight, const float *bias, int h, int w, int cin, int cout) {
+static void conv3x3_narrow(const struct jf_conv *c) {
+	const int h = c->h, w = c->w, cin = c->cin, cout = c->cout;
+	const float *bias = c->bias;
+	float *y = c->y;
 	const int run = 3 * cin;
 	const size_t line = (size_t)(w + 2) * (size_t)cin;
 	struct narrow n;
@@ -106,14 +107,14 @@ static void conv3x3_narrow(
 	for (int i = 0; i < h; i++) {
 		for (int j = 0; j < w; j += NARROW_PIXELS) {
 			const int pixels = w - j < NARROW_PIXELS ? w - j : NARROW_PIXELS;
-			const float *x = x_padded + (size_t)i * line + (size_t)(j * cin);
+			const float *x = c->x + (size_t)i * line + (size_t)(j * cin);
 
 			for (int o = 0; o < cout; o++)
 				for (int p = 0; p < NARROW_PIXELS; p++)
 					n.acc[o][p] = v16_zero();
 			for (int k0 = 0; k0 < run; k0 += count) {
 				if (k0 != loaded)
-					count = narrow_load(&n, weight, k0, run, cout);
+					count = narrow_load(&n, c->weight, k0, run, cout);
 				loaded = k0;
 				narrow_tile(&n, x + k0, line, count, cin, cout, pixels);
 			}

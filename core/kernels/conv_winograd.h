@@ -175,29 +175,28 @@ static void winograd_block(const struct winograd *g, const float *u, int first, 
 }
 
 /* Tiles are dealt out evenly to blocks. */
-static void conv3x3_winograd(float *y, const float *x_padded, const float *u, const float *bias, const float *residual,
-    float *scratch, int h, int w, int cin, int cout) {
-	const int tiles = ((h + WINOGRAD_TILE - 1) / WINOGRAD_TILE) * ((w + WINOGRAD_TILE - 1) / WINOGRAD_TILE);
+static void conv3x3_winograd(const struct jf_conv *c) {
+	const int tiles = ((c->h + WINOGRAD_TILE - 1) / WINOGRAD_TILE) * ((c->w + WINOGRAD_TILE - 1) / WINOGRAD_TILE);
 	const int blocks = (tiles + JF_WINOGRAD_BLOCK - 1) / JF_WINOGRAD_BLOCK;
 	const int block = (tiles + blocks - 1) / blocks;
-	const size_t v_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)cin);
+	const size_t v_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)c->cin);
 	const struct winograd g = {
-	    .x = x_padded,
-	    .y = y,
-	    .bias = bias,
-	    .residual = residual,
-	    .v = scratch,
-	    .m = scratch + WINOGRAD_N * WINOGRAD_N * v_plane,
+	    .x = c->x,
+	    .y = c->y,
+	    .bias = c->bias,
+	    .residual = c->residual,
+	    .v = c->scratch,
+	    .m = c->scratch + WINOGRAD_N * WINOGRAD_N * v_plane,
 	    .v_plane = v_plane,
-	    .m_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)cout),
-	    .h = h,
-	    .w = w,
-	    .cin = cin,
-	    .cout = cout,
+	    .m_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)c->cout),
+	    .h = c->h,
+	    .w = c->w,
+	    .cin = c->cin,
+	    .cout = c->cout,
 	};
 
 	for (int first = 0; first < tiles; first += block)
-		winograd_block(&g, u, first, tiles - first < block ? tiles - first : block);
+		winograd_block(&g, c->weight, first, tiles - first < block ? tiles - first : block);
 }
 
 #define JF_KERNELS_WINOGRAD .conv3x3_winograd = conv3x3_winograd

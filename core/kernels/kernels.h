@@ -19,6 +19,67 @@
 /* Convolutions with at most this many output channels use weights as they are, [3][3][cin][cout], not packed. */
 #define JF_NARROW 4
 
+/* A 3x3 convolution of one image with a zero border. */
+struct jf_conv {
+	float *y;              /* [h][w][cout] */
+	const float *x;        /* padded, [stride * h + 2][stride * w + 2][cin] */
+	const float *weight;   /* as the kernel wants it */
+	const float *bias;     /* [cout] or NULL */
+	const float *residual; /* [h][w][cout] or NULL, may be y */
+	float *scratch;        /* conv3x3_winograd's: jf_winograd_scratch floats */
+	int h, w;              /* of the OUTPUT */
+	int cin, cout;
+	int stride; /* conv3x3's, 1 or 2; the others' is 1 */
+};
+
+/* GroupNorm of one image x[h][w][c], then SiLU if `silu`. Source: Wu and He, arXiv:1803.08494. */
+struct jf_group_norm {
+	float *y;                      /* [h][w][c] or, if `padded`, [h + 2][w + 2][c] with its zero border */
+	float *stats;                  /* out [2][groups]: mean and 1 / sqrt(var + 1e-5) */
+	const float *x, *scale, *bias; /* [h][w][c], [c], [c] */
+	int h, w, c, groups;
+	bool silu, padded;
+};
+
+struct jf_group_norm_grad {
+	float *dx;                             /* [h][w][c] */
+	float *dscale, *dbias;                 /* [c], added to */
+	float *scratch;                        /* [h][w][c] + 8 * c floats */
+	const float *x, *stats, *scale, *bias; /* of the forward pass */
+	const float *dy;                       /* [h][w][c], NOT padded */
+	int h, w, c, groups;
+	bool silu, accumulate; /* accumulate: dx += */
+};
+
+struct jf_layer_norm_grad {
+	float *dx;                      /* [rows][c] */
+	float *dscale, *dbias;          /* [c], added to */
+	const float *x, *stats, *scale; /* of the forward pass */
+	const float *dy;                /* [rows][c] */
+	int rows, c;
+	bool accumulate; /* dx += */
+};
+
+/* Multi-head attention of one sample. Head j owns columns j * d / heads ... of each third of a row.
+ * Source: Vaswani et al., arXiv:1706.03762. */
+struct jf_attention {
+	float *y;            /* [nq][d] */
+	float *probs;        /* out [heads][nq][JF_PAD16(na + nb)], kept for the backward pass */
+	float *scratch;      /* JF_PAD16(na + nb) * d floats */
+	const float *q_rows; /* [nq][3 * d]: queries are the first third */
+	const float *a, *b;  /* [na][3 * d] and [nb][3 * d]: keys and values are the second and third thirds of both */
+	int nq, na, nb, d, heads;
+};
+
+struct jf_attention_grad {
+	float *dq_rows;                      /* [nq][3 * d], added to: first third; may be da or db */
+	float *da, *db;                      /* [na][3 * d], [nb][3 * d], added to: second and third thirds */
+	float *scratch;                      /* JF_PAD16(na + nb) * (d + nq) floats */
+	const float *probs, *q_rows, *a, *b; /* of the forward pass */
+	const float *dy;                     /* [nq][d] */
+	int nq, na, nb, d, heads;
+};
+
 struct jf_kernels {
 	const char *name; /* "base", "avx2", "avx512" */
 
@@ -27,21 +88,16 @@ struct jf_kernels {
 	void (*gemm)(float *y, const float *x, const float *w_packed, const float *bias, const float *residual, int m,
 	    int k, int n);
 
-	/* 3x3 convolution, zero border, stride 1 or 2 (output (i, j) reads input rows stride*i - 1 .. stride*i + 1).
-	 * y[h][w][cout], x_padded[(stride*h + 2)][(stride*w + 2)][cin], w packed [ceil(cout / 16)][3][3][cin][16];
-	 * bias[cout] or NULL; residual[h][w][cout] or NULL, may be y. h, w: size of the OUTPUT. One image. */
-	void (*conv3x3)(float *y, const float *x_padded, const float *w_packed, const float *bias,
-	    const float *residual, int h, int w, int cin, int cout, int stride);
+	/* Stride 1 or 2: output (i, j) reads input rows stride*i - 1 .. stride*i + 1. Weight packed
+	 * [ceil(cout / 16)][3][3][cin][16]. */
+	void (*conv3x3)(const struct jf_conv *conv);
 
-	/* The same with stride 1 by Winograd's F(4x4, 3x3); cin and cout multiples of 16. u: weight packed by
-	 * jf_winograd_pack (core/kernels/winograd.h); scratch: jf_winograd_scratch floats. Other bytes than conv3x3's:
-	 * its rounding error is about twice as large. */
-	void (*conv3x3_winograd)(float *y, const float *x_padded, const float *u, const float *bias,
-	    const float *residual, float *scratch, int h, int w, int cin, int cout);
+	/* Stride 1 by Winograd's F(4x4, 3x3); cin and cout multiples of 16; weight packed by jf_winograd_pack
+	 * (core/kernels/winograd.h). Other bytes than conv3x3's: its rounding error is about twice as large. */
+	void (*conv3x3_winograd)(const struct jf_conv *conv);
 
-	/* The same for cout <= JF_NARROW, stride 1, weights unpacked [3][3][cin][cout]. */
-	void (*conv3x3_narrow)(
-	    float *y, const float *x_padded, const float *weight, const float *bias, int h, int w, int cin, int cout);
+	/* Stride 1, cout <= JF_NARROW, weight unpacked [3][3][cin][cout]; no residual. */
+	void (*conv3x3_narrow)(const struct jf_conv *conv);
 
 	/* dw[3][3][cin][cout] += sum over pixels of x_padded (shifted) times dy[h][w][cout]; stride 1; any cin, cout
 	 * >= 1. db[cout] += sum over pixels of dy (db may be NULL). One image. */
@@ -53,35 +109,16 @@ struct jf_kernels {
 	/* dx = dy * silu'(x) (accumulate: dx +=). */
 	void (*silu_grad)(float *dx, const float *x, const float *dy, size_t n, bool accumulate);
 
-	/* GroupNorm of one image x[h][w][c], then SiLU if `silu`: writes y[h][w][c] or, if `padded`,
-	 * y[(h + 2)][(w + 2)][c] with its zero border. stats: out [2][groups], mean and 1 / sqrt(var + 1e-5).
-	 * Source: Wu and He, arXiv:1803.08494. */
-	void (*group_norm)(float *y, float *stats, const float *x, const float *scale, const float *bias, int h, int w,
-	    int c, int groups, bool silu, bool padded);
-	/* dx[h][w][c] from dy[h][w][c] (NOT padded); dscale[c], dbias[c] are added to; accumulate: dx +=.
-	 * scratch: [h][w][c] + 8 * c floats. */
-	void (*group_norm_grad)(float *dx, float *dscale, float *dbias, float *scratch, const float *x,
-	    const float *stats, const float *scale, const float *bias, const float *dy, int h, int w, int c, int groups,
-	    bool silu, bool accumulate);
+	void (*group_norm)(const struct jf_group_norm *norm);
+	void (*group_norm_grad)(const struct jf_group_norm_grad *norm);
 
 	/* LayerNorm of each row of x[rows][c]; stats: out [rows][2] mean, 1 / sqrt(var + 1e-5). */
 	void (*layer_norm)(
 	    float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c);
-	void (*layer_norm_grad)(float *dx, float *dscale, float *dbias, const float *x, const float *stats,
-	    const float *scale, const float *dy, int rows, int c, bool accumulate);
+	void (*layer_norm_grad)(const struct jf_layer_norm_grad *norm);
 
-	/* Multi-head attention of one sample. Queries are the first third of q_rows[nq][3 * d]; keys and values are the
-	 * second and third thirds of a[na][3 * d] followed by b[nb][3 * d] (the union of both token sets). Head j owns
-	 * columns j * d / heads ... of each third. y[nq][d]. probs: out [heads][nq][nk_padded], nk_padded =
-	 * JF_PAD16(na + nb), kept for the backward pass. scratch: JF_PAD16(na + nb) * d floats.
-	 * Source: Vaswani et al., arXiv:1706.03762. */
-	void (*attention)(float *y, float *probs, float *scratch, const float *q_rows, const float *a, const float *b,
-	    int nq, int na, int nb, int d, int heads);
-	/* Adds to dq_rows[nq][3d] (first third), da[na][3d], db[nb][3d] (second and third thirds); dq_rows may be da or
-	 * db. scratch: JF_PAD16(na + nb) * (d + nq). */
-	void (*attention_grad)(float *dq_rows, float *da, float *db, float *scratch, const float *probs,
-	    const float *q_rows, const float *a, const float *b, const float *dy, int nq, int na, int nb, int d,
-	    int heads);
+	void (*attention)(const struct jf_attention *attention);
+	void (*attention_grad)(const struct jf_attention_grad *attention);
 
 	/* Row-wise softmax of x[rows][n] into y (y may be x). */
 	void (*softmax)(float *y, const float *x, int rows, int n);

@@ -157,15 +157,17 @@ static void group_coefficients(
 	}
 }
 
-static void group_norm(float *y, float *stats, const float *x, const float *scale, const float *bias, int h, int w,
-    int c, int groups, bool act, bool padded) {
+static void group_norm(const struct jf_group_norm *n) {
+	const float *x = n->x;
+	float *y = n->y;
+	int h = n->h, w = n->w, c = n->c;
 	float a[NORM_MAX_CHANNELS], b[NORM_MAX_CHANNELS];
 	size_t row = (size_t)w * (size_t)c, wide = (size_t)(w + 2) * (size_t)c;
 
-	group_statistics(stats, x, h * w, c, groups);
-	group_coefficients(a, b, stats, scale, bias, c, groups);
-	if (!padded) {
-		affine_run(y, x, a, b, h * w, c, act);
+	group_statistics(n->stats, x, h * w, c, n->groups);
+	group_coefficients(a, b, n->stats, n->scale, n->bias, c, n->groups);
+	if (!n->padded) {
+		affine_run(y, x, a, b, h * w, c, n->silu);
 		return;
 	}
 	memset(y, 0, wide * sizeof(float));
@@ -173,15 +175,17 @@ static void group_norm(float *y, float *stats, const float *x, const float *scal
 		float *out = y + (size_t)(i + 1) * wide;
 
 		memset(out, 0, (size_t)c * sizeof(float));
-		affine_run(out + c, x + (size_t)i * row, a, b, w, c, act);
+		affine_run(out + c, x + (size_t)i * row, a, b, w, c, n->silu);
 		memset(out + c + row, 0, (size_t)c * sizeof(float));
 	}
 	memset(y + (size_t)(h + 1) * wide, 0, wide * sizeof(float));
 }
 
 /* First pass: du = dy silu'(a x + b) into `du`; s1 = sum du, s2 = sum du (x - mean), per channel. */
-static void group_grad_sums(float *du, float *s1, float *s2, const float *x, const float *dy, const float *a,
-    const float *b, const float *mean, int pixels, int c, bool act) {
+static void group_grad_sums(const struct jf_group_norm_grad *n, float *du, float *s1, float *s2, const float *a,
+    const float *b, const float *mean) {
+	int pixels = n->h * n->w, c = n->c;
+
 	for (int c0 = 0; c0 < c; c0 += VL) {
 		int lanes = c - c0 < VL ? c - c0 : VL;
 		vf va = load_n(a + c0, lanes), vb = load_n(b + c0, lanes), vm = load_n(mean + c0, lanes);
@@ -189,9 +193,9 @@ static void group_grad_sums(float *du, float *s1, float *s2, const float *x, con
 
 		for (int p = 0; p < pixels; p++) {
 			size_t at = (size_t)p * (size_t)c + (size_t)c0;
-			vf vx = load_n(x + at, lanes), g = load_n(dy + at, lanes);
+			vf vx = load_n(n->x + at, lanes), g = load_n(n->dy + at, lanes);
 
-			if (act)
+			if (n->silu)
 				g = vf_mul(g, silu1_grad(vf_fma(vx, va, vb)));
 			store_n(du + at, g, lanes);
 			sum1 = vf_add(sum1, g);
@@ -203,17 +207,20 @@ static void group_grad_sums(float *du, float *s1, float *s2, const float *x, con
 }
 
 /* Second pass: dx (+)= ka du + kb x + kc per channel. */
-static void group_grad_apply(float *dx, const float *du, const float *x, const float *ka, const float *kb,
-    const float *kc, int pixels, int c, bool accumulate) {
+static void group_grad_apply(
+    const struct jf_group_norm_grad *n, const float *du, const float *ka, const float *kb, const float *kc) {
+	float *dx = n->dx;
+	int pixels = n->h * n->w, c = n->c;
+
 	for (int c0 = 0; c0 < c; c0 += VL) {
 		int lanes = c - c0 < VL ? c - c0 : VL;
 		vf va = load_n(ka + c0, lanes), vb = load_n(kb + c0, lanes), vc = load_n(kc + c0, lanes);
 
 		for (int p = 0; p < pixels; p++) {
 			size_t at = (size_t)p * (size_t)c + (size_t)c0;
-			vf g = vf_fma(load_n(du + at, lanes), va, vf_fma(load_n(x + at, lanes), vb, vc));
+			vf g = vf_fma(load_n(du + at, lanes), va, vf_fma(load_n(n->x + at, lanes), vb, vc));
 
-			if (accumulate)
+			if (n->accumulate)
 				g = vf_add(g, load_n(dx + at, lanes));
 			store_n(dx + at, g, lanes);
 		}
@@ -222,34 +229,33 @@ static void group_grad_apply(float *dx, const float *du, const float *x, const f
 
 /* With xhat = (x - mean) r, u = scale xhat + bias, du = dy silu'(u) and N values a group:
  * dx = r (scale du - mean_N(scale du) - xhat mean_N(scale du xhat)), written as ka du + kb x + kc. */
-static void group_norm_grad(float *dx, float *dscale, float *dbias, float *scratch, const float *x, const float *stats,
-    const float *scale, const float *bias, const float *dy, int h, int w, int c, int groups, bool act,
-    bool accumulate) {
-	float *du = scratch, *a = du + (size_t)(h * w) * (size_t)c, *b = a + c, *mean = b + c, *s1 = mean + c;
+static void group_norm_grad(const struct jf_group_norm_grad *n) {
+	int h = n->h, w = n->w, c = n->c, groups = n->groups;
+	float *du = n->scratch, *a = du + (size_t)(h * w) * (size_t)c, *b = a + c, *mean = b + c, *s1 = mean + c;
 	float *s2 = s1 + c, *ka = s2 + c, *kb = ka + c, *kc = kb + c;
 	int size = c / groups;
 	float count = (float)(h * w * size);
 
-	group_coefficients(a, b, stats, scale, bias, c, groups);
+	group_coefficients(a, b, n->stats, n->scale, n->bias, c, groups);
 	for (int i = 0; i < c; i++)
-		mean[i] = stats[i / size];
-	group_grad_sums(du, s1, s2, x, dy, a, b, mean, h * w, c, act);
+		mean[i] = n->stats[i / size];
+	group_grad_sums(n, du, s1, s2, a, b, mean);
 	for (int g = 0; g < groups; g++) {
-		float r = stats[groups + g], g1 = 0.0f, g2 = 0.0f;
+		float r = n->stats[groups + g], g1 = 0.0f, g2 = 0.0f;
 
 		for (int i = g * size; i < (g + 1) * size; i++) {
-			dbias[i] += s1[i];
-			dscale[i] += s2[i] * r;
-			g1 += scale[i] * s1[i];
-			g2 += scale[i] * s2[i] * r;
+			n->dbias[i] += s1[i];
+			n->dscale[i] += s2[i] * r;
+			g1 += n->scale[i] * s1[i];
+			g2 += n->scale[i] * s2[i] * r;
 		}
 		for (int i = g * size; i < (g + 1) * size; i++) {
-			ka[i] = r * scale[i];
+			ka[i] = r * n->scale[i];
 			kb[i] = -r * r * (g2 / count);
-			kc[i] = -r * (g1 / count) - kb[i] * stats[g];
+			kc[i] = -r * (g1 / count) - kb[i] * n->stats[g];
 		}
 	}
-	group_grad_apply(dx, du, x, ka, kb, kc, h * w, c, accumulate);
+	group_grad_apply(n, du, ka, kb, kc);
 }
 
 static void layer_norm(float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c) {
@@ -268,16 +274,19 @@ static void layer_norm(float *y, float *stats, const float *x, const float *scal
 	}
 }
 
-static void layer_norm_grad(float *dx, float *dscale, float *dbias, const float *x, const float *stats,
-    const float *scale, const float *dy, int rows, int c, bool accumulate) {
-	for (int r = 0; r < rows; r++, x += c, dx += c, dy += c, stats += 2) {
+static void layer_norm_grad(const struct jf_layer_norm_grad *n) {
+	const float *x = n->x, *dy = n->dy, *stats = n->stats;
+	float *dx = n->dx;
+	int c = n->c;
+
+	for (int r = 0; r < n->rows; r++, x += c, dx += c, dy += c, stats += 2) {
 		float mean = stats[0], rstd = stats[1], g1 = 0.0f, g2 = 0.0f;
 
 		for (int i = 0; i < c; i++) {
-			float hat = (x[i] - mean) * rstd, g = dy[i] * scale[i];
+			float hat = (x[i] - mean) * rstd, g = dy[i] * n->scale[i];
 
-			dbias[i] += dy[i];
-			dscale[i] += dy[i] * hat;
+			n->dbias[i] += dy[i];
+			n->dscale[i] += dy[i] * hat;
 			g1 += g;
 			g2 += g * hat;
 		}
@@ -285,9 +294,9 @@ static void layer_norm_grad(float *dx, float *dscale, float *dbias, const float 
 		g2 /= (float)c;
 		for (int i = 0; i < c; i++) {
 			float hat = (x[i] - mean) * rstd;
-			float g = rstd * (dy[i] * scale[i] - g1 - hat * g2);
+			float g = rstd * (dy[i] * n->scale[i] - g1 - hat * g2);
 
-			dx[i] = accumulate ? dx[i] + g : g;
+			dx[i] = n->accumulate ? dx[i] + g : g;
 		}
 	}
 }

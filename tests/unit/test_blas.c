@@ -23,7 +23,7 @@ static void check_product(bool ta, bool tb, int m, int n, int k, float alpha, fl
 	jf_rng_normal(b, MAX, 1, JF_STREAM_EVAL, 1);
 	jf_rng_normal(before, MAX, 1, JF_STREAM_EVAL, 2);
 	memcpy(c, before, sizeof(c));
-	jf_blas_gemm(c, a, b, ta, tb, m, n, k, alpha, beta, lda, ldb, ldc);
+	jf_blas_gemm(&(struct jf_blas_product){c, a, b, ta, tb, m, n, k, alpha, beta, lda, ldb, ldc});
 	for (int i = 0; i < m; i++) {
 		for (int j = 0; j < ldc; j++) {
 			double sum = 0.0;

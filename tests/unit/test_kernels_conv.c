@@ -84,16 +84,35 @@ static void conv_check(const struct conv *c, const float *bias, const float *res
 			conv_check_pixel(c, i, j, bias, residual, where);
 }
 
+/* A call for all of its rows; the caller changes what is to differ. */
+static struct jf_conv call(const struct conv *c, const float *weight, const float *bias, const float *residual) {
+	return (struct jf_conv){
+	    .y = c->y,
+	    .x = c->x,
+	    .weight = weight,
+	    .bias = bias,
+	    .residual = residual,
+	    .h = c->h,
+	    .w = c->w,
+	    .cin = c->cin,
+	    .cout = c->cout,
+	    .stride = c->stride,
+	};
+}
+
 /* Image rows do not depend on how many are worked on; y may be the residual. */
 static void conv_check_rows(const struct conv *c, const struct jf_kernels *jf) {
 	const size_t outputs = (size_t)(c->w * c->cout);
 
 	memcpy(c->y, c->residual, c->outputs * sizeof(float));
 	for (int i = 0; i < c->h; i++) {
-		float *y = c->y + (size_t)i * outputs;
+		struct jf_conv row = call(c, c->packed, c->bias, NULL);
 
-		jf->conv3x3(y, c->x + (size_t)(c->stride * i) * c->line, c->packed, c->bias, y, 1, c->w, c->cin,
-		    c->cout, c->stride);
+		row.y += (size_t)i * outputs;
+		row.x += (size_t)(c->stride * i) * c->line;
+		row.residual = row.y;
+		row.h = 1;
+		jf->conv3x3(&row);
 	}
 	assert_memory_equal(c->y, c->first, c->outputs * sizeof(float));
 }
@@ -110,12 +129,15 @@ static void test_conv3x3(void **state) {
 		conv_setup(&c, shapes[s]);
 		for (size_t i = 0; i < COUNT(isa_names); i++) {
 			const struct jf_kernels *jf = isa(i);
+			struct jf_conv all;
 
 			if (jf == NULL)
 				continue;
-			jf->conv3x3(c.y, c.x, c.packed, NULL, NULL, c.h, c.w, c.cin, c.cout, c.stride);
+			all = call(&c, c.packed, NULL, NULL);
+			jf->conv3x3(&all);
 			conv_check(&c, NULL, NULL, jf->name);
-			jf->conv3x3(c.y, c.x, c.packed, c.bias, c.residual, c.h, c.w, c.cin, c.cout, c.stride);
+			all = call(&c, c.packed, c.bias, c.residual);
+			jf->conv3x3(&all);
 			conv_check(&c, c.bias, c.residual, jf->name);
 			if (i == 0)
 				memcpy(c.first, c.y, c.outputs * sizeof(float));
@@ -137,19 +159,27 @@ static void test_conv3x3_narrow(void **state) {
 		conv_setup(&c, shapes[s]);
 		for (size_t i = 0; i < COUNT(isa_names); i++) {
 			const struct jf_kernels *jf = isa(i);
+			struct jf_conv all;
 
 			if (jf == NULL)
 				continue;
-			jf->conv3x3_narrow(c.y, c.x, c.weight, NULL, c.h, c.w, c.cin, c.cout);
+			all = call(&c, c.weight, NULL, NULL);
+			jf->conv3x3_narrow(&all);
 			conv_check(&c, NULL, NULL, jf->name);
-			jf->conv3x3_narrow(c.y, c.x, c.weight, c.bias, c.h, c.w, c.cin, c.cout);
+			all = call(&c, c.weight, c.bias, NULL);
+			jf->conv3x3_narrow(&all);
 			conv_check(&c, c.bias, NULL, jf->name);
 			if (i == 0)
 				memcpy(c.first, c.y, c.outputs * sizeof(float));
 			assert_memory_equal(c.y, c.first, c.outputs * sizeof(float));
-			for (int row = 0; row < c.h; row++)
-				jf->conv3x3_narrow(c.y + row * c.w * c.cout, c.x + (size_t)row * c.line, c.weight,
-				    c.bias, 1, c.w, c.cin, c.cout);
+			for (int row = 0; row < c.h; row++) {
+				struct jf_conv one = call(&c, c.weight, c.bias, NULL);
+
+				one.y += row * c.w * c.cout;
+				one.x += (size_t)row * c.line;
+				one.h = 1;
+				jf->conv3x3_narrow(&one);
+			}
 			assert_memory_equal(c.y, c.first, c.outputs * sizeof(float));
 		}
 		conv_teardown(&c);
@@ -241,7 +271,8 @@ static void test_data_gradient(void **state) {
 	for (size_t i = 0; i < COUNT(isa_names); i++) {
 		if (isa(i) == NULL)
 			continue;
-		isa(i)->conv3x3(dx, dy_padded, w, NULL, NULL, H, W, COUT, CIN, 1);
+		isa(i)->conv3x3(&(struct jf_conv){
+		    .y = dx, .x = dy_padded, .weight = w, .h = H, .w = W, .cin = COUT, .cout = CIN, .stride = 1});
 		for (int q = 0; q < H * W * CIN; q++) {
 			const int row = q / (W * CIN);
 			const int column = q / CIN % W;
@@ -291,7 +322,12 @@ static void winograd_check_rows(
 	if (c->h <= 4)
 		return;
 	memcpy(y, c->residual + cut, (c->outputs - cut) * sizeof(float));
-	jf->conv3x3_winograd(y, c->x + 4 * c->line, u, c->bias, y, scratch, c->h - 4, c->w, c->cin, c->cout);
+	struct jf_conv below = call(c, u, c->bias, y);
+	below.y = y;
+	below.x += 4 * c->line;
+	below.scratch = scratch;
+	below.h -= 4;
+	jf->conv3x3_winograd(&below);
 	assert_memory_equal(y, c->first + cut, (c->outputs - cut) * sizeof(float));
 }
 
@@ -311,12 +347,17 @@ static void test_conv3x3_winograd(void **state) {
 		jf_winograd_pack(u, c.weight, c.cin, c.cout);
 		for (size_t i = 0; i < COUNT(isa_names); i++) {
 			const struct jf_kernels *jf = isa(i);
+			struct jf_conv all;
 
 			if (jf == NULL)
 				continue;
-			jf->conv3x3_winograd(c.y, c.x, u, NULL, NULL, scratch, c.h, c.w, c.cin, c.cout);
+			all = call(&c, u, NULL, NULL);
+			all.scratch = scratch;
+			jf->conv3x3_winograd(&all);
 			conv_check(&c, NULL, NULL, jf->name);
-			jf->conv3x3_winograd(c.y, c.x, u, c.bias, c.residual, scratch, c.h, c.w, c.cin, c.cout);
+			all.bias = c.bias;
+			all.residual = c.residual;
+			jf->conv3x3_winograd(&all);
 			conv_check(&c, c.bias, c.residual, jf->name);
 			if (i == 0)
 				memcpy(c.first, c.y, c.outputs * sizeof(float));
@@ -344,7 +385,9 @@ static void test_winograd_error(void **state) {
 	u = floats(jf_winograd_size(c.cin, c.cout));
 	scratch = noise(jf_winograd_scratch(c.h, c.w, c.cin, c.cout));
 	jf_winograd_pack(u, c.weight, c.cin, c.cout);
-	jf->conv3x3_winograd(c.y, c.x, u, NULL, NULL, scratch, c.h, c.w, c.cin, c.cout);
+	struct jf_conv all = call(&c, u, NULL, NULL);
+	all.scratch = scratch;
+	jf->conv3x3_winograd(&all);
 	for (int p = 0; p < c.h * c.w; p++)
 		for (int o = 0; o < c.cout; o++) {
 			double sum = 0.0;
