@@ -57,7 +57,8 @@ static enum jf_err classification_init(struct classification *c, const struct cl
 static enum jf_err read_picture(
     struct picture *picture, float *out, const struct jf_model *model, const struct cli_args *args) {
 	struct jf_framing_options options = {
-	    .preprocess = (enum jf_preprocess)args->preprocess, .invert = (enum jf_invert)args->invert};
+	    .preprocess = (enum jf_preprocess)(args->preprocess < 0 ? model->preprocess : args->preprocess),
+	    .invert = (enum jf_invert)args->invert};
 	const struct jf_network_config *config = &model->config;
 	struct jf_image image = {0};
 

@@ -34,13 +34,9 @@ static void scores_deinit(struct scores *s) {
 	free(s->votes);
 }
 
-static enum jf_err check_fit(const struct jf_dataset *data, const struct jf_network_config *c, struct jf_error *err) {
-	if (data->height != c->height || data->width != c->width || data->channels != c->image_channels)
-		return jf_error_set(err, JF_EINVAL, "the data has %d x %d x %d images, the model takes %d x %d x %d",
-		    data->height, data->width, data->channels, c->height, c->width, c->image_channels);
-	if (data->classes != c->classes)
-		return jf_error_set(err, JF_EINVAL, "the data has %d classes, the model %d", data->classes, c->classes);
-	return JF_OK;
+static void tell(void *context, const char *line) {
+	(void)context;
+	cli_error("%s", line);
 }
 
 static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struct jf_error *err) {
@@ -100,6 +96,29 @@ static void print_confusion(const struct evaluation *e, const struct scores *s) 
 	}
 }
 
+static uint64_t of_class(const struct evaluation *e, const struct scores *s, int k) {
+	uint64_t n = 0;
+
+	for (int j = 0; j < e->model->config.classes; j++)
+		n += s->confusion[k * e->model->config.classes + j];
+	return n;
+}
+
+static void print_classes(const struct evaluation *e, const struct scores *s) {
+	int classes = e->model->config.classes;
+
+	printf("by class\n");
+	for (int k = 0; k < classes; k++) {
+		uint64_t n = of_class(e, s, k), right = s->confusion[k * classes + k];
+
+		if (n > 0)
+			printf("%12.12s  %6.2f %% of %llu\n", e->model->class_names[k],
+			    100.0 * (double)right / (double)n, (unsigned long long)n);
+		else
+			printf("%12.12s  none in the data\n", e->model->class_names[k]);
+	}
+}
+
 static void print_scores(struct evaluation *e, const struct scores *s) {
 	const struct jf_metrics *m = &s->metrics;
 
@@ -114,6 +133,7 @@ static void print_scores(struct evaluation *e, const struct scores *s) {
 	printf("ECE        %.2f %%\n", 100.0 * m->ece);
 	printf("speed      %.0f images/s (%.2f s, %d thread%s)\n", (double)m->n / s->seconds, s->seconds,
 	    e->options.threads, e->options.threads == 1 ? "" : "s");
+	print_classes(e, s);
 	print_confusion(e, s);
 }
 
@@ -134,6 +154,15 @@ static void put_scores(struct evaluation *e, const struct scores *s) {
 	jf_json_put_double(json, "ece", s->metrics.ece);
 	jf_json_put_double(json, "seconds", s->seconds);
 	jf_json_put_double(json, "images_per_second", (double)s->metrics.n / s->seconds);
+	jf_json_begin_array(json, "classes");
+	for (int k = 0; k < classes; k++) {
+		jf_json_begin_object(json, NULL);
+		jf_json_put_string(json, "name", e->model->class_names[k]);
+		jf_json_put_unsigned(json, "images", of_class(e, s, k));
+		jf_json_put_unsigned(json, "right", s->confusion[k * classes + k]);
+		jf_json_end_object(json);
+	}
+	jf_json_end_array(json);
 	jf_json_begin_array(json, "confusion");
 	for (int row = 0; row < classes; row++) {
 		jf_json_begin_array(json, NULL);
@@ -162,11 +191,14 @@ static enum jf_err scores_init(struct evaluation *e, struct scores *s, size_t n,
 
 static enum jf_err eval_data(struct evaluation *e, struct jf_error *err) {
 	size_t limit = e->args->limit ? (size_t)e->args->limit : 1000 * 1000 * 1000;
+	const struct jf_network_config *c = &e->model->config;
+	const struct jf_dataset_form form = {c->height, c->width, c->image_channels, tell, NULL};
 	struct jf_dataset data = {0};
 	struct scores s = {0};
 	size_t n;
 
-	if (jf_dataset_load(&data, e->args->data, JF_DATASET_TEST, err) || check_fit(&data, &e->model->config, err))
+	if (jf_dataset_load(&data, e->args->data, JF_DATASET_TEST, &form, err) ||
+	    jf_dataset_match(&data, e->model->class_names, c->classes, e->args->data, err))
 		goto out;
 	n = data.n < limit ? data.n : limit;
 	if (scores_init(e, &s, n, err))

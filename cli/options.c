@@ -40,7 +40,7 @@ static const struct jf_option table[] = {
     {"count", 'n', JF_OPTION_INT, CLI_SAMPLE, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
 	.help = "pairs of image and label (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"data", 'd', JF_OPTION_TEXT, CLI_EVAL, "PATH", AT(data), 0, 0, NULL,
-	.help = "test data: a folder with IDX files or with one sub-folder of PNGs a class"},
+	.help = "test data: IDX files, NumPy arrays, or one sub-folder of pictures a class, named as the model's"},
     {"limit", 'L', JF_OPTION_INT, CLI_EVAL, "N", AT(limit), 1, 1e9, NULL,
 	.help = "only the first N images of the data"},
     {"generate", 'g', JF_OPTION_FLAG, CLI_EVAL, NULL, AT(generate), 0, 0, NULL,
@@ -56,7 +56,8 @@ static const struct jf_option table[] = {
     {"top", 'T', JF_OPTION_INT, CLI_CLASSIFY, "N", AT(top), 1, 1000, NULL,
 	.help = "print the N likeliest classes (default: 1)"},
     {"preprocess", 'p', JF_OPTION_CHOICE, CLI_CLASSIFY, "NAME", AT(preprocess), 0, 0, NULL,
-	.help = "mnist: find the ink, scale and centre it; none: as it is (default: mnist)",
+	.help =
+	    "mnist: find the ink, scale and centre it; none: only scale it (default: what the model was trained with)",
 	.choices = jf_preprocess_names},
     {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY, "WHEN", AT(invert), 0, 0, NULL,
 	.help = "turn dark on light into light on dark: auto, yes or no (default: auto)", .choices = jf_invert_names},
@@ -106,7 +107,7 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 	enum jf_option_step step;
 	struct jf_error error;
 
-	*args = (struct cli_args){.guidance = JF_DEFAULT_GUIDANCE, .solver = -1};
+	*args = (struct cli_args){.guidance = JF_DEFAULT_GUIDANCE, .solver = -1, .preprocess = -1};
 	jf_option_walk_begin(&walk, argc, argv);
 	jf_option_walk_add(&walk, table, N_ROWS, command);
 	while ((step = jf_option_walk_next(&walk)) != JF_OPTION_END) {

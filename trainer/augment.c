@@ -61,29 +61,29 @@ static float lookup(const float grid[GRID][GRID], float v, float u) {
 	return a + v * (b - a);
 }
 
-static float pixel(const float *image, int y, int x, int c, int height, int width, int channels, float background) {
-	if (y < 0 || x < 0 || y >= height || x >= width)
-		return background;
+/* Beyond the edge the edge goes on: paper of any colour stays paper. */
+static float pixel(const float *image, int y, int x, int c, int height, int width, int channels) {
+	y = y < 0 ? 0 : y >= height ? height - 1 : y;
+	x = x < 0 ? 0 : x >= width ? width - 1 : x;
 	return image[(y * width + x) * channels + c];
 }
 
-static void sample_bilinear(
-    float *out, const float *image, float y, float x, int height, int width, int channels, float background) {
+static void sample_bilinear(float *out, const float *image, float y, float x, int height, int width, int channels) {
 	int i = (int)floorf(y), j = (int)floorf(x);
 	float v = y - (float)i, u = x - (float)j;
 
 	for (int c = 0; c < channels; c++) {
-		float p00 = pixel(image, i, j, c, height, width, channels, background);
-		float p01 = pixel(image, i, j + 1, c, height, width, channels, background);
-		float p10 = pixel(image, i + 1, j, c, height, width, channels, background);
-		float p11 = pixel(image, i + 1, j + 1, c, height, width, channels, background);
+		float p00 = pixel(image, i, j, c, height, width, channels);
+		float p01 = pixel(image, i, j + 1, c, height, width, channels);
+		float p10 = pixel(image, i + 1, j, c, height, width, channels);
+		float p11 = pixel(image, i + 1, j + 1, c, height, width, channels);
 		float a = p00 + u * (p01 - p00), b = p10 + u * (p11 - p10);
 
 		out[c] = a + v * (b - a);
 	}
 }
 
-void jf_augment(float *out, float *vector, const float *image, int height, int width, int channels, float background,
+void jf_augment(float *out, float *vector, const float *image, int height, int width, int channels,
     const struct jf_augment_options *options, uint64_t seed, uint64_t sample) {
 	float uniform[JF_AUGMENT_SIZE + 1];
 	struct warp warp;
@@ -111,7 +111,6 @@ void jf_augment(float *out, float *vector, const float *image, int height, int w
 				sx += lookup((const float(*)[GRID])warp.field.dx, v, u);
 				sy += lookup((const float(*)[GRID])warp.field.dy, v, u);
 			}
-			sample_bilinear(
-			    out + (y * width + x) * channels, image, sy, sx, height, width, channels, background);
+			sample_bilinear(out + (y * width + x) * channels, image, sy, sx, height, width, channels);
 		}
 }

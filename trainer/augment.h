@@ -17,9 +17,9 @@ struct jf_augment_options {
 	float probability; /* that an image is distorted at all, 0 to 1 */
 };
 
-/* image [height][width][channels] in [-1, 1] -> out (another array) and vector[JF_AUGMENT_SIZE]. Bilinear; what comes
- * in from outside has the value `background`. What happens depends on (seed, sample) alone. */
-void jf_augment(float *out, float *vector, const float *image, int height, int width, int channels, float background,
+/* image [height][width][channels] in [-1, 1] -> out (another array) and vector[JF_AUGMENT_SIZE]. Bilinear; beyond the
+ * edge the edge goes on. What happens depends on (seed, sample) alone. */
+void jf_augment(float *out, float *vector, const float *image, int height, int width, int channels,
     const struct jf_augment_options *options, uint64_t seed, uint64_t sample);
 
 #endif

@@ -10,8 +10,9 @@
 #include "core/questions/tasks.h"
 #include "trainer/log.h"
 
-#define SEED 2     /* of evaluations: always the same noise, so that their results compare */
-#define PIECE 2048 /* images held as floats at a time */
+#define SEED 2       /* of evaluations: always the same noise, so that their results compare */
+#define PIECE 2048   /* images held as floats at a time */
+#define FEW_ERRORS 5 /* wrong answers that count as much as the belief that no temperature is needed */
 #define MAX_ROWS 20
 #define MAX_COLUMNS 20
 
@@ -23,6 +24,36 @@ static struct jf_task_options task_options(const struct jf_evaluate_options *opt
 	task.seed = SEED;
 	task.cancel = options->cancel;
 	return task;
+}
+
+static double commonest(const uint16_t *labels, size_t n, int classes) {
+	size_t most = 0;
+
+	for (int k = 0; k < classes; k++) {
+		size_t count = 0;
+
+		for (size_t i = 0; i < n; i++)
+			count += labels[i] == k;
+		most = count > most ? count : most;
+	}
+	return (double)most / (double)n;
+}
+
+/* A temperature is known as well as there are wrong answers to know it by: where all are right, the colder the better,
+ * which is true of these images and of no others. So few errors pull it towards 1; and the loss by which states are
+ * compared takes from a temperature what it mends in a network that is too sure, nothing else. */
+static enum jf_err fit(struct jf_evaluation *out, const float *probabilities, const uint16_t *labels, size_t n,
+    int classes, struct jf_error *err) {
+	double wrong = (1 - out->posterior.accuracy) * (double)n;
+	float best;
+	enum jf_err rc = jf_metrics_fit_temperature(&best, &out->loss, probabilities, labels, n, classes, err);
+
+	if (rc != JF_OK)
+		return rc;
+	out->temperature = powf(best, (float)(wrong / (wrong + FEW_ERRORS)));
+	if (best <= 1)
+		out->loss = out->posterior.nll;
+	return JF_OK;
 }
 
 /* Posterior of all, label ODE of the first options->ode; piece by piece. */
@@ -61,7 +92,8 @@ static enum jf_err classify(struct jf_evaluation *out, struct jf_model *model, c
 	if (rc == JF_OK) {
 		jf_metrics_compute(&out->posterior, NULL, probabilities, labels, n, (int)classes);
 		out->ode_accuracy = ode ? (double)right / (double)ode : NAN;
-		rc = jf_metrics_fit_temperature(&out->temperature, probabilities, labels, n, (int)classes, err);
+		out->commonest = commonest(labels, n, dataset->classes);
+		rc = fit(out, probabilities, labels, n, (int)classes, err);
 	}
 	free(labels);
 	free(votes);

@@ -67,7 +67,7 @@ static void fill(struct jf_loader *l, struct slot *slot, uint64_t step) {
 		if (slot->augment) {
 			jf_dataset_image(d, index, l->clean);
 			jf_augment(image, slot->augment + i * JF_AUGMENT_SIZE, l->clean, d->height, d->width,
-			    d->channels, -1.0F, may_distort(l, example) ? &l->options.augment : &clean, l->options.seed,
+			    d->channels, may_distort(l, example) ? &l->options.augment : &clean, l->options.seed,
 			    example);
 		} else {
 			jf_dataset_image(d, index, image);

@@ -9,10 +9,12 @@ libtrainer_a_SOURCES = \
 	trainer/objective.c trainer/objective.h \
 	trainer/options.c trainer/options.h \
 	trainer/run.c trainer/run.h \
+	trainer/run_data.c \
 	trainer/run_internal.h \
 	trainer/run_model.c \
 	trainer/run_setup.c \
 	trainer/schedule.c trainer/schedule.h \
+	trainer/settle.c \
 	trainer/state.c trainer/state.h \
 	trainer/step.c trainer/step.h
 libtrainer_a_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)

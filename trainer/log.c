@@ -194,6 +194,10 @@ struct jf_json_writer *jf_log_json_begin(struct jf_log *log, const char *event) 
 	return &log->json;
 }
 
+struct jf_json_writer *jf_log_json(struct jf_log *log) {
+	return &log->json;
+}
+
 void jf_log_json_end(struct jf_log *log) {
 	const char *text;
 
@@ -206,4 +210,16 @@ void jf_log_json_end(struct jf_log *log) {
 		log->file_failed = true; /* a log that cannot be written stops no training */
 		jf_log_say(log, true, "jointflow-train: %s: %s; the log ends here", log->options.file, strerror(errno));
 	}
+}
+
+void jf_log_warn(struct jf_log *log, const char *format, ...) {
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	jf_log_say(log, true, "jointflow-train: warning: %s", text);
+	jf_json_put_string(jf_log_json_begin(log, "warning"), "message", text);
+	jf_log_json_end(log);
 }

@@ -36,9 +36,13 @@ void jf_log_step(struct jf_log *log, const struct jf_log_step *step);
 /* A line for the reader, above the bar; printed even when quiet if `always`. */
 void jf_log_say(struct jf_log *log, bool always, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A warning: a line that begins with the program's name, quiet or not, and an event in the file. */
+void jf_log_warn(struct jf_log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* One JSON line: begin gives the writer inside an open object with "event" set, end closes and writes it. */
 struct jf_json_writer *jf_log_json_begin(struct jf_log *log, const char *event);
 void jf_log_json_end(struct jf_log *log);
+struct jf_json_writer *jf_log_json(struct jf_log *log); /* of the line that is open */
 
 /* Time between the calls does not count as training (evaluations, saving). */
 void jf_log_pause(struct jf_log *log);

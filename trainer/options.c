@@ -18,6 +18,7 @@ enum {
 	T_CHOICE = JF_OPTION_CHOICE,
 	T_LIST = JF_OPTION_OWN,
 	T_SHARES,
+	T_SIZE,
 	T_HELP,
 	T_VERSION,
 };
@@ -36,18 +37,36 @@ enum keep {
 static const struct jf_option table[] = {
     {.type = T_GROUP, .help = "Data"},
     {"data", 'd', T_TEXT, FREE, "PATH", AT(data), 0, 0, NULL,
-	"training data: a folder with IDX files, an IDX file of images, or a folder with one sub-folder of PNGs per "
-	"class"},
-    {"labels", 0, T_TEXT, FREE, "FILE", AT(labels), 0, 0, NULL, "IDX file of labels, when its name does not follow"},
+	"training data: a folder with IDX files, an IDX file of images, or a folder with one sub-folder of pictures "
+	"per "
+	"class; or NumPy arrays (.npz, .npy)"},
+    {"labels", 0, T_TEXT, FREE, "FILE", AT(labels), 0, 0, NULL,
+	"file of labels (IDX or .npy), when its name does not follow"},
     {"test", 0, T_TEXT, FREE, "PATH", AT(test), 0, 0, NULL, "data on which the finished model is measured once"},
+    {"validation", 0, T_TEXT, FREE, "PATH", AT(validation), 0, 0, NULL,
+	"data kept back for evaluation, in place of a part of --data"},
+    {"size", 0, T_SIZE, FREE, "WxH", AT(size), 0, 0, NULL,
+	"make all pictures this size, by area averaging; without it they must agree"},
+    {"grey", 0, T_FLAG, FREE, NULL, AT(grey), 0, 0, NULL, "make all pictures grey; without it they must agree"},
+    {"colour", 0, T_FLAG, FREE, NULL, AT(colour), 0, 0, NULL, "make all pictures coloured"},
+    {"preprocess", 0, T_CHOICE, FREE, "auto|mnist|none", AT(preprocess), 0, 0, "auto",
+	"how a picture becomes an input when the model is used: mnist finds and centres the ink, none only scales; "
+	"auto: mnist if the training images are framed so"},
     {"name", 0, T_TEXT, FREE, "NAME", AT(name), 0, 0, NULL, "the model's name; by default that of the data"},
-    {"holdout", 0, T_INT, FIXED, "N", AT(holdout), 0, 1e8, "5000", "images kept back for evaluation"},
+    {"holdout", 0, T_INT, FIXED, "N", AT(holdout), 0, 1e8, "auto",
+	"images kept back for evaluation, the same share of every class; auto: 10 %, at most 5000"},
     {.type = T_GROUP, .help = "Training"},
-    {"epochs", 'e', T_REAL, RECIPE, "N", AT(epochs), 0, 1e6, "12", "passes over the data; parts are allowed"},
-    {"batch", 'b', T_INT, FIXED, "N", AT(batch), 1, 65536, "128", "images per step, over all processes"},
+    {"epochs", 'e', T_REAL, RECIPE, "N", AT(epochs), 0, 1e6, "auto",
+	"passes over the data; parts are allowed; auto: as many as --steps needs"},
+    {"steps", 0, T_INT, RECIPE, "N", AT(steps), 1, 1e9, "auto",
+	"length of the run in steps; auto: what --epochs says, and without it 12 epochs, at least 3000 steps"},
+    {"batch", 'b', T_INT, FIXED, "N", AT(batch), 1, 65536, "auto",
+	"images per step, over all processes; auto: 128, or 64 for fewer than 20000 images"},
     {"lr", 0, T_REAL, RECIPE, "RATE", AT(lr), 0, 10, "0.002", "highest learning rate"},
-    {"warmup", 0, T_INT, RECIPE, "STEPS", AT(warmup), 0, 1e9, "300", "steps until the highest rate"},
-    {"weight-decay", 0, T_REAL, RECIPE, "X", AT(weight_decay), 0, 10, "0.01", "AdamW's decay of matrices"},
+    {"warmup", 0, T_INT, RECIPE, "STEPS", AT(warmup), 0, 1e9, "auto",
+	"steps until the highest rate; auto: 300, at most a tenth of the run"},
+    {"weight-decay", 0, T_REAL, RECIPE, "X", AT(weight_decay), 0, 10, "auto",
+	"AdamW's decay of matrices; auto: 0.01, or 0.05 for fewer than 20000 images"},
     {"clip", 0, T_REAL, RECIPE, "NORM", AT(clip), 0, 1e9, "1", "longest gradient; 0: no limit"},
     {"ema", 0, T_LIST, FIXED, "X,X...", AT(ema), 0, 1, "0.999,0.9995",
 	"decay of the weights' running means; the best ships"},
@@ -62,11 +81,13 @@ static const struct jf_option table[] = {
     {"heads", 0, T_INT, FIXED, "N", AT(heads), 1, 256, "4", "attention heads"},
     {"label-tokens", 0, T_INT, FIXED, "N", AT(label_tokens), 1, 64, "8", "tokens that stand for the label"},
     {.type = T_GROUP, .help = "Objective"},
-    {"times", 0, T_CHOICE, RECIPE, "independent|shared|flexible|mixture", AT(times), 0, 0, "independent",
-	"how the two clocks are drawn"},
+    {"times", 0, T_CHOICE, RECIPE, "independent|shared|flexible|mixture", AT(times), 0, 0, "mixture",
+	"how the two clocks are drawn: mixture, for every question; independent, any pair; shared, joint samples "
+	"alone; "
+	"flexible, the questions alone"},
     {"time-density", 0, T_CHOICE, RECIPE, "uniform|arcsine|logit-normal", AT(density), 0, 0, "uniform",
 	"how often which time"},
-    {"shares", 0, T_SHARES, RECIPE, "A,B,C", AT(shares), 0, 1, "0.3,0.2,0.2",
+    {"shares", 0, T_SHARES, RECIPE, "A,B,C", AT(shares), 0, 1, "0.5,0.1,0.2",
 	"of mixture: image given label, joint, label given image; the rest is independent"},
     {"image-shift", 0, T_REAL, RECIPE, "S", AT(image_shift), 0.01, 100, "1",
 	"moves the image's clock: above 1 to more noise, below 1 to less"},
@@ -74,11 +95,12 @@ static const struct jf_option table[] = {
 	"cross-entropy of the endpoint, or squared error of the velocity"},
     {"label-weight", 0, T_REAL, RECIPE, "X", AT(label_weight), -1, 1000, "-1",
 	"weight of the label's loss; -1: 0.3 for endpoint, 1 for velocity"},
-    {"augment", 0, T_REAL, FIXED, "STRENGTH", AT(augment), 0, 4, "0",
-	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %"},
+    {"augment", 0, T_REAL, FIXED, "STRENGTH", AT(augment), 0, 4, "auto",
+	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %; auto: 0.5 for fewer than 20000 "
+	"images, else 0"},
     {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "0.5",
 	"share of images that are distorted"},
-    {"augment-what", 0, T_CHOICE, RECIPE, "all|labels", AT(augment_what), 0, 0, "all",
+    {"augment-what", 0, T_CHOICE, RECIPE, "all|labels", AT(augment_what), 0, 0, "labels",
 	"labels: only examples that ask for the label of a whole image, so that drawing learns from clean ones"},
     {.type = T_GROUP, .help = "Files"},
     {"init", 0, T_TEXT, FREE, "FILE", AT(init), 0, 0, NULL,
@@ -134,6 +156,29 @@ static enum jf_err parse_shares(const struct jf_option *e, const char *text, flo
 	return JF_OK;
 }
 
+/* "32x24": width x height, as people say it. */
+static enum jf_err parse_size(const struct jf_option *e, const char *text, int *out, struct jf_error *err) {
+	int width = 0, height = 0, used = 0;
+
+	if (sscanf(text, "%4dx%4d%n", &width, &height, &used) != 2 || text[used])
+		return jf_error_set(err, JF_EINVAL, "--%s: '%s' is not WIDTHxHEIGHT, as in 32x32", e->name, text);
+	if (width < 8 || width > 256 || height < 8 || height > 256 || width % 4 || height % 4)
+		return jf_error_set(
+		    err, JF_EINVAL, "--%s: each side must be a multiple of 4 from 8 to 256, not '%s'", e->name, text);
+	out[0] = height;
+	out[1] = width;
+	return JF_OK;
+}
+
+/* Whether a number's option may be left to the program, and the number is. */
+static bool may_be_auto(const struct jf_option *e) {
+	return (e->type == T_INT || e->type == T_REAL) && e->fallback && strcmp(e->fallback, "auto") == 0;
+}
+
+static bool is_auto(const struct jf_option *e, const void *field) {
+	return may_be_auto(e) && (e->type == T_INT ? *(const int *)field < 0 : *(const double *)field < 0);
+}
+
 static enum jf_err parse_list(
     const struct jf_option *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
 	out->n_ema = 0;
@@ -157,7 +202,16 @@ static enum jf_err set(
     const struct jf_option *e, const char *text, struct jf_train_options *out, struct jf_error *err) {
 	void *field = (char *)out + e->offset;
 
+	if (may_be_auto(e) && strcmp(text, "auto") == 0) {
+		if (e->type == T_INT)
+			*(int *)field = JF_AUTO;
+		else
+			*(double *)field = JF_AUTO;
+		return JF_OK;
+	}
 	switch (e->type) {
+	case T_SIZE:
+		return parse_size(e, text, field, err);
 	case T_LIST:
 		return parse_list(e, text, out, err);
 	case T_SHARES:
@@ -177,8 +231,16 @@ static enum jf_err check(struct jf_train_options *out, struct jf_error *err) {
 		return jf_error_set(err, JF_EINVAL, "--data is missing");
 	if (out->extend && !out->resume)
 		return jf_error_set(err, JF_EINVAL, "--extend goes with --resume");
-	if (out->epochs <= 0)
+	if (out->epochs == 0)
 		return jf_error_set(err, JF_EINVAL, "--epochs: must be above 0");
+	if (out->steps > 0 && out->epochs > 0)
+		return jf_error_set(err, JF_EINVAL, "--steps and --epochs both say how long the run is; give one");
+	if (out->grey && out->colour)
+		return jf_error_set(err, JF_EINVAL, "--grey and --colour exclude each other");
+	if (out->validation && out->holdout > 0)
+		return jf_error_set(err, JF_EINVAL, "--validation and --holdout both say what is kept back; give one");
+	if (out->sheet && out->eval_drawn == 0)
+		return jf_error_set(err, JF_EINVAL, "--sheet shows what was drawn, and --eval-drawn=0 draws nothing");
 	if (out->label_weight < 0)
 		out->label_weight = out->head == JF_HEAD_ENDPOINT ? 0.3 : 1;
 	if (out->state ? asprintf(&state, "%s", out->state) < 0 : asprintf(&state, "%s.state", out->output) < 0)
@@ -241,7 +303,10 @@ static void format(char *text, size_t size, const struct jf_option *e, const str
 			    text + used, size - used, "%s%.9g", i ? "," : "", (double)options->shares[i]);
 		break;
 	default:
-		jf_option_format(text, size, options, e);
+		if (is_auto(e, (const char *)options + e->offset))
+			snprintf(text, size, "auto");
+		else
+			jf_option_format(text, size, options, e);
 	}
 }
 

@@ -12,16 +12,23 @@
 #include "core/files/safetensors.h"
 #include "trainer/step.h"
 
+#define JF_AUTO (-1) /* a number that was left to the program: "auto" */
+
 /* Strings are borrowed from argv (or from the program's constants). */
 struct jf_train_options {
 	/* data */
 	const char *data;
-	const char *labels; /* NULL: derived from the name of the images */
-	const char *test;   /* NULL: none */
-	const char *name;   /* NULL: from the data's name */
-	int holdout;
+	const char *labels;     /* NULL: derived from the name of the images */
+	const char *test;       /* NULL: none */
+	const char *validation; /* NULL: a part of the data, or its val/ */
+	int size[2];            /* height, width; 0: as the pictures are */
+	bool grey, colour;      /* at most one */
+	int preprocess;         /* 0: jf_run chooses; else 1 + enum jf_preprocess */
+	const char *name;       /* NULL: from the data's name */
+	int holdout;            /* -1: jf_options_settle chooses, as for the other -1 below; batch 0 */
 	/* the run */
-	double epochs;
+	double epochs; /* JF_AUTO: not given */
+	int steps;     /* JF_AUTO: not given */
 	int batch;
 	double lr;
 	int warmup;
@@ -41,7 +48,7 @@ struct jf_train_options {
 	float shares[JF_N_SHARES];
 	double image_shift;
 	double label_weight; /* -1: 0.3 for the endpoint head, 1 for velocity */
-	double augment;
+	double augment;      /* -1: chosen */
 	double augment_probability;
 	int augment_what; /* 0: any image; 1: those that owe no image loss */
 	/* files */
@@ -69,6 +76,18 @@ enum jf_options_outcome {
 
 /* Fills *out from the defaults and argv. */
 enum jf_options_outcome jf_options_parse(struct jf_train_options *out, int argc, char **argv, struct jf_error *err);
+/* Fills in what was left to the program, by the number of images there are to train on (`images`, before any are held
+ * out; `validation`: those are a set of their own). init_augments: NULL without --init, else whether that network takes
+ * an augmentation vector. JF_EINVAL when what was asked for does not go with the data. */
+enum jf_err jf_options_settle(
+    struct jf_train_options *options, size_t images, bool validation, const bool *init_augments, struct jf_error *err);
+
+/* Steps of a run over `n_train` images: --steps, or --epochs, or (neither) 12 passes and at least 3,000 steps. Settled
+ * options only. */
+double jf_options_steps(const struct jf_train_options *options, size_t n_train);
+/* Of a run of that length, settled: --warmup, or a tenth of the run and at most 300. */
+uint64_t jf_options_warmup(const struct jf_train_options *options, uint64_t steps);
+
 void jf_options_deinit(struct jf_train_options *options);
 
 /* What decides the result of a run, as text: metadata "option.NAME" = value for a training state. keys and values go

@@ -7,6 +7,10 @@
 #include "trainer/run_internal.h"
 
 #define LOSS_SMOOTHING 0.99
+#define CHECKS 16 /* of the images kept back, over a run */
+/* A network that predicts nothing at all owes 1 to 2 for an image and ln K for a label. A smoothed loss beyond twice
+ * that has gone astray. */
+#define ASTRAY 2.0
 
 double jf_run_epochs(const struct run *run) {
 	return (double)run->state.step * run->options->batch / (double)run->n_train;
@@ -29,11 +33,31 @@ static enum jf_err save(struct run *run, bool last, struct jf_error *err) {
 	return JF_OK;
 }
 
+enum evaluation { CHECK, PERIODIC, FINAL };
+
 static bool evaluation_due(const struct run *run) {
 	double every = run->options->eval_every, now = jf_run_epochs(run);
 	double before = now - (double)run->options->batch / (double)run->n_train;
 
 	return every > 0 && run->state.step < run->schedule.end && floor(now / every) > floor(before / every);
+}
+
+static bool check_due(const struct run *run) {
+	uint64_t every = (run->schedule.end - run->schedule.start) / CHECKS;
+
+	return run->n_holdout > 0 && every > 0 && run->state.step < run->schedule.end && run->state.step % every == 0;
+}
+
+static bool astray(const struct run *run, double factor) {
+	return run->loss_image > factor * 2 || run->loss_label > factor * fmax(log(run->dataset.classes), 2);
+}
+
+static enum jf_err diverged(const struct run *run, struct jf_error *err) {
+	return jf_error_set(err, JF_ENUMERIC,
+	    "the training has diverged: loss %.3g of an image, %.3g of a label. --lr=%g is likely too high; %s holds "
+	    "the "
+	    "last good state: --resume --extend --lr=%.1g goes on from it, or remove it and begin anew",
+	    run->loss_image, run->loss_label, run->options->lr, run->options->state, run->options->lr / 10);
 }
 
 static enum jf_err step(struct run *run, struct jf_error *err) {
@@ -43,8 +67,8 @@ static enum jf_err step(struct run *run, struct jf_error *err) {
 	struct jf_step_result result;
 	enum jf_err rc = jf_trainer_step(run->trainer, &result, batch, run->options->batch, rate, err);
 
-	if (rc == JF_OK && !(isfinite(result.loss_image) && isfinite(result.loss_label)))
-		rc = jf_error_set(err, JF_ENUMERIC, "the loss is not a finite number any more");
+	if (rc == JF_ENUMERIC || (rc == JF_OK && !(isfinite(result.loss_image) && isfinite(result.loss_label))))
+		rc = diverged(run, err);
 	if (rc != JF_OK) {
 		jf_error_prefix(err, "step %llu", (unsigned long long)run->state.step + 1);
 		return rc;
@@ -52,19 +76,25 @@ static enum jf_err step(struct run *run, struct jf_error *err) {
 	run->state.step++;
 	run->loss_image = (keep > 0 ? keep * run->loss_image : 0) + (1 - keep) * result.loss_image;
 	run->loss_label = (keep > 0 ? keep * run->loss_label : 0) + (1 - keep) * result.loss_label;
+	run->diverging = astray(run, 1);
+	if (astray(run, ASTRAY)) {
+		diverged(run, err);
+		jf_error_prefix(err, "step %llu", (unsigned long long)run->state.step);
+		return JF_ENUMERIC;
+	}
 	if (run->mpi->rank == 0)
 		jf_log_step(run->log, &(struct jf_log_step){run->state.step, result.loss_image, result.loss_label,
 					  (double)result.grad_norm, (double)rate});
 	return JF_OK;
 }
 
-static enum jf_err evaluate(struct run *run, bool final, struct jf_error *err) {
+static enum jf_err evaluate(struct run *run, enum evaluation what, struct jf_error *err) {
 	enum jf_err rc;
 
 	if (run->mpi->rank != 0)
 		return JF_OK;
 	jf_log_pause(run->log);
-	rc = jf_run_evaluate(run, final, err);
+	rc = what == CHECK ? jf_run_check(run, err) : jf_run_evaluate(run, what == FINAL, err);
 	jf_log_continue(run->log);
 	return rc;
 }
@@ -85,13 +115,13 @@ static enum jf_err loop(struct run *run, bool *stopped, struct jf_error *err) {
 		rc = step(run, err);
 		if (rc != JF_OK)
 			return rc;
-		if (jf_clock_s() - run->last_saved >= 60 * run->options->save_every_min) {
+		if (!run->diverging && jf_clock_s() - run->last_saved >= 60 * run->options->save_every_min) {
 			rc = save(run, false, err);
 			if (rc != JF_OK)
 				return rc;
 		}
-		if (evaluation_due(run)) {
-			rc = evaluate(run, false, err);
+		if (evaluation_due(run) || check_due(run)) {
+			rc = evaluate(run, evaluation_due(run) ? PERIODIC : CHECK, err);
 			if (rc == JF_ECANCELED)
 				continue;
 			if (rc != JF_OK) /* the run is worth more than its evaluation */
@@ -105,7 +135,7 @@ static enum jf_err finish(struct run *run, bool *stopped, struct jf_error *err) 
 	enum jf_err rc = save(run, true, err);
 
 	if (rc == JF_OK && !*stopped) {
-		rc = evaluate(run, true, err);
+		rc = evaluate(run, FINAL, err);
 		if (rc == JF_ECANCELED) {
 			*stopped = true;
 			rc = JF_OK;
@@ -116,7 +146,8 @@ static enum jf_err finish(struct run *run, bool *stopped, struct jf_error *err) 
 
 enum jf_run_outcome jf_run(const struct jf_train_options *options, const struct jf_mpi *mpi, const atomic_bool *stop,
     const char *command_line, struct jf_error *err) {
-	struct run run = {.options = options,
+	struct run run = {.options = &run.settled,
+	    .settled = *options,
 	    .mpi = mpi,
 	    .stop = stop,
 	    .command_line = command_line,

@@ -12,6 +12,8 @@
 #include "core/files/checkpoint.h"
 #include "trainer/run_internal.h"
 
+#define LEAST_LEARNT 0.2 /* of the way from chance to always right: less is told as not learnt */
+
 /* Sticky setter of facts: the first failure stays. */
 struct facts {
 	struct jf_model *model;
@@ -66,6 +68,9 @@ static enum jf_err set_facts(struct run *run, int ema, const struct jf_evaluatio
 	fact(&facts, "epochs", "%.4g", jf_run_epochs(run));
 	fact(&facts, "epochs_planned", "%.4g", (double)run->schedule.end * o->batch / (double)run->n_train);
 	fact(&facts, "steps", "%llu", (unsigned long long)run->state.step);
+	fact(&facts, "best_step", "%llu",
+	    (unsigned long long)(run->state.best && isfinite(run->state.best_loss) ? run->state.best_step
+										   : run->state.step));
 	fact(&facts, "training_images", "%zu", run->n_train);
 	fact(&facts, "data_digest", "%s", run->dataset.digest);
 	fact(&facts, "wall_time_s", "%.0f", run->wall_before_s + jf_clock_s() - run->begun);
@@ -82,21 +87,27 @@ static enum jf_err set_facts(struct run *run, int ema, const struct jf_evaluatio
 				 : jf_error_set(err, facts.rc, "the model's facts: %s", jf_err_phrase(facts.rc));
 }
 
-static void tell(struct run *run, const char *event, const char *what, double decay, const struct jf_evaluation *e) {
+/* ema NAN: not one of the means, but the model. */
+static void tell(struct run *run, const char *event, const char *what, double ema, const struct jf_evaluation *e) {
 	char line[256];
-	int used = snprintf(line, sizeof(line), "epoch %.2f  %s %.6g ", jf_run_epochs(run), what, decay);
+	int used = snprintf(line, sizeof(line), "epoch %.2f  %s ", jf_run_epochs(run), what);
 	struct jf_json_writer *w = jf_log_json_begin(run->log, event);
 
 	jf_json_put_unsigned(w, "step", run->state.step);
 	jf_json_put_double(w, "epoch", jf_run_epochs(run));
-	jf_json_put_float(w, "ema", (float)decay);
+	if (!isnan(ema)) {
+		used += snprintf(line + used, sizeof(line) - (size_t)used, "%.6g ", ema);
+		jf_json_put_float(w, "ema", (float)ema);
+	}
 	if (e->posterior.n > 0) {
 		used += snprintf(line + used, sizeof(line) - (size_t)used, " posterior %.2f %%  NLL %.4f  ECE %.2f %%",
 		    100 * e->posterior.accuracy, e->posterior.nll, 100 * e->posterior.ece);
 		jf_json_put_double(w, "accuracy", e->posterior.accuracy);
 		jf_json_put_double(w, "nll", e->posterior.nll);
 		jf_json_put_double(w, "ece", e->posterior.ece);
-		jf_json_put_float(w, "temperature", e->temperature);
+		jf_json_put_float(w, "temperature", isnan(ema) ? run->exported->temperature : e->temperature);
+		if (!isnan(ema))
+			jf_json_put_double(w, "loss", e->loss);
 	}
 	if (!isnan(e->ode_accuracy)) {
 		used +=
@@ -131,33 +142,70 @@ static bool same_as_before(const struct run *run, int which) {
 	       memcmp(jf_trainer_ema(run->trainer, which), jf_trainer_ema(run->trainer, which - 1), size) == 0;
 }
 
-/* Measures each EMA; the least NLL wins. *drawn: the best one's images, new, or NULL. */
-static enum jf_err choose(
-    struct run *run, int *best, struct jf_evaluation *best_result, float **best_drawn, struct jf_error *err) {
+/* The weights of `exported`, if they are the best of the run so far. */
+static void consider(struct run *run, int ema, const struct jf_evaluation *e) {
+	if (!run->state.best || e->posterior.n == 0 || !(e->loss < run->state.best_loss))
+		return;
+	memcpy(run->state.best, run->exported->params, run->model->graph->n_params_floats * sizeof(float));
+	run->state.best_loss = e->loss;
+	run->state.best_step = run->state.step;
+	run->state.best_ema = ema;
+}
+
+static enum jf_err measure(
+    struct run *run, struct jf_evaluation *result, float **drawn, bool all, struct jf_error *err) {
 	struct jf_evaluate_options options = evaluate_options(run);
+
+	if (!all)
+		options.drawn = options.ode = 0;
+	run->exported->temperature = 1;
+	return jf_evaluate(
+	    result, drawn, run->exported, &run->dataset, run->order + run->n_train, run->n_holdout, &options, err);
+}
+
+enum jf_err jf_run_check(struct run *run, struct jf_error *err) {
 	enum jf_err rc = JF_OK;
 
-	*best = -1;
-	*best_drawn = NULL;
-	for (int i = 0; i < run->options->n_ema; i++) {
+	for (int i = 0; rc == JF_OK && i < run->options->n_ema; i++) {
+		struct jf_evaluation result;
+
+		if (same_as_before(run, i))
+			continue;
+		rc = jf_trainer_export(run->trainer, i, run->exported, err);
+		if (rc == JF_OK)
+			rc = measure(run, &result, NULL, false, err);
+		if (rc != JF_OK)
+			break;
+		tell(run, "check", "EMA", (double)run->options->ema[i], &result);
+		consider(run, i, &result);
+	}
+	return rc;
+}
+
+/* Measures each EMA as it is now; *now: the one with the least loss, which `exported` does not hold then. */
+static enum jf_err measure_all(
+    struct run *run, int *now, struct jf_evaluation *best, float **best_drawn, struct jf_error *err) {
+	enum jf_err rc = JF_OK;
+
+	*now = -1;
+	for (int i = 0; rc == JF_OK && i < run->options->n_ema; i++) {
 		struct jf_evaluation result;
 		float *drawn = NULL;
 
 		if (same_as_before(run, i))
 			continue;
-		run->exported->temperature = 1;
 		rc = jf_trainer_export(run->trainer, i, run->exported, err);
 		if (rc == JF_OK)
-			rc = jf_evaluate(&result, &drawn, run->exported, &run->dataset, run->order + run->n_train,
-			    run->n_holdout, &options, err);
+			rc = measure(run, &result, &drawn, true, err);
 		if (rc != JF_OK)
 			break;
 		tell(run, "evaluation", "EMA", (double)run->options->ema[i], &result);
-		if (*best < 0 || result.posterior.nll < best_result->posterior.nll) {
+		consider(run, i, &result);
+		if (*now < 0 || result.loss < best->loss) {
 			float *kept = *best_drawn;
 
-			*best = i;
-			*best_result = result;
+			*now = i;
+			*best = result;
 			*best_drawn = drawn;
 			drawn = kept;
 		}
@@ -166,54 +214,100 @@ static enum jf_err choose(
 	return rc;
 }
 
-/* The finished model on data that nothing was chosen on. */
-static enum jf_err measure_test(struct run *run, struct jf_error *err) {
-	struct jf_evaluate_options options = evaluate_options(run);
-	struct jf_evaluation result;
-	struct jf_dataset test;
-	struct facts facts = {run->exported, JF_OK};
-	enum jf_err rc = jf_dataset_load(&test, run->options->test, JF_DATASET_TEST, err);
+/* `exported` becomes what ships: the best state of the run, measured. */
+static enum jf_err choose(
+    struct run *run, int *ema, struct jf_evaluation *result, float **drawn, struct jf_error *err) {
+	bool earlier;
+	enum jf_err rc = measure_all(run, ema, result, drawn, err);
 
 	if (rc != JF_OK)
 		return rc;
-	options.drawn = 0;
-	if (test.height != run->dataset.height || test.width != run->dataset.width ||
-	    test.channels != run->dataset.channels || test.classes > run->dataset.classes)
-		rc = jf_error_set(
-		    err, JF_EINVAL, "%s: other image sizes or classes than the training data", run->options->test);
+	if (!run->state.best || !isfinite(run->state.best_loss)) /* nothing was kept back to choose by */
+		return jf_trainer_export(run->trainer, *ema, run->exported, err);
+	earlier = run->state.best_step != run->state.step;
+	*ema = run->state.best_ema;
+	memcpy(run->exported->params, run->state.best, run->model->graph->n_params_floats * sizeof(float));
+	rc = jf_model_pack(run->exported, err);
+	if (rc != JF_OK || !earlier)
+		return rc;
+	free(*drawn);
+	*drawn = NULL;
+	rc = measure(run, result, drawn, true, err);
 	if (rc == JF_OK)
-		rc = jf_evaluate(&result, NULL, run->exported, &test, NULL, test.n, &options, err);
-	if (rc == JF_OK) {
-		tell(run, "test", "test, temperature", (double)run->exported->temperature, &result);
-		measured(&facts, "test", &result);
-		rc = facts.rc;
-	}
-	jf_dataset_deinit(&test);
+		tell(run, "best", "the best state, of an earlier step, EMA", (double)run->options->ema[*ema], result);
 	return rc;
+}
+
+/* --- what it did not learn --- */
+
+/* How far an accuracy has come from chance (0) to always right (1). */
+static double learnt(double accuracy, double chance) {
+	return (accuracy - chance) / (1 - chance);
+}
+
+static void warn_unlearnt(struct run *run, const struct jf_evaluation *e) {
+	const struct jf_train_options *o = run->options;
+	double chance = 1.0 / run->dataset.classes;
+	unsigned long long more = 4 * (unsigned long long)run->schedule.end;
+
+	if (e->posterior.n > 0 && learnt(e->posterior.accuracy, e->commonest) < LEAST_LEARNT)
+		jf_log_warn(run->log,
+		    "the classes are not told apart: %.1f %% of the images kept back are right, and always answering "
+		    "the "
+		    "commonest class would give %.1f %%. Either the run is too short (--steps=%llu), or --lr=%g does "
+		    "not suit "
+		    "it, or the labels do not belong to the images",
+		    100 * e->posterior.accuracy, 100 * e->commonest, more, o->lr);
+	else if (!isnan(e->drawn_agreement) && learnt(e->drawn_agreement, chance) < LEAST_LEARNT)
+		jf_log_warn(run->log,
+		    "drawing does not follow the label: %.1f %% of the drawn images are what was asked for, and chance "
+		    "would "
+		    "give %.1f %%. Either the run is too short (--steps=%llu), or%s",
+		    100 * e->drawn_agreement, 100 * chance, more,
+		    o->times == JF_TIMES_MIXTURE
+			? " there are too few images of each class"
+			: " its clocks seldom ask for an image given its label (--times=mixture does)");
+}
+
+/* The finished model, as it was saved, on data that nothing was chosen on; its facts then hold that too. */
+static enum jf_err measure_test(struct run *run, struct jf_error *err) {
+	struct jf_evaluate_options options = evaluate_options(run);
+	struct jf_evaluation result;
+	struct facts facts = {run->exported, JF_OK};
+	enum jf_err rc;
+
+	options.drawn = 0;
+	rc = jf_evaluate(&result, NULL, run->exported, &run->test, NULL, run->test.n, &options, err);
+	if (rc != JF_OK)
+		return rc;
+	tell(run, "test", "test", NAN, &result);
+	measured(&facts, "test", &result);
+	return facts.rc == JF_OK ? jf_checkpoint_save(run->exported, run->options->output, err)
+				 : jf_error_set(err, facts.rc, "the model's facts: %s", jf_err_phrase(facts.rc));
 }
 
 enum jf_err jf_run_evaluate(struct run *run, bool final, struct jf_error *err) {
 	struct jf_evaluation result;
 	float *drawn = NULL;
-	int best;
-	enum jf_err rc = choose(run, &best, &result, &drawn, err);
+	int ema;
+	enum jf_err rc = choose(run, &ema, &result, &drawn, err);
 
 	if (rc != JF_OK)
 		goto out;
-	rc = jf_trainer_export(run->trainer, best, run->exported, err);
-	if (rc != JF_OK)
-		goto out;
 	run->exported->temperature = result.temperature;
-	rc = set_facts(run, best, &result, err);
-	if (rc == JF_OK && final && run->options->test)
-		rc = measure_test(run, err);
+	rc = set_facts(run, ema, &result, err);
 	if (rc == JF_OK)
 		rc = jf_checkpoint_save(run->exported, run->options->output, err);
 	if (rc == JF_OK && run->options->sheet && drawn)
 		rc = jf_evaluate_sheet(run->options->sheet, drawn, &run->dataset, run->options->eval_drawn, err);
-	if (rc == JF_OK && final)
-		jf_log_say(
-		    run->log, false, "%s: saved, EMA %.6g", run->options->output, (double)run->options->ema[best]);
+	if (rc == JF_OK && final) {
+		jf_log_say(run->log, false, "%s: saved, EMA %.6g, of step %llu", run->options->output,
+		    (double)run->options->ema[ema],
+		    (unsigned long long)(run->state.best ? run->state.best_step : run->state.step));
+		warn_unlearnt(run, &result);
+		if (run->test.n > 0)
+			rc = measure_test(run, err);
+	}
 out:
 	free(drawn);
 	return rc;

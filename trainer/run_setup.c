@@ -11,35 +11,13 @@
 #include "core/kernels/kernels.h"
 #include "trainer/run_internal.h"
 
-static enum jf_err load_data(struct run *run, struct jf_error *err) {
-	const struct jf_train_options *o = run->options;
-	enum jf_err rc = o->labels ? jf_dataset_load_idx(&run->dataset, o->data, o->labels, err)
-				   : jf_dataset_load(&run->dataset, o->data, JF_DATASET_TRAIN, err);
-
-	if (rc != JF_OK)
-		return rc;
-	if (!jf_mpi_same(run->dataset.digest, sizeof(run->dataset.digest)))
-		return jf_error_set(err, JF_EINVAL, "%s: the processes have different data", o->data);
-	if ((size_t)o->holdout >= run->dataset.n)
-		return jf_error_set(err, JF_EINVAL, "--holdout=%d leaves nothing of %zu images to train on", o->holdout,
-		    run->dataset.n);
-	run->n_holdout = (size_t)o->holdout;
-	run->n_train = run->dataset.n - run->n_holdout;
-	run->order = malloc(run->dataset.n * sizeof(*run->order));
-	if (!run->order)
-		return jf_error_set(err, JF_ENOMEM, "out of memory for the order of %zu images", run->dataset.n);
-	jf_dataset_split(run->order, run->dataset.n);
-	memcpy(run->state.digest, run->dataset.digest, sizeof(run->state.digest));
-	return JF_OK;
-}
-
-/* The last part of the data's path that is a name: "data/mnist/" -> "mnist". */
+/* The last part of the data's path that is a name: "data/mnist/" and, there, "." -> "mnist". */
 static enum jf_err set_names(struct run *run, struct jf_model *model, struct jf_error *err) {
-	char *copy = strdup(run->options->data);
+	char *copy = realpath(run->options->data, NULL);
 	enum jf_err rc;
 
 	if (!copy)
-		return jf_error_set(err, JF_ENOMEM, "out of memory for a name");
+		return jf_error_set(err, JF_EIO, "%s: %s", run->options->data, strerror(errno));
 	rc = jf_model_set_name(model, run->options->name ? run->options->name : basename(copy));
 	if (rc == JF_OK)
 		rc = jf_model_set_class_names(model, (const char *const *)run->dataset.class_names);
@@ -116,6 +94,7 @@ static enum jf_err make_models(struct run *run, struct jf_error *err) {
 		if (rc != JF_OK)
 			return rc;
 	}
+	run->exported->preprocess = run->preprocess;
 	return set_names(run, run->exported, err);
 }
 
@@ -127,6 +106,12 @@ static enum jf_err make_trainer(struct run *run, struct jf_error *err) {
 	optimiser.clip = (float)o->clip;
 	optimiser.n_ema = o->n_ema;
 	memcpy(optimiser.ema_decay, o->ema, sizeof(optimiser.ema_decay));
+	if (run->n_holdout > 0 && run->mpi->rank == 0) {
+		run->state.best = malloc(run->model->graph->n_params_floats * sizeof(float));
+		if (!run->state.best)
+			return jf_error_set(err, JF_ENOMEM, "out of memory for the best weights");
+	}
+	run->state.best_loss = INFINITY;
 	run->trainer = jf_trainer_create(run->model, &run->objective, &optimiser, o->seed, run->threads, err);
 	if (!run->trainer)
 		return err->code;
@@ -137,9 +122,11 @@ static enum jf_err make_trainer(struct run *run, struct jf_error *err) {
 
 /* Process 0 has read the state; the others get it from there. */
 static void share_state(struct run *run) {
+	float *best = run->state.best; /* process 0's alone */
 	size_t bytes = run->model->graph->n_params_floats * sizeof(float);
 
 	jf_mpi_broadcast(&run->state, sizeof(run->state));
+	run->state.best = best;
 	jf_mpi_broadcast(jf_trainer_params(run->trainer), bytes);
 	jf_mpi_broadcast(jf_trainer_moment1(run->trainer), bytes);
 	jf_mpi_broadcast(jf_trainer_moment2(run->trainer), bytes);
@@ -171,7 +158,7 @@ static enum jf_err resume(struct run *run, uint64_t end, struct jf_error *err) {
 /* Fresh, or from the state file; sets run->schedule. */
 static enum jf_err begin(struct run *run, struct jf_error *err) {
 	const struct jf_train_options *o = run->options;
-	double steps = ceil(o->epochs * (double)run->n_train / o->batch);
+	double steps = jf_options_steps(o, run->n_train);
 	bool exists = run->mpi->rank == 0 && access(o->state, F_OK) == 0;
 	uint64_t end;
 	enum jf_err rc = JF_OK;
@@ -188,7 +175,7 @@ static enum jf_err begin(struct run *run, struct jf_error *err) {
 		rc = resume(run, end, err);
 	run->schedule = (struct jf_schedule){.start = run->state.schedule_start,
 	    .end = run->state.schedule_end,
-	    .warmup = (uint64_t)o->warmup,
+	    .warmup = jf_options_warmup(o, run->state.schedule_end - run->state.schedule_start),
 	    .peak = o->lr};
 	return rc;
 }
@@ -207,6 +194,10 @@ static enum jf_err open_log(struct run *run, struct jf_error *err) {
 	run->log = jf_log_open(&options, err);
 	if (!run->log)
 		return err->code;
+	jf_log_say(run->log, false,
+	    "%llu steps of %d images (%.4g epochs), warm-up %llu, weight decay %g, augmentation %g",
+	    (unsigned long long)run->schedule.end, o->batch, (double)run->schedule.end / options.steps_per_epoch,
+	    (unsigned long long)run->schedule.warmup, o->weight_decay, o->augment);
 	jf_log_say(run->log, false,
 	    "%zu images of %d x %d x %d in %d classes, %zu more kept back; %zu parameters; %d thread(s)%s, %s kernels",
 	    run->n_train, run->dataset.width, run->dataset.height, run->dataset.channels, run->dataset.classes,
@@ -250,31 +241,18 @@ static void set_objective(struct run *run) {
 	memcpy(run->objective.shares, o->shares, sizeof(run->objective.shares));
 }
 
-/* Found out now rather than after hours. */
-static enum jf_err check_output(const struct run *run, struct jf_error *err) {
-	char *copy = strdup(run->options->output);
-	enum jf_err rc = JF_OK;
-
-	if (!copy)
-		return jf_error_set(err, JF_ENOMEM, "out of memory for a path");
-	if (access(dirname(copy), W_OK) != 0)
-		rc = jf_error_set(
-		    err, JF_EIO, "%s: its folder cannot be written: %s", run->options->output, strerror(errno));
-	free(copy);
-	return rc;
-}
-
 enum jf_err jf_run_setup(struct run *run, struct jf_error *err) {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN) / run->mpi->size;
 	enum jf_err rc;
 
 	set_objective(run);
 	run->threads = run->options->threads ? run->options->threads : cpus < 1 ? 1 : cpus > 256 ? 256 : (int)cpus;
-	if ((rc = load_data(run, err)) != JF_OK || (rc = make_models(run, err)) != JF_OK ||
-	    (rc = make_trainer(run, err)) != JF_OK || (rc = check_output(run, err)) != JF_OK ||
+	if ((rc = jf_run_load_data(run, err)) != JF_OK || (rc = make_models(run, err)) != JF_OK ||
+	    (rc = make_trainer(run, err)) != JF_OK || (rc = jf_run_check_files(run, err)) != JF_OK ||
 	    (rc = begin(run, err)) != JF_OK || (rc = open_log(run, err)) != JF_OK ||
 	    (rc = open_loader(run, err)) != JF_OK)
 		return rc;
+	jf_run_tell_classes(run);
 	run->last_saved = jf_clock_s();
 	return run->state.step == 0 ? jf_run_save_state(run, err) : JF_OK; /* finds out whether it can be saved */
 }
@@ -295,5 +273,7 @@ void jf_run_deinit(struct run *run) {
 	jf_model_unref(run->exported);
 	jf_model_unref(run->model);
 	free(run->order);
+	jf_dataset_deinit(&run->test);
 	jf_dataset_deinit(&run->dataset);
+	free(run->state.best);
 }

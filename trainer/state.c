@@ -7,16 +7,16 @@
 #include <string.h>
 
 #define FORMAT "jointflow-training-state"
-#define VERSION "1"
-#define N_OWN 7
+#define VERSION "2"
+#define N_OWN 10
 
 enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, struct jf_trainer *trainer,
     size_t n_params, const struct jf_train_options *options, struct jf_error *err) {
-	struct jf_tensor tensors[3 + JF_MAX_EMA];
+	struct jf_tensor tensors[4 + JF_MAX_EMA];
 	char ema_names[JF_MAX_EMA][16];
 	struct jf_options_facts facts;
 	struct jf_metadata metadata[N_OWN + JF_OPTIONS_MAX_FACTS];
-	char step[24], start[24], end[24], wall[32];
+	char step[24], start[24], end[24], wall[32], best_step[24], best_ema[24], best_loss[32];
 	size_t n = 0, m = 0;
 
 	tensors[n++] = JF_TENSOR_1D("params", JF_DTYPE_F32, jf_trainer_params(trainer), n_params);
@@ -25,6 +25,15 @@ enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, 
 	for (int i = 0; i < options->n_ema; i++) {
 		snprintf(ema_names[i], sizeof(ema_names[i]), "ema.%d", i);
 		tensors[n++] = JF_TENSOR_1D(ema_names[i], JF_DTYPE_F32, jf_trainer_ema(trainer, i), n_params);
+	}
+	if (state->best && isfinite(state->best_loss)) {
+		tensors[n++] = JF_TENSOR_1D("best", JF_DTYPE_F32, state->best, n_params);
+		snprintf(best_step, sizeof(best_step), "%llu", (unsigned long long)state->best_step);
+		snprintf(best_ema, sizeof(best_ema), "%d", state->best_ema);
+		snprintf(best_loss, sizeof(best_loss), "%.17g", state->best_loss);
+		metadata[m++] = (struct jf_metadata){"best.step", best_step};
+		metadata[m++] = (struct jf_metadata){"best.ema", best_ema};
+		metadata[m++] = (struct jf_metadata){"best.loss", best_loss};
 	}
 	snprintf(step, sizeof(step), "%llu", (unsigned long long)state->step);
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)state->schedule_start);
@@ -54,6 +63,28 @@ static enum jf_err read_count(uint64_t *out, const struct jf_safetensors *file, 
 		return jf_error_set(
 		    err, JF_EFORMAT, "%s: metadata %s is not a count", jf_safetensors_origin(file), key);
 	return JF_OK;
+}
+
+/* The best state, where there is one; read->best is the caller's memory. */
+static enum jf_err read_best(
+    struct jf_train_state *read, const struct jf_safetensors *file, size_t n_params, int n_ema, struct jf_error *err) {
+	const char *loss = jf_safetensors_metadata(file, "best.loss");
+	uint64_t ema = 0;
+	char *end = NULL;
+	enum jf_err rc;
+
+	read->best_loss = INFINITY;
+	if (!loss || !read->best)
+		return JF_OK;
+	if ((rc = read_count(&read->best_step, file, "best.step", err)) != JF_OK ||
+	    (rc = read_count(&ema, file, "best.ema", err)) != JF_OK)
+		return rc;
+	read->best_ema = (int)ema;
+	read->best_loss = strtod(loss, &end);
+	if (end == loss || *end || !isfinite(read->best_loss) || read->best_step > read->step || ema >= (uint64_t)n_ema)
+		return jf_error_set(
+		    err, JF_EFORMAT, "%s: metadata best.* are no loss, step and mean", jf_safetensors_origin(file));
+	return jf_safetensors_read_f32(file, "best", read->best, n_params, err);
 }
 
 static enum jf_err read_facts(
@@ -90,7 +121,7 @@ static enum jf_err read_facts(
 enum jf_err jf_state_load(const char *path, struct jf_train_state *state, struct jf_trainer *trainer, size_t n_params,
     const struct jf_train_options *options, struct jf_error *err) {
 	struct jf_safetensors *file = jf_safetensors_open(path, err);
-	struct jf_train_state read = {0};
+	struct jf_train_state read = {.best = state->best};
 	char name[16];
 	enum jf_err rc;
 
@@ -106,6 +137,8 @@ enum jf_err jf_state_load(const char *path, struct jf_train_state *state, struct
 		snprintf(name, sizeof(name), "ema.%d", i);
 		rc = jf_safetensors_read_f32(file, name, jf_trainer_ema(trainer, i), n_params, err);
 	}
+	if (rc == JF_OK)
+		rc = read_best(&read, file, n_params, options->n_ema, err);
 	if (rc == JF_OK) {
 		*jf_trainer_step_count(trainer) = read.step;
 		*state = read;

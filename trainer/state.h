@@ -1,8 +1,9 @@
 /* The training state: everything a run needs to go on as if it had never stopped.
  *
- * One safetensors file: "params", "moment1", "moment2", "ema.0" ... (F32, flat, in the graph's order); metadata: format
- * = "jointflow-training-state", format_version, step, schedule.start, schedule.end, wall_time_s, the data's digest and
- * every option that decides the result ("option.lr" ...). The order of the data and all noise follow from seed and
+ * One safetensors file: "params", "moment1", "moment2", "ema.0" ..., and "best", the weights with the least held-out
+ * loss, once there are some (F32, flat, in the graph's order); metadata: format = "jointflow-training-state",
+ * format_version, step, schedule.start, schedule.end, best.step, best.ema, best.loss, wall_time_s, the data's digest
+ * and every option that decides the result ("option.lr" ...). The order of the data and all noise follow from seed and
  * step. Saving is atomic: on any failure the file from before stays. */
 #ifndef JF_TRAINER_STATE_H
 #define JF_TRAINER_STATE_H
@@ -21,6 +22,11 @@ struct jf_train_state {
 	uint64_t schedule_end;
 	double wall_time_s; /* of all sessions of the run */
 	char digest[65];    /* of the data */
+	/* The best state so far by the loss on the images kept back. */
+	float *best;      /* borrowed, [n_params]; NULL: none are kept */
+	double best_loss; /* INFINITY: none yet */
+	uint64_t best_step;
+	int best_ema;
 };
 
 enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, struct jf_trainer *trainer,
@@ -28,7 +34,7 @@ enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, 
 
 /* Fills *state and the trainer's arrays. state->digest says which data the caller has: other data is JF_EINVAL, as are
  * other options (jf_options_match). JF_EIO, JF_EFORMAT, JF_ENUMERIC for a bad file; *state is then untouched, the
- * trainer's arrays may not be. */
+ * trainer's arrays and state->best may not be. */
 enum jf_err jf_state_load(const char *path, struct jf_train_state *state, struct jf_trainer *trainer, size_t n_params,
     const struct jf_train_options *options, struct jf_error *err);
 

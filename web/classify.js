@@ -284,8 +284,10 @@ async function showAnswer(answer, drawing, shares, took) {
 
 function showFraming(done, { frame }) {
 	const box = done?.box;
-	if (!box) {
-		$('#framing').textContent = '\u00a0';
+	if (!box || done.method === 'none') {
+		$('#pad-frame').hidden = true;
+		$('#framing').textContent = !box ? '\u00a0' :
+			`The picture is only scaled to the network's size${done.inverted ? ', and light and dark exchanged' : ''}.`;
 		return;
 	}
 	const scale = 100 * frame.scale / FIELD;

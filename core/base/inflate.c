@@ -97,3 +97,20 @@ out:
 	}
 	return rc;
 }
+
+bool jf_inflate_raw(unsigned char *out, size_t size, const unsigned char *packed, size_t packed_size) {
+	/* zlib reads through a pointer that may not be const */
+	union {
+		const unsigned char *ours;
+		Bytef *theirs;
+	} in = {packed};
+	z_stream stream = {
+	    .next_in = in.theirs, .avail_in = (uInt)packed_size, .next_out = out, .avail_out = (uInt)size};
+	bool whole;
+
+	if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+		return false;
+	whole = inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.total_out == size;
+	inflateEnd(&stream);
+	return whole;
+}

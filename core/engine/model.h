@@ -27,6 +27,7 @@ struct jf_model {
 	size_t n_facts;
 	char checksum[65]; /* SHA-256 of the checkpoint file in hex; "" when it was not loaded from one */
 	float temperature; /* logits are divided by it before softmax in answers; 1 unless calibrated */
+	int preprocess;    /* how pictures become inputs: enum jf_preprocess of core/pictures/framing.h */
 	int references;    /* atomic */
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/base/json.h"
 #include "core/files/safetensors.h"
+#include "core/pictures/framing.h"
 
 #define FORMAT "jointflow"
 #define MAX_NAME 256 /* bytes of a model's or class's name */
@@ -34,7 +35,7 @@ static int field_value(const struct jf_network_config *config, size_t field) {
 }
 
 static const char *const other_keys[] = {
-    "format", "format_version", "label_head", "class_names", "name", "temperature"};
+    "format", "format_version", "label_head", "class_names", "name", "temperature", "preprocess"};
 #define N_OTHER (sizeof(other_keys) / sizeof(other_keys[0]))
 
 static const char *const heads[] = {[JF_HEAD_ENDPOINT] = "endpoint", [JF_HEAD_VELOCITY] = "velocity"};
@@ -242,6 +243,18 @@ static enum jf_err set_temperature(struct jf_model *model, const char *text, str
 	return JF_OK;
 }
 
+/* Files from before there was a choice have none: they are of MNIST. */
+static enum jf_err set_preprocess(struct jf_model *model, const char *text, struct jf_error *err) {
+	model->preprocess = JF_PREPROCESS_MNIST;
+	while (text && model->preprocess < JF_N_PREPROCESS &&
+	       strcmp(text, jf_preprocess_name((enum jf_preprocess)model->preprocess)) != 0)
+		model->preprocess++;
+	if (model->preprocess == JF_N_PREPROCESS)
+		return jf_error_set(
+		    err, JF_EFORMAT, "metadata \"preprocess\": \"%.32s\" is no framing that this program has", text);
+	return JF_OK;
+}
+
 static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
 	const char *name;
 	enum jf_err status = get(&name, file, "name", err);
@@ -254,6 +267,8 @@ static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors
 		status = set_class_names(model, file, err);
 	if (!status)
 		status = set_temperature(model, jf_safetensors_metadata(file, "temperature"), err);
+	if (!status)
+		status = set_preprocess(model, jf_safetensors_metadata(file, "preprocess"), err);
 	for (size_t i = 0; !status && i < jf_safetensors_metadata_count(file); i++) {
 		const struct jf_metadata *entry = jf_safetensors_metadata_at(file, i);
 
@@ -351,6 +366,7 @@ static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_m
 	add(metadata, "class_names", jf_json_writer_text(&metadata->names));
 	add(metadata, "name", model->name);
 	add(metadata, "temperature", metadata->temperature);
+	add(metadata, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
 	for (size_t i = 0; i < model->n_facts; i++) {
 		if (is_ours(model->facts[i].key))
 			return jf_error_set(err, JF_EINVAL, "a fact cannot be named \"%s\"", model->facts[i].key);

@@ -12,10 +12,6 @@
 #include "core/files/dataset_read.h"
 #include "core/pictures/image.h"
 
-#define CLASS_NAMES_FILE "class-names.txt"
-#define SPLIT_SEED 5000
-#define SPLIT_ROUND UINT32_MAX
-
 size_t jf_dataset_image_size(const struct jf_dataset *dataset) {
 	return (size_t)dataset->height * (size_t)dataset->width * (size_t)dataset->channels;
 }
@@ -50,6 +46,7 @@ enum jf_err jf_dataset_check_shape(int height, int width, int channels, const ch
 enum jf_err jf_dataset_default_names(struct jf_dataset *out, struct jf_error *err) {
 	char number[16];
 
+	out->numbered = !out->class_names;
 	if (!out->class_names)
 		out->class_names = calloc((size_t)out->classes, sizeof(*out->class_names));
 	if (!out->class_names)
@@ -89,6 +86,7 @@ static enum jf_err read_class_names(struct jf_dataset *out, const char *path, st
 
 	if (!file)
 		return errno == ENOENT ? JF_OK : jf_error_set(err, JF_EIO, "%s: %s", path, strerror(errno));
+	out->numbered = false;
 	while (rc == JF_OK && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\r\n")] = '\0';
 		if (line[0])
@@ -103,7 +101,7 @@ static enum jf_err read_class_names(struct jf_dataset *out, const char *path, st
 	return rc;
 }
 
-static enum jf_err finish(struct jf_dataset *out, struct jf_error *err) {
+enum jf_err jf_dataset_finish(struct jf_dataset *out, struct jf_error *err) {
 	uint32_t sizes[5] = {(uint32_t)out->height, (uint32_t)out->width, (uint32_t)out->channels,
 	    (uint32_t)out->classes, (uint32_t)out->n};
 	struct jf_digest *digest = jf_digest_create();
@@ -120,66 +118,103 @@ static enum jf_err finish(struct jf_dataset *out, struct jf_error *err) {
 	return JF_OK;
 }
 
-enum jf_err jf_dataset_load_idx(
-    struct jf_dataset *out, const char *images_path, const char *labels_path, struct jf_error *err) {
+/* Brings all images into the form. */
+static enum jf_err reshape(struct jf_dataset *dataset, const struct jf_dataset_form *form, struct jf_error *err) {
+	struct jf_dataset_form whole = form ? *form : (struct jf_dataset_form){0};
+	size_t from = jf_dataset_image_size(dataset), to;
+	uint8_t *pixels;
+	enum jf_err rc = JF_OK;
+
+	whole.height = whole.height ? whole.height : dataset->height;
+	whole.width = whole.width ? whole.width : dataset->width;
+	whole.channels = whole.channels ? whole.channels : dataset->channels;
+	if (whole.height == dataset->height && whole.width == dataset->width && whole.channels == dataset->channels)
+		return JF_OK;
+	to = (size_t)whole.height * (size_t)whole.width * (size_t)whole.channels;
+	pixels = malloc(dataset->n * to);
+	if (!pixels)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for %zu images of another size", dataset->n);
+	for (size_t i = 0; rc == JF_OK && i < dataset->n; i++) {
+		struct jf_image image = {
+		    dataset->height, dataset->width, dataset->channels, dataset->pixels + i * from};
+
+		rc = jf_dataset_fit(pixels + i * to, &image, &whole, err);
+	}
+	free(dataset->pixels);
+	dataset->pixels = pixels;
+	dataset->height = whole.height;
+	dataset->width = whole.width;
+	dataset->channels = whole.channels;
+	return rc;
+}
+
+/* The images as the file has them are in *out: into the form, and whether the network can take that. */
+static enum jf_err take_form(
+    struct jf_dataset *out, const struct jf_dataset_form *form, const char *name, struct jf_error *err) {
+	enum jf_err rc = reshape(out, form, err);
+
+	if (rc == JF_OK)
+		rc = jf_dataset_check_shape(out->height, out->width, out->channels, name, err);
+	if (rc == JF_OK)
+		rc = jf_dataset_finish(out, err);
+	return rc;
+}
+
+static enum jf_err load_files(struct jf_dataset *out, const char *images_path, const char *labels_path,
+    enum jf_dataset_part part, const struct jf_dataset_form *form, struct jf_error *err) {
 	const char *slash = strrchr(images_path, '/');
 	char *names = NULL;
+	bool single;
 	enum jf_err rc;
 
 	memset(out, 0, sizeof(*out));
-	rc = jf_dataset_read_idx(out, images_path, labels_path, err);
-	if (rc == JF_OK &&
-	    asprintf(&names, "%.*s%s", slash ? (int)(slash + 1 - images_path) : 0, images_path, CLASS_NAMES_FILE) < 0) {
+	rc = jf_dataset_is_npy(images_path) ? jf_dataset_read_npy(out, images_path, labels_path, part, err)
+					    : jf_dataset_read_idx(out, images_path, labels_path, err);
+	single = out->classes < 2; /* whatever is named beside them */
+	if (rc == JF_OK && asprintf(&names, "%.*s%s", slash ? (int)(slash + 1 - images_path) : 0, images_path,
+			       JF_DATASET_CLASS_NAMES) < 0) {
 		names = NULL;
 		rc = jf_error_set(err, JF_ENOMEM, "out of memory for a path");
 	}
 	if (rc == JF_OK)
 		rc = read_class_names(out, names, err);
 	if (rc == JF_OK)
-		rc = finish(out, err);
+		rc = take_form(out, form, images_path, err);
+	if (rc == JF_OK && single)
+		rc = jf_error_set(
+		    err, JF_EINVAL, "%s: all labels are the same; at least 2 classes are needed", images_path);
 	free(names);
 	if (rc != JF_OK)
 		jf_dataset_deinit(out);
 	return rc;
 }
 
-/* path/train or path/test when both are there, else path. *chosen: new. */
-static enum jf_err choose_folder(char **chosen, const char *path, enum jf_dataset_part part, struct jf_error *err) {
-	char *sub[2] = {NULL, NULL};
-	struct stat status;
-	bool both = true;
-
-	for (int i = 0; i < 2; i++) {
-		if (asprintf(&sub[i], "%s/%s", path, i == JF_DATASET_TRAIN ? "train" : "test") < 0)
-			sub[i] = NULL;
-		both = both && sub[i] && stat(sub[i], &status) == 0 && S_ISDIR(status.st_mode);
-	}
-	*chosen = strdup(both ? sub[part] : path);
-	free(sub[0]);
-	free(sub[1]);
-	return *chosen ? JF_OK : jf_error_set(err, JF_ENOMEM, "out of memory for a path");
+enum jf_err jf_dataset_load_pair(struct jf_dataset *out, const char *images_path, const char *labels_path,
+    const struct jf_dataset_form *form, struct jf_error *err) {
+	return load_files(out, images_path, labels_path, JF_DATASET_TRAIN, form, err);
 }
 
-static enum jf_err load_folder(
-    struct jf_dataset *out, const char *path, enum jf_dataset_part part, struct jf_error *err) {
+static enum jf_err load_folder(struct jf_dataset *out, const char *path, enum jf_dataset_part part,
+    const struct jf_dataset_form *form, struct jf_error *err) {
 	char *folder = NULL;
-	enum jf_err rc = choose_folder(&folder, path, part, err);
+	enum jf_err rc = jf_dataset_find_part(&folder, path, part, err);
 
 	if (rc == JF_OK && !jf_dataset_has_class_folders(folder))
 		rc = jf_error_set(err, JF_EEMPTY,
-		    "%s: neither IDX files (%s-images-idx3-ubyte, plain or .gz) nor sub-folders of PNGs", folder,
+		    "%s: neither IDX files (%s-images-idx3-ubyte, plain or .gz) nor sub-folders of pictures", folder,
 		    part == JF_DATASET_TRAIN ? "train" : "t10k");
 	if (rc == JF_OK)
-		rc = jf_dataset_read_folder(out, folder, err);
+		rc = jf_dataset_read_folder(out, folder, form, err);
 	if (rc == JF_OK)
-		rc = finish(out, err);
+		rc = jf_dataset_finish(out, err);
 	free(folder);
 	if (rc != JF_OK)
 		jf_dataset_deinit(out);
 	return rc;
 }
 
-enum jf_err jf_dataset_load(struct jf_dataset *out, const char *path, enum jf_dataset_part part, struct jf_error *err) {
+enum jf_err jf_dataset_load(struct jf_dataset *out, const char *path, enum jf_dataset_part part,
+    const struct jf_dataset_form *form, struct jf_error *err) {
 	struct stat status;
 	char *images = NULL;
 	enum jf_err rc;
@@ -188,13 +223,13 @@ enum jf_err jf_dataset_load(struct jf_dataset *out, const char *path, enum jf_da
 	if (stat(path, &status) != 0)
 		return jf_error_set(err, JF_EIO, "%s: %s", path, strerror(errno));
 	if (!S_ISDIR(status.st_mode))
-		return jf_dataset_load_idx(out, path, NULL, err);
+		return load_files(out, path, NULL, part, form, err);
 	rc = jf_dataset_find_idx(&images, path, part, err);
 	if (rc != JF_OK)
 		return rc;
 	if (!images)
-		return load_folder(out, path, part, err);
-	rc = jf_dataset_load_idx(out, images, NULL, err);
+		return load_folder(out, path, part, form, err);
+	rc = load_files(out, images, NULL, part, form, err);
 	free(images);
 	return rc;
 }
@@ -210,8 +245,4 @@ void jf_dataset_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t round
 		order[i - 1] = order[j];
 		order[j] = kept;
 	}
-}
-
-void jf_dataset_split(uint32_t *order, size_t n) {
-	jf_dataset_shuffle(order, n, SPLIT_SEED, SPLIT_ROUND);
 }

@@ -62,8 +62,8 @@ static double nll_at(double temperature, const float *probabilities, const uint1
 	return total / (double)n;
 }
 
-enum jf_err jf_metrics_fit_temperature(float *temperature, const float *probabilities, const uint16_t *labels, size_t n,
-    int classes, struct jf_error *err) {
+enum jf_err jf_metrics_fit_temperature(float *temperature, double *nll, const float *probabilities,
+    const uint16_t *labels, size_t n, int classes, struct jf_error *err) {
 	double low = LN_T_MIN, high = LN_T_MAX;
 	double a = high - GOLDEN * (high - low), b = low + GOLDEN * (high - low);
 	double at_a, at_b;
@@ -92,5 +92,7 @@ enum jf_err jf_metrics_fit_temperature(float *temperature, const float *probabil
 		}
 	}
 	*temperature = (float)exp((low + high) / 2);
+	if (nll)
+		*nll = nll_at((double)*temperature, probabilities, labels, n, classes);
 	return JF_OK;
 }

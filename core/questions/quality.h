@@ -24,10 +24,9 @@ void jf_metrics_compute(struct jf_metrics *out, uint64_t *confusion, const float
     size_t n, int classes);
 
 /* The temperature T in [0.05, 20] whose softmax(ln p / T) has the least NLL on these images (the logits differ from
- * ln p by a constant that softmax ignores): golden section over ln T. JF_EINVAL when n = 0 or classes < 2,
- * JF_ENUMERIC when a probability is not finite or negative.
- * Source: as above, section 4.2. */
-enum jf_err jf_metrics_fit_temperature(float *temperature, const float *probabilities, const uint16_t *labels, size_t n,
-    int classes, struct jf_error *err);
+ * ln p by a constant that softmax ignores): golden section over ln T. *nll: that least NLL; or NULL. JF_EINVAL when n =
+ * 0 or classes < 2, JF_ENUMERIC when a probability is not finite or negative. Source: as above, section 4.2. */
+enum jf_err jf_metrics_fit_temperature(float *temperature, double *nll, const float *probabilities,
+    const uint16_t *labels, size_t n, int classes, struct jf_error *err);
 
 #endif

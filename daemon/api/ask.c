@@ -24,7 +24,7 @@ void jf_ask_defaults(struct jf_ask *ask, enum jf_question question, const struct
 	*ask = (struct jf_ask){.question = question,
 	    .method = JF_METHOD_POSTERIOR,
 	    .sampler = jf_sampler_args_default(jf_question_task(question)),
-	    .framing = {JF_PREPROCESS_MNIST, JF_INVERT_AUTO},
+	    .framing = {JF_PREPROCESS_MNIST, JF_INVERT_AUTO}, /* read_framing asks the model */
 	    .count = JF_DEFAULT_COUNT,
 	    .blend = {.rows = JF_DEFAULT_ROWS, .columns = JF_DEFAULT_COLUMNS},
 	    .gap = jf_sheet_options_default().gap};
@@ -118,9 +118,9 @@ static struct jf_job *checked(struct jf_call *call, struct jf_job *job) {
 
 /* --- the four questions --- */
 
-static void read_framing(struct jf_call *call) {
+static void read_framing(struct jf_call *call, const struct jf_model *model) {
 	struct jf_framing_options *framing = &call->ask.framing;
-	int preprocess = (int)framing->preprocess, invert = (int)framing->invert;
+	int preprocess = model->preprocess, invert = (int)framing->invert;
 
 	read_choice(call, "preprocess", &preprocess, jf_preprocess_names);
 	read_choice(call, "invert", &invert, jf_invert_names);
@@ -148,7 +148,7 @@ static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model)
 	read_method(call);
 	read_seed(call);
 	read_sampler(call);
-	read_framing(call);
+	read_framing(call, model);
 	jf_params_bool(&call->params, "trace", &ask->trace);
 	if (!jf_params_finish(&call->params))
 		goto out;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/kernels/kernels.h"
+#include "core/pictures/framing.h"
 #include "core/pictures/sheet.h"
 #include "daemon/api/ask.h"
 #include "daemon/api/call.h"
@@ -42,8 +43,8 @@ static void put_limits(struct jf_json_writer *writer, const struct jf_conf *conf
 }
 
 /* What holds in one of the questions when a request says nothing. */
-static void put_question_defaults(
-    struct jf_json_writer *writer, enum jf_question question, const struct jf_conf *conf) {
+static void put_question_defaults(struct jf_json_writer *writer, enum jf_question question,
+    const struct jf_model *model, const struct jf_conf *conf) {
 	struct jf_ask ask;
 
 	jf_ask_defaults(&ask, question, conf);
@@ -56,7 +57,7 @@ static void put_question_defaults(
 		jf_json_put_string(writer, "method", jf_method_names[ask.method]);
 		jf_json_put_integer(writer, "samples", jf_ask_default_samples(conf, JF_METHOD_SAMPLE));
 		jf_json_put_integer(writer, "posterior_samples", jf_ask_default_samples(conf, JF_METHOD_POSTERIOR));
-		jf_json_put_string(writer, "preprocess", jf_preprocess_name(ask.framing.preprocess));
+		jf_json_put_string(writer, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
 		jf_json_put_string(writer, "invert", jf_invert_name(ask.framing.invert));
 	} else {
 		jf_json_put_integer(writer, "scale", JF_DEFAULT_SCALE);
@@ -71,7 +72,7 @@ static void put_question_defaults(
 	jf_json_end_object(writer);
 }
 
-static void put_defaults(struct jf_json_writer *writer, const struct jf_conf *conf) {
+static void put_defaults(struct jf_json_writer *writer, const struct jf_model *model, const struct jf_conf *conf) {
 	struct jf_ask ask;
 
 	jf_ask_defaults(&ask, JF_QUESTION_GENERATE, conf);
@@ -80,7 +81,7 @@ static void put_defaults(struct jf_json_writer *writer, const struct jf_conf *co
 	jf_json_put_string(writer, "solver", jf_solver_name(ask.sampler.solver));
 	jf_json_put_float(writer, "guidance", ask.sampler.guidance);
 	for (int question = 0; question < JF_N_QUESTIONS; question++)
-		put_question_defaults(writer, (enum jf_question)question, conf);
+		put_question_defaults(writer, (enum jf_question)question, model, conf);
 	jf_json_end_object(writer);
 }
 
@@ -129,7 +130,7 @@ void jf_info_model(struct jf_call *call) {
 	jf_json_end_object(&writer);
 	jf_json_put_integer(&writer, "loaded_at", jf_model_holder_loaded_at(call->http->parts.holder));
 	put_limits(&writer, call->http->parts.conf);
-	put_defaults(&writer, call->http->parts.conf);
+	put_defaults(&writer, model, call->http->parts.conf);
 	put_choices(&writer);
 	jf_json_end_object(&writer);
 	jf_model_unref(model);

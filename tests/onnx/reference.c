@@ -23,7 +23,7 @@ static float *read_images(size_t *n, const char *data, size_t size, struct jf_er
 	float *images;
 
 	*n = (size_t)atoi(data);
-	if (!*n && jf_dataset_load(&set, data, JF_DATASET_TEST, err))
+	if (!*n && jf_dataset_load(&set, data, JF_DATASET_TEST, NULL, err))
 		return NULL;
 	*n = *n ? *n : set.n;
 	images = malloc(*n * size * sizeof(*images));

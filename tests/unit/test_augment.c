@@ -42,7 +42,7 @@ static void test_clean(void **state) {
 	(void)state;
 	square(image, 2, -3);
 	for (uint64_t i = 0; i < 50; i++) {
-		jf_augment(out, vector, image, SIDE, SIDE, 1, -1, i % 2 ? &none : &never, 1, i);
+		jf_augment(out, vector, image, SIDE, SIDE, 1, i % 2 ? &none : &never, 1, i);
 		assert_memory_equal(out, image, sizeof(image));
 		assert_memory_equal(vector, zeros, sizeof(zeros));
 	}
@@ -54,12 +54,12 @@ static void test_depends_on_sample_alone(void **state) {
 
 	(void)state;
 	square(image, 0, 0);
-	jf_augment(a, va, image, SIDE, SIDE, 1, -1, &options, 5, 77);
-	jf_augment(b, vb, image, SIDE, SIDE, 1, -1, &options, 5, 78);
+	jf_augment(a, va, image, SIDE, SIDE, 1, &options, 5, 77);
+	jf_augment(b, vb, image, SIDE, SIDE, 1, &options, 5, 78);
 	assert_memory_not_equal(a, b, sizeof(a));
-	jf_augment(b, vb, image, SIDE, SIDE, 1, -1, &options, 6, 77);
+	jf_augment(b, vb, image, SIDE, SIDE, 1, &options, 6, 77);
 	assert_memory_not_equal(a, b, sizeof(a));
-	jf_augment(b, vb, image, SIDE, SIDE, 1, -1, &options, 5, 77);
+	jf_augment(b, vb, image, SIDE, SIDE, 1, &options, 5, 77);
 	assert_memory_equal(a, b, sizeof(a));
 	assert_memory_equal(va, vb, sizeof(va));
 }
@@ -75,7 +75,7 @@ static void test_vector_tells(void **state) {
 	for (uint64_t i = 0; i < 500; i++) {
 		double mass, cy, cx, expected;
 
-		jf_augment(out, vector, image, SIDE, SIDE, 1, -1, &options, 3, i);
+		jf_augment(out, vector, image, SIDE, SIDE, 1, &options, 3, i);
 		for (int j = 0; j < JF_AUGMENT_SIZE; j++)
 			assert_true(vector[j] >= -1 && vector[j] <= 1);
 		for (int j = 0; j < SIZE; j++)
@@ -103,7 +103,7 @@ static void test_share(void **state) {
 	(void)state;
 	square(image, 0, 0);
 	for (uint64_t i = 0; i < 2000; i++) {
-		jf_augment(out, vector, image, SIDE, SIDE, 1, -1, &options, 1, i);
+		jf_augment(out, vector, image, SIDE, SIDE, 1, &options, 1, i);
 		changed += vector[0] != 0;
 		assert_true(fabsf(vector[0]) <= 0.5F);
 		if (vector[0] == 0)
@@ -123,7 +123,7 @@ static void test_colour(void **state) {
 		for (int c = 0; c < 3; c++)
 			image[i * 3 + c] = (float)(c + 1) * 0.25F * ((i / W + i % W) % 5 < 2 ? 1.0F : -1.0F);
 	for (uint64_t n = 0; n < 20; n++) {
-		jf_augment(out, vector, image, H, W, 3, 0, &options, 1, n);
+		jf_augment(out, vector, image, H, W, 3, &options, 1, n);
 		for (int i = 0; i < H * W; i++) {
 			assert_true(fabsf(out[i * 3 + 1] - 2 * out[i * 3]) < 1e-5F);
 			assert_true(fabsf(out[i * 3 + 2] - 3 * out[i * 3]) < 1e-5F);

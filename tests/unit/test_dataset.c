@@ -134,7 +134,7 @@ static void test_published_names(void **state) {
 	for (size_t i = 0; i < sizeof(train) / sizeof(train[0]); i++) {
 		(strstr(train[i][0], ".gz") ? write_gzip : write_file)(at("%s", train[i][0]), images, images_size);
 		(strstr(train[i][1], ".gz") ? write_gzip : write_file)(at("%s", train[i][1]), labels, labels_size);
-		if (jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err) != JF_OK)
+		if (jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err) != JF_OK)
 			fail_msg("%s: %s", train[i][0], err.message);
 		expect_small(&d);
 		if (i)
@@ -142,22 +142,23 @@ static void test_published_names(void **state) {
 		strcpy(first, d.digest);
 		jf_dataset_deinit(&d);
 		/* the test set is not there; the folder says what it looked for */
-		assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TEST, &err), JF_EEMPTY);
+		assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TEST, NULL, &err), JF_EEMPTY);
 		assert_non_null(strstr(err.message, "t10k-images"));
 		unlink(at("%s", train[i][0]));
 		unlink(at("%s", train[i][1]));
 	}
 	write_gzip(at("t10k-images-idx3-ubyte.gz"), images, images_size);
 	write_gzip(at("t10k-labels-idx1-ubyte.gz"), labels, labels_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TEST, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TEST, NULL, &err), JF_OK);
 	expect_small(&d);
 	jf_dataset_deinit(&d);
-	assert_int_equal(jf_dataset_load(&d, at("t10k-images-idx3-ubyte.gz"), JF_DATASET_TRAIN, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&d, at("t10k-images-idx3-ubyte.gz"), JF_DATASET_TRAIN, NULL, &err), JF_OK);
 	jf_dataset_deinit(&d);
 	assert_int_equal(
-	    jf_dataset_load_idx(&d, at("t10k-images-idx3-ubyte.gz"), at("t10k-labels-idx1-ubyte.gz"), &err), JF_OK);
+	    jf_dataset_load_pair(&d, at("t10k-images-idx3-ubyte.gz"), at("t10k-labels-idx1-ubyte.gz"), NULL, &err),
+	    JF_OK);
 	jf_dataset_deinit(&d);
-	assert_int_equal(jf_dataset_load(&d, at("nowhere"), JF_DATASET_TRAIN, &err), JF_EIO);
+	assert_int_equal(jf_dataset_load(&d, at("nowhere"), JF_DATASET_TRAIN, NULL, &err), JF_EIO);
 	assert_non_null(strstr(err.message, "nowhere: No such file"));
 }
 
@@ -172,7 +173,7 @@ static void test_emnist(void **state) {
 	write_gzip(at("emnist-letters-train-images-idx3-ubyte.gz"), images, images_size);
 	write_gzip(at("emnist-letters-train-labels-idx1-ubyte.gz"), labels, labels_size);
 	write_text(at("emnist-letters-mapping.txt"), "1 65 97\n2 66 98\n3 67 99\n4 68 100\n");
-	if (jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err) != JF_OK)
+	if (jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err) != JF_OK)
 		fail_msg("%s", err.message);
 	assert_int_equal(d.classes, 4); /* the mapping knows of one that no image has */
 	assert_string_equal(d.class_names[0], "A");
@@ -183,20 +184,20 @@ static void test_emnist(void **state) {
 	jf_dataset_deinit(&d);
 
 	write_text(at("emnist-letters-mapping.txt"), "1 65\n3 66\n");
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "mapping.txt:2"));
 	write_text(at("emnist-letters-mapping.txt"), "1 65\n2 66\n");
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "names 2 classes"));
 	unlink(at("emnist-letters-mapping.txt"));
 
 	labels[8 + 2] = 0;
 	write_gzip(at("emnist-letters-train-labels-idx1-ubyte.gz"), labels, labels_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "label 0 of image 2"));
 
 	write_gzip(at("emnist-digits-train-images-idx3-ubyte.gz"), images, images_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EINVAL);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EINVAL);
 	assert_non_null(strstr(err.message, "several data sets"));
 }
 
@@ -209,17 +210,17 @@ static void test_class_names(void **state) {
 	write_file(at("train-images-idx3-ubyte"), images, images_size);
 	write_file(at("train-labels-idx1-ubyte"), labels, labels_size);
 	write_text(at("class-names.txt"), "shirt\r\nshoe\nbag\n\n");
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_OK);
 	assert_int_equal(d.classes, 3);
 	assert_string_equal(d.class_names[0], "shirt");
 	assert_string_equal(d.class_names[2], "bag");
 	jf_dataset_deinit(&d);
 	write_text(at("class-names.txt"), "a\nb\nc\nd\n"); /* a class without images */
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_OK);
 	assert_int_equal(d.classes, 4);
 	jf_dataset_deinit(&d);
 	write_text(at("class-names.txt"), "a\nb\n");
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "2 names, but the labels have 3 classes"));
 }
 
@@ -272,7 +273,7 @@ static void test_damage(void **state) {
 			(packed ? write_gzip : write_file)(
 			    at("train-labels-idx1-ubyte%s", suffix), labels, labels_size);
 			assert_int_equal(
-			    jf_dataset_load(&d, at("train-images-idx3-ubyte%s", suffix), JF_DATASET_TRAIN, &err),
+			    jf_dataset_load(&d, at("train-images-idx3-ubyte%s", suffix), JF_DATASET_TRAIN, NULL, &err),
 			    damages[i].code);
 			if (!strstr(err.message, damages[i].words) || !strstr(err.message, folder))
 				fail_msg("damage %zu: \"%s\" does not say \"%s\"", i, err.message, damages[i].words);
@@ -292,29 +293,29 @@ static void test_wrong_pairs(void **state) {
 	(void)state;
 	make_small();
 	write_file(at("train-images-idx3-ubyte"), images, images_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EIO);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EIO);
 	assert_non_null(strstr(err.message, "train-labels-idx1-ubyte: No such file"));
 	write_file(at("train-labels-idx1-ubyte"), few, few_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "5 labels for 6 images"));
 	write_file(
 	    at("train-labels-idx1-ubyte"), images, images_size); /* images where labels belong, and the other way */
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "labels have rank 1"));
 	write_file(at("train-images-idx3-ubyte"), labels, labels_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "images have rank 3"));
 	write_file(at("train-images-idx3-ubyte"), images, images_size);
 	memset(labels + 8, 0, N);
 	write_file(at("train-labels-idx1-ubyte"), labels, labels_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EINVAL);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EINVAL);
 	assert_non_null(strstr(err.message, "at least 2 classes"));
 	images_size = make_images(images, 6, 6);
 	write_file(at("train-images-idx3-ubyte"), images, images_size);
-	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_EINVAL);
+	assert_int_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_EINVAL);
 	assert_non_null(strstr(err.message, "6 x 6 pixels"));
 	write_file(at("pictures"), images, images_size);
-	assert_int_equal(jf_dataset_load(&d, at("pictures"), JF_DATASET_TRAIN, &err), JF_EINVAL);
+	assert_int_equal(jf_dataset_load(&d, at("pictures"), JF_DATASET_TRAIN, NULL, &err), JF_EINVAL);
 	assert_non_null(strstr(err.message, "cannot tell the name of the labels"));
 }
 
@@ -338,14 +339,14 @@ static void test_gzip_damage(void **state) {
 	assert_true(size > 20 && size < sizeof(packed));
 	for (size_t cut = 0; cut < size; cut++) {
 		write_file(at("train-images-idx3-ubyte.gz"), packed, cut);
-		assert_int_not_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err), JF_OK);
+		assert_int_not_equal(jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err), JF_OK);
 		assert_non_null(strstr(err.message, "train-images-idx3-ubyte.gz: "));
 	}
 	for (size_t i = 0; i < size; i++) {
 		memcpy(broken, packed, size);
 		broken[i] ^= 0x55;
 		write_file(at("train-images-idx3-ubyte.gz"), broken, size);
-		if (jf_dataset_load(&d, folder, JF_DATASET_TRAIN, &err) == JF_OK) {
+		if (jf_dataset_load(&d, folder, JF_DATASET_TRAIN, NULL, &err) == JF_OK) {
 			expect_small(&d);
 			jf_dataset_deinit(&d);
 		} else {
@@ -384,7 +385,7 @@ static void test_folder(void **state) {
 	make_class_folders("set", 3);
 	write_text(at("set/2/notes.txt"), "x");
 	write_text(at("set/2/.hidden.png"), "x");
-	if (jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, &err) != JF_OK)
+	if (jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, NULL, &err) != JF_OK)
 		fail_msg("%s", err.message);
 	assert_int_equal(d.n, 6);
 	assert_int_equal(d.height, 8);
@@ -402,18 +403,18 @@ static void test_folder(void **state) {
 	jf_dataset_deinit(&d);
 
 	write_png(at("set/cat/odd.png"), 8, 16, 3, 0);
-	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "set/cat/odd.png: is 16 x 8 with 3 channel(s)"));
 	assert_non_null(strstr(err.message, "set/2/0.png is 12 x 8"));
 	write_png(at("set/cat/odd.png"), 8, 12, 1, 0);
-	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "odd.png: is 12 x 8 with 1 channel"));
 	write_text(at("set/cat/odd.png"), "no picture");
-	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, &err), JF_EFORMAT);
+	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
 	assert_non_null(strstr(err.message, "odd.png"));
 	unlink(at("set/cat/odd.png"));
 	mkdir(at("set/empty"), 0755);
-	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, &err), JF_EEMPTY);
+	assert_int_equal(jf_dataset_load(&d, at("set"), JF_DATASET_TRAIN, NULL, &err), JF_EEMPTY);
 	assert_non_null(strstr(err.message, "set/empty: no PNG files"));
 }
 
@@ -426,15 +427,15 @@ static void test_folder_parts(void **state) {
 	make_class_folders("parts/train", 1);
 	make_class_folders("parts/test", 1);
 	unlink(at("parts/test/cat/1.png"));
-	assert_int_equal(jf_dataset_load(&d, at("parts"), JF_DATASET_TRAIN, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&d, at("parts"), JF_DATASET_TRAIN, NULL, &err), JF_OK);
 	assert_int_equal(d.n, 6);
 	jf_dataset_deinit(&d);
-	assert_int_equal(jf_dataset_load(&d, at("parts"), JF_DATASET_TEST, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&d, at("parts"), JF_DATASET_TEST, NULL, &err), JF_OK);
 	assert_int_equal(d.n, 5);
 	assert_int_equal(d.channels, 1);
 	jf_dataset_deinit(&d);
 	mkdir(at("none"), 0755);
-	assert_int_equal(jf_dataset_load(&d, at("none"), JF_DATASET_TRAIN, &err), JF_EEMPTY);
+	assert_int_equal(jf_dataset_load(&d, at("none"), JF_DATASET_TRAIN, NULL, &err), JF_EEMPTY);
 	assert_non_null(strstr(err.message, "neither IDX files"));
 }
 
@@ -458,9 +459,6 @@ static void test_shuffle(void **state) {
 	for (int i = 0; i < COUNT; i++)
 		same += a[i] == b[i];
 	assert_true(same < 10);
-	jf_dataset_split(a, COUNT);
-	jf_dataset_split(b, COUNT);
-	assert_memory_equal(a, b, sizeof(a));
 	/* all 6 orders of 3 come up, about equally often */
 	int counts[27] = {0};
 	for (uint32_t round = 0; round < 6000; round++) {
@@ -476,6 +474,218 @@ static void test_shuffle(void **state) {
 	assert_int_equal(orders, 6);
 }
 
+/* Every class keeps back its share, the same images every time, and each image is either trained on or kept back. */
+static void test_split(void **state) {
+	enum { COUNT = 1000, HELD = 103 };
+	uint16_t label[COUNT];
+	uint32_t a[COUNT], b[COUNT];
+	unsigned char seen[COUNT] = {0};
+	size_t held[4] = {0};
+	struct jf_dataset d = {.n = COUNT, .classes = 4, .labels = label};
+	struct jf_error err = {0};
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++)
+		label[i] = i < 700 ? 0 : i < 950 ? 1 : i < 990 ? 2 : 3;
+	assert_int_equal(jf_dataset_split(a, &d, HELD, &err), JF_OK);
+	assert_int_equal(jf_dataset_split(b, &d, HELD, &err), JF_OK);
+	assert_memory_equal(a, b, sizeof(a));
+	for (int i = 0; i < COUNT; i++)
+		assert_int_equal(seen[a[i]]++, 0);
+	for (int i = COUNT - HELD; i < COUNT; i++)
+		held[label[a[i]]]++;
+	assert_in_range(held[0], 72, 73); /* 72.1, 25.75, 4.12, 1.03 */
+	assert_in_range(held[1], 25, 26);
+	assert_in_range(held[2], 4, 5);
+	assert_in_range(held[3], 1, 2);
+	assert_int_equal(jf_dataset_split(a, &d, 0, &err), JF_OK);
+	assert_int_equal(jf_dataset_split(a, &d, COUNT, &err), JF_OK);
+}
+
+static void set_labels(struct jf_dataset *d, const int *label, size_t n, int classes, bool numbered) {
+	memset(d, 0, sizeof(*d));
+	d->n = n;
+	d->classes = classes;
+	d->numbered = numbered;
+	d->labels = malloc(n * sizeof(*d->labels));
+	d->class_names = calloc((size_t)classes, sizeof(*d->class_names));
+	for (size_t i = 0; i < n; i++)
+		d->labels[i] = (uint16_t)label[i];
+	for (int k = 0; k < classes; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%d", k);
+		d->class_names[k] = strdup(name);
+	}
+}
+
+/* A label 255 does not silently make 256 classes, nor labels from 1 to 10 eleven. */
+static void test_labels_count_from_0(void **state) {
+	static const int stray[] = {0, 1, 2, 1, 255}, from1[] = {1, 2, 3, 3, 2}, good[] = {2, 1, 0, 1, 0};
+	struct jf_dataset d;
+	struct jf_error err = {0};
+
+	(void)state;
+	set_labels(&d, stray, 5, 256, true);
+	assert_int_equal(jf_dataset_check_labels(&d, "f", &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "f: 1 image has the label 255, and no image has label 3"));
+	jf_dataset_deinit(&d);
+	set_labels(&d, from1, 5, 4, true);
+	assert_int_equal(jf_dataset_check_labels(&d, "f", &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "f: no image has label 0, the largest is 3"));
+	d.numbered = false; /* somebody has named four classes */
+	assert_int_equal(jf_dataset_check_labels(&d, "f", &err), JF_OK);
+	jf_dataset_deinit(&d);
+	set_labels(&d, good, 5, 3, true);
+	assert_int_equal(jf_dataset_check_labels(&d, "f", &err), JF_OK);
+	jf_dataset_deinit(&d);
+}
+
+static char ant[] = "ant", bee[] = "bee", cat[] = "cat";
+static char *names_of[] = {ant, bee, cat};
+
+/* By name, whatever the order, with classes missing; a name that the model has not is refused and named. */
+static void test_match(void **state) {
+	static const int label[] = {0, 1, 1, 0};
+	struct jf_dataset d;
+	struct jf_error err = {0};
+
+	(void)state;
+	set_labels(&d, label, 4, 2, false);
+	free(d.class_names[0]);
+	free(d.class_names[1]);
+	d.class_names[0] = strdup("cat");
+	d.class_names[1] = strdup("ant");
+	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_OK);
+	assert_int_equal(d.classes, 3);
+	assert_int_equal(d.labels[0], 2);
+	assert_int_equal(d.labels[1], 0);
+	assert_string_equal(d.class_names[1], "bee");
+	jf_dataset_deinit(&d);
+
+	set_labels(&d, label, 4, 2, false);
+	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "f: class '0' is none of the model's (ant, bee, cat)"));
+	assert_int_equal(d.labels[1], 1);
+	d.numbered = true; /* labels that nothing names are the model's numbers */
+	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_OK);
+	assert_int_equal(d.labels[1], 1);
+	jf_dataset_deinit(&d);
+	set_labels(&d, (const int[]){0, 3}, 2, 4, true);
+	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "class '3' is none"));
+	jf_dataset_deinit(&d);
+}
+
+static char heard[4096];
+static void hear(void *context, const char *line) {
+	(void)context;
+	snprintf(heard + strlen(heard), sizeof(heard) - strlen(heard), "%s\n", line);
+}
+
+/* Pictures of any size and colour, told into one form; other files counted and named; all that cannot be read is named
+ * at once; what machines leave behind is passed over in silence. */
+static void test_form(void **state) {
+	const struct jf_dataset_form form = {.height = 8, .width = 16, .channels = 1, .tell = hear};
+	struct jf_dataset d;
+	struct jf_error err = {0};
+
+	(void)state;
+	make_class_folders("form", 3);
+	write_png(at("form/cat/large.png"), 100, 40, 1, 77);
+	write_text(at("form/cat/a.gif"), "x");
+	write_text(at("form/cat/b.txt"), "x");
+	write_text(at("form/cat/.DS_Store"), "x");
+	mkdir(at("form/__MACOSX"), 0755);
+	write_text(at("form/__MACOSX/._0.png"), "x");
+	*heard = '\0';
+	if (jf_dataset_load(&d, at("form"), JF_DATASET_TRAIN, &form, &err) != JF_OK)
+		fail_msg("%s", err.message);
+	assert_int_equal(d.n, 7);
+	assert_int_equal(d.classes, 3);
+	assert_int_equal(d.width, 16);
+	assert_int_equal(d.height, 8);
+	assert_int_equal(d.channels, 1);
+	assert_int_equal(d.pixels[6 * 128], 77);
+	assert_int_equal(d.pixels[6 * 128 + 127], 77);
+	assert_non_null(strstr(heard, "form/cat: 2 files are neither PNG nor JPEG, passed over: a.gif, b.txt\n"));
+	assert_null(strstr(heard, "DS_Store"));
+	jf_dataset_deinit(&d);
+
+	write_text(at("form/2/bad.png"), "x");
+	write_text(at("form/10/worse.jpg"), "x");
+	*heard = '\0';
+	assert_int_equal(jf_dataset_load(&d, at("form"), JF_DATASET_TRAIN, &form, &err), JF_EFORMAT);
+	assert_non_null(strstr(heard, "form/2/bad.png: not a PNG or JPEG"));
+	assert_non_null(strstr(heard, "form/10/worse.jpg: not a PNG or JPEG"));
+	assert_non_null(strstr(err.message, "2 pictures cannot be used; the first: "));
+	unlink(at("form/2/bad.png"));
+	unlink(at("form/10/worse.jpg"));
+	/* without a form the message says what makes them alike */
+	assert_int_equal(jf_dataset_load(&d, at("form"), JF_DATASET_TRAIN, NULL, &err), JF_EFORMAT);
+	assert_non_null(strstr(err.message, "(--size=WxH with --grey or --colour makes them alike)"));
+}
+
+static void test_parts(void **state) {
+	static const char *const words[] = {"val", "valid", "validation"};
+	struct jf_dataset d;
+	struct jf_error err = {0};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "layout%d", i);
+		mkdir(at("%s", name), 0755);
+		snprintf(name, sizeof(name), "layout%d/train", i);
+		make_class_folders(name, 1);
+		assert_int_equal(jf_dataset_load(&d, at("layout%d", i), JF_DATASET_TEST, NULL, &err), JF_EEMPTY);
+		assert_non_null(strstr(err.message, "has no folder test beside train"));
+		assert_false(jf_dataset_has_validation(at("layout%d", i)));
+		snprintf(name, sizeof(name), "layout%d/%s", i, words[i]);
+		make_class_folders(name, 1);
+		unlink(at("%s/cat/2.png", name));
+		assert_true(jf_dataset_has_validation(at("layout%d", i)));
+		assert_int_equal(jf_dataset_load(&d, at("layout%d", i), JF_DATASET_TRAIN, NULL, &err), JF_OK);
+		assert_int_equal(d.n, 6);
+		jf_dataset_deinit(&d);
+		assert_int_equal(jf_dataset_load(&d, at("layout%d", i), JF_DATASET_VALIDATION, NULL, &err), JF_OK);
+		assert_int_equal(d.n, 5);
+		jf_dataset_deinit(&d);
+	}
+	/* a class may be called train, where others are no parts */
+	make_class_folders("vehicles", 1);
+	rename(at("vehicles/cat"), at("vehicles/train"));
+	assert_int_equal(jf_dataset_load(&d, at("vehicles"), JF_DATASET_TRAIN, NULL, &err), JF_OK);
+	assert_int_equal(d.classes, 3);
+	jf_dataset_deinit(&d);
+}
+
+static void test_append(void **state) {
+	struct jf_dataset d, more;
+	struct jf_error err = {0};
+	char digest[JF_SHA256_HEX];
+
+	(void)state;
+	make_class_folders("one", 1);
+	make_class_folders("more", 1);
+	make_class_folders("colour", 3);
+	assert_int_equal(jf_dataset_load(&d, at("one"), JF_DATASET_TRAIN, NULL, &err), JF_OK);
+	assert_int_equal(jf_dataset_load(&more, at("more"), JF_DATASET_TRAIN, NULL, &err), JF_OK);
+	memcpy(digest, d.digest, sizeof(digest));
+	assert_int_equal(jf_dataset_append(&d, &more, "more", &err), JF_OK);
+	assert_int_equal(d.n, 12);
+	assert_int_equal(d.labels[11], 2);
+	assert_memory_equal(d.pixels + 6 * 96, more.pixels, 6 * 96);
+	assert_string_not_equal(digest, d.digest);
+	jf_dataset_deinit(&more);
+	assert_int_equal(jf_dataset_load(&more, at("colour"), JF_DATASET_TRAIN, NULL, &err), JF_OK);
+	assert_int_equal(jf_dataset_append(&d, &more, "colour", &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "colour: pictures of 12 x 8 with 3 channel(s)"));
+	jf_dataset_deinit(&more);
+	jf_dataset_deinit(&d);
+}
+
 static void test_real(void **state) {
 	const char *top = getenv("top_srcdir");
 	char path[512];
@@ -485,7 +695,7 @@ static void test_real(void **state) {
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/data/mnist", top ? top : ".");
-	if (jf_dataset_load(&d, path, JF_DATASET_TEST, &err) != JF_OK)
+	if (jf_dataset_load(&d, path, JF_DATASET_TEST, NULL, &err) != JF_OK)
 		fail_msg("%s", err.message);
 	assert_int_equal(d.n, 10000);
 	assert_int_equal(d.classes, 10);
@@ -510,6 +720,12 @@ int main(void) {
 	    TEST(test_folder),
 	    TEST(test_folder_parts),
 	    cmocka_unit_test(test_shuffle),
+	    cmocka_unit_test(test_split),
+	    cmocka_unit_test(test_labels_count_from_0),
+	    cmocka_unit_test(test_match),
+	    TEST(test_form),
+	    TEST(test_parts),
+	    TEST(test_append),
 	    cmocka_unit_test(test_real),
 	};
 

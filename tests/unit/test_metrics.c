@@ -105,7 +105,7 @@ static void fit(double sharpness) {
 		for (int c = 0; c < K; c++)
 			p[i * K + c] = expf((float)(2 * sharpness) * logits[c]) / told;
 	}
-	assert_int_equal(jf_metrics_fit_temperature(&temperature, p, labels, N, K, &err), JF_OK);
+	assert_int_equal(jf_metrics_fit_temperature(&temperature, NULL, p, labels, N, K, &err), JF_OK);
 	assert_true(fabs((double)temperature / sharpness - 1) < 0.05);
 	jf_metrics_compute(&before, NULL, p, labels, N, K);
 	apply(p, N, K, temperature);
@@ -130,10 +130,10 @@ static void test_temperature_refuses(void **state) {
 	float t = -1;
 
 	(void)state;
-	assert_int_equal(jf_metrics_fit_temperature(&t, bad, &label, 1, 2, &err), JF_ENUMERIC);
-	assert_int_equal(jf_metrics_fit_temperature(&t, negative, &label, 1, 2, &err), JF_ENUMERIC);
-	assert_int_equal(jf_metrics_fit_temperature(&t, good, &label, 0, 2, &err), JF_EINVAL);
-	assert_int_equal(jf_metrics_fit_temperature(&t, good, &label, 1, 1, &err), JF_EINVAL);
+	assert_int_equal(jf_metrics_fit_temperature(&t, NULL, bad, &label, 1, 2, &err), JF_ENUMERIC);
+	assert_int_equal(jf_metrics_fit_temperature(&t, NULL, negative, &label, 1, 2, &err), JF_ENUMERIC);
+	assert_int_equal(jf_metrics_fit_temperature(&t, NULL, good, &label, 0, 2, &err), JF_EINVAL);
+	assert_int_equal(jf_metrics_fit_temperature(&t, NULL, good, &label, 1, 1, &err), JF_EINVAL);
 	assert_true(t == -1);
 }
 

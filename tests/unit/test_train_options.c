@@ -32,17 +32,18 @@ static void test_defaults(void **state) {
 	(void)state;
 	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
 	assert_string_equal(o.data, "x");
-	assert_int_equal(o.batch, 128);
+	assert_int_equal(o.batch, JF_AUTO); /* what depends on the data is settled later: test_settle */
 	assert_true(o.lr == 2e-3);
-	assert_int_equal(o.warmup, 300);
-	assert_true(o.weight_decay == 0.01 && o.clip == 1);
-	assert_int_equal(o.holdout, 5000);
+	assert_int_equal(o.warmup, -1);
+	assert_true(o.weight_decay == -1 && o.augment == -1 && o.epochs == -1 && o.clip == 1);
+	assert_int_equal(o.steps, -1);
+	assert_int_equal(o.holdout, -1);
 	assert_int_equal(o.n_ema, 2);
 	assert_true(o.ema[0] == 0.999F && o.ema[1] == 0.9995F);
-	assert_int_equal(o.times, JF_TIMES_INDEPENDENT);
+	assert_int_equal(o.times, JF_TIMES_MIXTURE);
 	assert_int_equal(o.density, JF_DENSITY_UNIFORM);
-	assert_true(o.label_weight == 0.3 && o.image_shift == 1 && o.augment_what == 0);
-	assert_true(o.shares[0] == 0.3F && o.shares[1] == 0.2F && o.shares[2] == 0.2F);
+	assert_true(o.label_weight == 0.3 && o.image_shift == 1 && o.augment_what == 1);
+	assert_true(o.shares[0] == 0.5F && o.shares[1] == 0.1F && o.shares[2] == 0.2F);
 	assert_string_equal(o.output, "model.safetensors");
 	assert_string_equal(o.state, "model.safetensors.state");
 	assert_false(o.resume);
@@ -172,7 +173,7 @@ static void test_match(void **state) {
 	    {"--data y --threads 7 --log l --eval-every 3 -o other -r", NULL},
 	    {"--data x --lr 0.001 -r", "was made with --lr=0.002, not 0.001 (--extend allows the change)"},
 	    {"--data x --lr 0.001 -r --extend", NULL},
-	    {"--data x --epochs 99 -r", "--epochs=12, not 99"},
+	    {"--data x --epochs 99 -r", "--epochs=auto, not 99"},
 	    {"--data x --epochs 99 -r --extend", NULL},
 	    {"--data x --batch 64 -r --extend", "--batch=128, not 64"},
 	    {"--data x --ema 0.999 -r --extend", "--ema=0.999000013,0.999499977, not 0.999000013"},
@@ -188,12 +189,14 @@ static void test_match(void **state) {
 
 	(void)state;
 	assert_int_equal(parse(0, &first, "--data x", &err), JF_OPTIONS_RUN);
+	assert_int_equal(jf_options_settle(&first, 60000, false, NULL, &err), JF_OK);
 	file = saved(&first, &data);
 	assert_non_null(file);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
 		enum jf_err rc;
 
 		assert_int_equal(parse(1, &o, later[i].line, &err), JF_OPTIONS_RUN);
+		assert_int_equal(jf_options_settle(&o, 60000, false, NULL, &err), JF_OK);
 		rc = jf_options_match(&o, file, &err);
 		assert_int_equal(rc, later[i].words ? JF_EINVAL : JF_OK);
 		if (later[i].words && !strstr(err.message, later[i].words))
@@ -211,6 +214,53 @@ static void test_match(void **state) {
 	jf_options_deinit(&first);
 }
 
+/* What the program chooses for a small set, a large one, one with a validation set; what was asked for stays. */
+static void test_settle(void **state) {
+	static const bool augments = false;
+	struct jf_train_options o;
+	struct jf_error err = {0};
+
+	(void)state;
+	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
+	assert_int_equal(jf_options_settle(&o, 1437, false, NULL, &err), JF_OK);
+	assert_int_equal(o.holdout, 143);
+	assert_int_equal(o.batch, 64);
+	assert_true(o.weight_decay == 0.05 && o.augment == 0.5);
+	assert_true(jf_options_steps(&o, 1437 - 143) == 3000);
+	assert_int_equal(jf_options_warmup(&o, 3000), 300);
+	assert_int_equal(jf_options_warmup(&o, 100), 10);
+	jf_options_deinit(&o);
+
+	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
+	assert_int_equal(jf_options_settle(&o, 60000, false, NULL, &err), JF_OK);
+	assert_int_equal(o.holdout, 5000);
+	assert_int_equal(o.batch, 128);
+	assert_true(o.weight_decay == 0.01 && o.augment == 0);
+	assert_true(jf_options_steps(&o, 55000) == 5157); /* 12 epochs */
+	jf_options_deinit(&o);
+
+	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
+	assert_int_equal(jf_options_settle(&o, 40, true, &augments, &err), JF_OK);
+	assert_int_equal(o.holdout, 0);
+	assert_int_equal(o.batch, 40); /* no more than there are */
+	assert_true(o.augment == 0);   /* as the network of --init has none */
+	jf_options_deinit(&o);
+
+	assert_int_equal(
+	    parse(0, &o, "--data x --holdout 7 --batch 9 --weight-decay 0 --augment 0 --steps 50 --warmup 40", &err),
+	    JF_OPTIONS_RUN);
+	assert_int_equal(jf_options_settle(&o, 100, false, NULL, &err), JF_OK);
+	assert_int_equal(o.holdout, 7);
+	assert_int_equal(o.batch, 9);
+	assert_true(o.weight_decay == 0 && o.augment == 0 && jf_options_steps(&o, 93) == 50);
+	assert_int_equal(jf_options_warmup(&o, 50), 40);
+	assert_int_equal(jf_options_settle(&o, 7, false, NULL, &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "--holdout=7 leaves nothing of 7 images"));
+	assert_int_equal(jf_options_settle(&o, 15, false, NULL, &err), JF_EINVAL);
+	assert_non_null(strstr(err.message, "--batch=9 is more than the 8 images to train on"));
+	jf_options_deinit(&o);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_defaults),
@@ -218,6 +268,7 @@ int main(void) {
 	    cmocka_unit_test(test_choices),
 	    cmocka_unit_test(test_refusals),
 	    cmocka_unit_test(test_match),
+	    cmocka_unit_test(test_settle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
