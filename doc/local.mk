@@ -3,5 +3,6 @@ EXTRA_DIST += \
 	doc/api.md \
 	doc/openapi.json \
 	doc/architecture.md \
-	doc/checkpoint.md
+	doc/checkpoint.md \
+	doc/comparison.md
 EXTRA_DIST += $(wildcard $(srcdir)/doc/images/*.png)
