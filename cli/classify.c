@@ -1,4 +1,5 @@
 /* classify: which class each picture shows. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +81,7 @@ static void read_pictures(struct classification *c, const struct cli_args *args)
 		c->pictures[i].file = args->operands[i];
 		if (read_picture(&c->pictures[i], c->images + (size_t)c->n_usable * size, c->model, args) == JF_OK)
 			c->n_usable++;
-		else if (!args->json)
+		else if (!args->json && !args->csv)
 			cli_error("%s", c->pictures[i].error.message);
 	}
 }
@@ -191,6 +192,51 @@ static enum jf_err print_json(
 	return status;
 }
 
+/* A field of RFC 4180: quoted where it must be. */
+static void print_field(const char *text, const char *end) {
+	if (!strpbrk(text, ",\"\r\n")) {
+		printf("%s%s", text, end);
+		return;
+	}
+	putchar('"');
+	for (; *text; text++)
+		printf(*text == '"' ? "\"\"" : "%c", *text);
+	printf("\"%s", end);
+}
+
+/* One line a picture, in the order given; what could not be read has its error in the last column. */
+static void print_csv(const struct classification *c, bool votes) {
+	int classes = c->model->config.classes;
+	char head[JF_ERROR_SIZE];
+
+	printf("file,label,name,confidence,");
+	for (int k = 0; k < classes; k++) {
+		snprintf(head, sizeof(head), "p_%.255s", c->model->class_names[k]);
+		print_field(head, ",");
+	}
+	printf("error\n");
+	for (int i = 0, row = 0; i < c->n; i++) {
+		const float *probabilities = c->probabilities + (size_t)row * (size_t)classes;
+		int label;
+
+		print_field(c->pictures[i].file, ",");
+		if (!c->pictures[i].usable) {
+			for (int k = 0; k < classes + 3; k++)
+				putchar(',');
+			print_field(c->pictures[i].error.message, "\n");
+			continue;
+		}
+		label = on_place(c, row, 0, votes);
+		printf("%d,", label);
+		print_field(c->model->class_names[label], ",");
+		printf("%.6g,", (double)probabilities[label]);
+		for (int k = 0; k < classes; k++)
+			printf("%.6g,", (double)probabilities[k]);
+		putchar('\n');
+		row++;
+	}
+}
+
 int cli_classify(const struct cli_args *args) {
 	int samples = cli_samples(args);
 	struct jf_error err = {0};
@@ -199,6 +245,8 @@ int cli_classify(const struct cli_args *args) {
 
 	if (args->n_operands == 0)
 		return cli_usage("missing picture");
+	if (args->json && args->csv)
+		return cli_usage("--json and --csv exclude each other");
 	if (classification_init(&c, args, &err)) {
 		status = cli_fail(&err);
 		goto out;
@@ -208,7 +256,9 @@ int cli_classify(const struct cli_args *args) {
 		status = cli_fail(&err);
 		goto out;
 	}
-	if (!args->json)
+	if (args->csv)
+		print_csv(&c, args->method == JF_METHOD_SAMPLE);
+	else if (!args->json)
 		print_text(&c, args, samples);
 	if (c.n_usable < c.n)
 		status = CLI_EXIT_FAILURE;

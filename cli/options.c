@@ -89,6 +89,8 @@ static const struct jf_option table[] = {
     {"batch", 'b', JF_OPTION_INT, COMPUTES, "N", AT(batch), 1, JF_MAX_BATCH, NULL,
 	.help = "images a thread works on at a time (default: 16)"},
     {"json", 'J', JF_OPTION_FLAG, EVERY_JSON, NULL, AT(json), 0, 0, NULL, .help = "print JSON"},
+    {"csv", 'C', JF_OPTION_FLAG, CLI_CLASSIFY, NULL, AT(csv), 0, 0, NULL,
+	.help = "print CSV: a line of names, then a line for each picture"},
     {"quiet", 'q', JF_OPTION_FLAG, COMPUTES | CLI_EXPORT, NULL, AT(quiet), 0, 0, NULL,
 	.help = "no progress, and no line about what was written"},
     {"help", 'h', JF_OPTION_FLAG, ALL, NULL, AT(help), 0, 0, NULL, .help = "print this and exit"},

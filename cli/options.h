@@ -33,7 +33,7 @@ enum cli_plan {
  * knows its default. */
 struct cli_args {
 	bool help, version;
-	bool json, quiet;
+	bool json, csv, quiet;
 	const char *model;
 	const char *output;
 	const char *digit, *label, *weights; /* generate: at most one of them */

@@ -162,6 +162,7 @@ static void on_release(void *context, void *user) {
 	jf_job_unref(call->job);
 	jf_json_writer_deinit(&call->trace);
 	free(call->client_id);
+	free(call->ask.pictures);
 	free(call);
 }
 

@@ -8,6 +8,7 @@
 #include "core/pictures/sheet.h"
 #include "daemon/api/ask_image.h"
 #include "daemon/api/call.h"
+#include "daemon/api/heavy.h"
 
 /* 32 bits, so that a person can copy it. */
 static int64_t random_seed(const struct jf_call *call) {
@@ -138,30 +139,89 @@ static void read_method(struct jf_call *call) {
 	jf_params_int(&call->params, "samples", &ask->samples, 1, jf_ask_max_samples(conf, ask->method));
 }
 
+/* Frames what can be used into pixels [n][H][W][C], close together, and notes what cannot; how many can, or -1 after
+ * noting a problem. */
+static int frame_all(struct jf_call *call, float *pixels, const struct jf_ask_images *images, int items_each,
+    const struct jf_network_config *config) {
+	struct jf_ask *ask = &call->ask;
+	int used = 0;
+
+	for (int i = 0; i < images->n; i++) {
+		struct jf_ask_picture *picture = &ask->pictures[i];
+		struct jf_error err = {0};
+		enum jf_err rc = jf_ask_image_frame(call, pixels + (size_t)used * jf_network_image_floats(config),
+		    &picture->framed, &images->item[i], config, &err);
+
+		if (rc == JF_ENOMEM) {
+			jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.");
+			return -1;
+		}
+		picture->first = rc == JF_OK ? used++ * items_each : -1;
+		snprintf(picture->fault, sizeof(picture->fault), "%.200s", rc == JF_OK ? "" : err.message);
+	}
+	for (int i = 0; i < images->n && used == 0; i++)
+		jf_ask_image_refuse(call, images, i, ask->pictures[i].fault);
+	return used > 0 ? used : -1;
+}
+
+/* A picture's draws have the same noise wherever it stands in the list. */
+static struct jf_job *classify_all(struct jf_call *call, struct jf_model *model, const struct jf_ask_images *images) {
+	struct jf_ask *ask = &call->ask;
+	bool votes = ask->method == JF_METHOD_SAMPLE;
+	size_t floats = jf_network_image_floats(&model->config);
+	int each = votes ? ask->samples : 1, used;
+	float *pixels = malloc((size_t)images->n * floats * sizeof(*pixels));
+	struct jf_job *job = NULL;
+
+	call->heavy = 0;
+	for (int i = 0; i < images->n; i++)
+		call->heavy += jf_ask_image_pixels(call, &images->item[i]);
+	if (jf_heavy_is(call, call->heavy))
+		goto out; /* this handler runs again elsewhere */
+	call->heavy = 0;
+	ask->pictures = calloc((size_t)images->n, sizeof(*ask->pictures));
+	ask->n_pictures = images->n;
+	ask->list = images->many;
+	if (!pixels || !ask->pictures) {
+		jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.");
+		goto out;
+	}
+	used = frame_all(call, pixels, images, each, &model->config);
+	if (used > 0)
+		job = new_job(call, model, votes ? JF_JOB_CLASSIFY : JF_JOB_POSTERIOR, used * each, used, 0);
+	if (!job)
+		goto out;
+	job->draws = votes ? 1 : ask->samples;
+	memcpy(job->images, pixels, (size_t)used * floats * sizeof(*pixels));
+	for (int i = 0; i < used * each; i++) {
+		job->items[i].image = job->images + (size_t)(i / each) * floats;
+		job->items[i].index = (uint64_t)ask->index + (uint64_t)(i % each);
+	}
+out:
+	free(pixels);
+	return job;
+}
+
 static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model) {
-	struct jf_ask_image image = {0};
+	struct jf_ask_images images = {0};
 	struct jf_ask *ask = &call->ask;
 	struct jf_job *job = NULL;
 
-	if (!jf_ask_image_find(call, &image))
+	if (!jf_ask_image_find(call, &images))
 		goto out;
 	read_method(call);
 	read_seed(call);
 	read_sampler(call);
 	read_framing(call, model);
 	jf_params_bool(&call->params, "trace", &ask->trace);
-	if (!jf_params_finish(&call->params))
-		goto out;
-	if (ask->method == JF_METHOD_POSTERIOR)
-		job = new_job(call, model, JF_JOB_POSTERIOR, 1, 1, 0);
-	else
-		job = new_job(call, model, JF_JOB_CLASSIFY, ask->samples, 1, 0);
-	if (job) {
-		job->draws = ask->method == JF_METHOD_POSTERIOR ? ask->samples : 1;
-		jf_ask_image_frame(call, job->images, &image, &model->config);
-	}
+	if (images.many && ask->trace)
+		jf_problem_field(&call->problem, "/trace", "cannot be given together with several pictures");
+	if (images.many && call->as == JF_AS_STREAM)
+		jf_problem_field(&call->problem, "/images", "are answered in JSON; a stream follows one picture");
+	if (jf_params_finish(&call->params))
+		job = classify_all(call, model, &images);
 out:
-	jf_ask_image_deinit(&image);
+	jf_ask_image_deinit(&images);
 	return checked(call, job);
 }
 

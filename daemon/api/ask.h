@@ -12,6 +12,13 @@
 struct jf_call;
 struct jf_job;
 
+/* What became of one picture of a classification. */
+struct jf_ask_picture {
+	int first; /* of the job's items; -1: it cannot be used */
+	struct jf_framing_report framed;
+	char fault[208]; /* why not */
+};
+
 /* What a request asks, as far as its answer must know. */
 struct jf_ask {
 	enum jf_question question;
@@ -26,7 +33,9 @@ struct jf_ask {
 	struct jf_blend blend; /* blend; a mixture has rows of one column */
 	int scale, gap;
 	struct jf_framing_options framing;
-	struct jf_framing_report framed;
+	struct jf_ask_picture *pictures; /* classify: owned */
+	int n_pictures;
+	bool list; /* they came as a list, and a list is the answer */
 	double decode_ms;
 };
 

@@ -1,4 +1,4 @@
-/* The picture of a classification: out of the body, through PNG and framing. */
+/* The pictures of a classification: out of the body, decoded and framed. */
 #ifndef JF_DAEMON_API_ASK_IMAGE_H
 #define JF_DAEMON_API_ASK_IMAGE_H
 
@@ -6,17 +6,29 @@
 
 /* A picture as it came. */
 struct jf_ask_image {
-	const unsigned char *bytes; /* borrowed from the body, or owned; NULL: none came */
+	const unsigned char *bytes; /* borrowed from the body, or owned; NULL: see fault */
 	size_t size;
 	unsigned char *owned;
+	char fault[160]; /* why there are no bytes */
 };
 
-/* Takes in the body, parameters and picture. False after noting a problem that nothing more can be read after. */
-bool jf_ask_image_find(struct jf_call *call, struct jf_ask_image *image);
-/* Decodes and frames it as call->ask.framing says: out [H][W][C]. Fills call->ask.framed and decode_ms. False after
- * noting a problem, or a picture too large for this thread in call->heavy. */
-bool jf_ask_image_frame(
-    struct jf_call *call, float *out, const struct jf_ask_image *image, const struct jf_network_config *config);
-void jf_ask_image_deinit(struct jf_ask_image *image);
+struct jf_ask_images {
+	struct jf_ask_image *item; /* owned */
+	int n;
+	bool many; /* they came as a list, and a list is the answer */
+};
+
+/* Takes in the body, parameters and pictures; at least one, or a problem is noted. False after noting a problem that
+ * nothing more can be read after. */
+bool jf_ask_image_find(struct jf_call *call, struct jf_ask_images *images);
+/* Pixels that must be decoded for it; 0 when it is refused before. */
+size_t jf_ask_image_pixels(const struct jf_call *call, const struct jf_ask_image *image);
+/* Decodes and frames one as call->ask.framing says: out [H][W][C]. Adds to call->ask.decode_ms. JF_ENOMEM, or another
+ * error whose message says, in words for the client, why it cannot be used. */
+enum jf_err jf_ask_image_frame(struct jf_call *call, float *out, struct jf_framing_report *report,
+    const struct jf_ask_image *image, const struct jf_network_config *config, struct jf_error *err);
+/* Notes that the one picture of a request, or the i-th of several, cannot be used. Always false. */
+bool jf_ask_image_refuse(struct jf_call *call, const struct jf_ask_images *images, int i, const char *why);
+void jf_ask_image_deinit(struct jf_ask_images *images);
 
 #endif

@@ -86,47 +86,100 @@ static void put_end(const struct jf_call *call, struct jf_json_writer *writer, c
 
 /* --- classify --- */
 
-static void put_preprocess(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
+static void put_preprocess(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job,
+    const struct jf_framing_report *framed) {
 	jf_json_begin_object(writer, "preprocess");
-	jf_answer_put_framing(writer, &call->ask.framed);
+	jf_answer_put_framing(writer, framed);
 	if (call->ask.trace)
 		put_picture(writer, "image", job->images, &job->model->config, 1);
 	jf_json_end_object(writer);
 }
 
-static void put_classification(struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
-	int classes = job->model->config.classes, label, i;
-	float *mean = calloc((size_t)classes, sizeof(*mean));
-	int *votes = calloc((size_t)classes, sizeof(*votes));
-	const char *steps = call->ask.trace ? jf_json_writer_text(&call->trace) : NULL;
+static void put_method(struct jf_call *call, struct jf_json_writer *writer) {
+	jf_json_put_string(writer, "method", jf_method_names[call->ask.method]);
+	jf_json_put_integer(writer, "samples", call->ask.samples);
+	if (call->ask.method == JF_METHOD_SAMPLE)
+		put_sampler(call, writer);
+}
+
+/* The label of the picture whose items begin at `first`; mean [classes] and votes [classes] come from its draws. */
+static void put_chosen(
+    struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job, int first, float *mean, int *votes) {
+	int classes = job->model->config.classes, label;
+	int n = call->ask.method == JF_METHOD_SAMPLE ? call->ask.samples : 1;
 	char name[16];
 
-	if (!mean || !votes) {
-		writer->failed = true;
-		goto out;
-	}
-	for (i = 0; i < job->n; i++) {
+	memset(mean, 0, (size_t)classes * sizeof(*mean));
+	memset(votes, 0, (size_t)classes * sizeof(*votes));
+	for (int i = first; i < first + n; i++) {
 		size_t at = (size_t)i * (size_t)classes;
 
-		jf_votes_add(votes, mean, job->out_labels ? job->out_labels + at : NULL, job->out_probabilities + at,
-		    job->n, classes);
+		jf_votes_add(votes, mean, job->out_labels ? job->out_labels + at : NULL, job->out_probabilities + at, n,
+		    classes);
 	}
 	label = jf_votes_winner(votes, mean, classes);
 	jf_answer_put_label(writer, job->model, label, mean);
-	jf_json_put_string(writer, "method", jf_method_names[call->ask.method]);
-	jf_json_put_integer(writer, "samples", call->ask.samples);
+	snprintf(name, sizeof(name), "%d", label);
+	jf_metric_add(call->http->parts.metrics, JF_METRIC_PREDICTIONS, 1, JF_LABELS(name));
+	jf_metric_observe(call->http->parts.metrics, JF_METRIC_CONFIDENCE, (double)mean[label], NULL);
+}
+
+/* One picture: its answer is the document itself. */
+static void put_only(
+    struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job, float *mean, int *votes) {
+	const char *steps = call->ask.trace ? jf_json_writer_text(&call->trace) : NULL;
+
+	put_chosen(call, writer, job, 0, mean, votes);
+	put_method(call, writer);
 	if (call->ask.method == JF_METHOD_SAMPLE) {
-		put_sampler(call, writer);
-		jf_answer_put_votes(writer, votes, classes);
+		jf_answer_put_votes(writer, votes, job->model->config.classes);
 		if (steps)
 			jf_json_put_raw(writer, "trace", steps);
 	}
 	jf_json_put_integer(writer, "seed", call->ask.seed);
-	put_preprocess(call, writer, job);
-	snprintf(name, sizeof(name), "%d", label);
-	jf_metric_add(call->http->parts.metrics, JF_METRIC_PREDICTIONS, 1, JF_LABELS(name));
-	jf_metric_observe(call->http->parts.metrics, JF_METRIC_CONFIDENCE, (double)mean[label], NULL);
-out:
+	put_preprocess(call, writer, job, &call->ask.pictures[0].framed);
+}
+
+/* Several: one answer each, in their order; one that cannot be used has an error in its place. */
+static void put_list(
+    struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job, float *mean, int *votes) {
+	int failed = 0;
+
+	jf_json_begin_array(writer, "results");
+	for (int i = 0; i < call->ask.n_pictures; i++) {
+		const struct jf_ask_picture *picture = &call->ask.pictures[i];
+
+		jf_json_begin_object(writer, NULL);
+		jf_json_put_integer(writer, "index", i);
+		if (picture->first < 0) {
+			jf_json_put_string(writer, "error", picture->fault);
+			failed++;
+		} else {
+			put_chosen(call, writer, job, picture->first, mean, votes);
+			if (call->ask.method == JF_METHOD_SAMPLE)
+				jf_answer_put_votes(writer, votes, job->model->config.classes);
+			put_preprocess(call, writer, job, &picture->framed);
+		}
+		jf_json_end_object(writer);
+	}
+	jf_json_end_array(writer);
+	jf_json_put_integer(writer, "count", call->ask.n_pictures);
+	jf_json_put_integer(writer, "failed", failed);
+	put_method(call, writer);
+	jf_json_put_integer(writer, "seed", call->ask.seed);
+}
+
+static void put_classification(struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
+	size_t classes = (size_t)job->model->config.classes;
+	float *mean = calloc(classes, sizeof(*mean));
+	int *votes = calloc(classes, sizeof(*votes));
+
+	if (!mean || !votes)
+		writer->failed = true;
+	else if (call->ask.list)
+		put_list(call, writer, job, mean, votes);
+	else
+		put_only(call, writer, job, mean, votes);
 	free(mean);
 	free(votes);
 }

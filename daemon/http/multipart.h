@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 
-#define JF_MAX_PARTS 32
+#define JF_MAX_PARTS 160
 
 struct jf_part {
 	char name[64];         /* of the field */

@@ -4,11 +4,14 @@
 An untrained model made by tests/make_model answers everything except whether the answers are right; the trained model,
 when it is there, is asked that."""
 
+import csv
 import gzip
+import io
 import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +164,24 @@ def test_classify_text():
     assert re.fullmatch(re.escape(names[0]) + r": \d \([1-5] of 5 votes\)\n", votes), votes
     with open(names[4], "rb") as f:
         assert good("classify", "-", stdin=f.read()).startswith("-: ")
+
+
+def test_classify_csv():
+    names = [f"{DIGITS}/{d}.png" for d in range(10)]
+    odd = os.path.join(tempfile.mkdtemp(), 'a "7", of mine.png')
+    shutil.copyfile(names[7], odd)
+    done = run("classify", "--csv", *names, odd, "/no/such.png")
+    assert done.returncode == 1 and not done.stderr, done
+    head, *rows = csv.reader(io.StringIO(done.stdout))
+    assert head == ["file", "label", "name", "confidence", *(f"p_{k}" for k in range(10)), "error"], head
+    assert [row[0] for row in rows] == [*names, odd, "/no/such.png"], rows
+    assert all(len(row) == len(head) for row in rows), rows
+    for row in rows[:10]:
+        p = list(map(float, row[4:14]))
+        assert row[1] == row[2] == str(p.index(max(p))) and float(row[3]) == max(p) and row[-1] == "", row
+        assert abs(sum(p) - 1) < 1e-4, row
+    assert rows[10][1:] == rows[7][1:] and rows[11][1:-1] == [""] * 13 and "/no/such.png" in rows[11][-1], rows
+    bad(2, "classify", "--csv", "--json", names[0], say="exclude each other")
 
 
 def test_classify_json():

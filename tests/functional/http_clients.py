@@ -291,6 +291,65 @@ def forms(d):
             equal(d.get(path, headers={"Accept": accept, "If-None-Match": '"x"'}).status, 200, "another")
 
 
+def list_form(pictures, name="image", **fields):
+    """multipart/form-data as curl writes -F image=@a -F image=@b."""
+    out = b"".join(f'--b\r\nContent-Disposition: form-data; name="{name}"; filename="{i}.png"\r\nContent-Type: image/png\r\n\r\n'.encode() +
+                   picture + b"\r\n" for i, picture in enumerate(pictures))
+    out += b"".join(f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items())
+    return out + b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+def several(d):
+    good = [jf.png(DIGITS[i], 28, 28) for i in range(10)]
+    ask_form = lambda *a, **more: d.request("POST", "/v1/classify", *list_form(*a, **more))
+    ask_json = lambda pictures, **more: d.post("/v1/classify", {"images": [base64.b64encode(p).decode() for p in pictures], **more})
+    alone = [d.classify(picture).json() for picture in good]
+    with case("several: one answer a picture, in order, and the same as alone"):
+        for answer in (ask_form(good), ask_form(good, "images"), ask_json(good)):
+            equal(answer.status, 200, answer.body[:300])
+            got = answer.json()
+            equal((got["count"], got["failed"], [r["index"] for r in got["results"]]), (10, 0, list(range(10))), "count, failed, index")
+            equal([[r[k] for k in ("label", "probabilities", "preprocess")] for r in got["results"]],
+                  [[r[k] for k in ("label", "probabilities", "preprocess")] for r in alone], "results")
+    with case("several: draws have the same noise wherever a picture stands"):
+        options = {"method": "sample", "samples": 16, "steps": 3, "seed": 5}
+        alone_drawn = [d.classify(p, "?" + "&".join(f"{k}={v}" for k, v in options.items())).json() for p in good[:3]]
+        for pictures, wanted in ((good[:3], alone_drawn), (good[2::-1], alone_drawn[::-1])):
+            got = ask_json(pictures, **options).json()
+            equal([r["votes"] for r in got["results"]], [r["votes"] for r in wanted], "votes")
+            equal([r["probabilities"] for r in got["results"]], [r["probabilities"] for r in wanted], "probabilities")
+            equal((got["samples"], got["steps"], got["seed"]), (16, 3, 5), "what was asked")
+    with case("several: a bad picture fails alone, with its index"):
+        mixed = [good[1], b"GIF89a" + bytes(50), good[2], b"", jf.png(bytes(784), 28, 28), good[3]]
+        for answer in (ask_form(mixed), ask_json(mixed)):
+            got = answer.json()
+            equal((answer.status, got["count"], got["failed"]), (200, 6, 3), answer.body[:300])
+            equal([r.get("label") for r in got["results"]], [1, None, 2, None, None, 3], "labels")
+            check("GIF" in got["results"][1]["error"] and "empty" in got["results"][3]["error"], got["results"])
+        answer = d.post("/v1/classify", {"images": [base64.b64encode(good[7]).decode(), 7, None, "%%%", "https://example.org/7.png"]})
+        got = answer.json()["results"]
+        equal(["label" in r for r in got], [True, False, False, False, False], got)
+        check("not 7" in got[1]["error"] and "base64" in got[3]["error"] and "address" in got[4]["error"], got)
+    with case("several: none that can be used is an error that names each"):
+        answer = ask_json([b"GIF89a" + bytes(50), b""])
+        equal((answer.status, [e["pointer"] for e in answer.json()["errors"]]), (422, ["/images/0", "/images/1"]), answer.body)
+    with case("several: a list of one is a list"):
+        for answer in (ask_json([good[4]]), ask_form([good[4]], "images")):
+            equal([r["label"] for r in answer.json()["results"]], [4], answer.body)
+        equal(ask_form([good[4]]).json()["label"], 4, "one part named image is one picture")
+    with case("several: what does not go together is refused"):
+        text = base64.b64encode(good[0]).decode()
+        for value, pointer in (({"images": [text], "image": text}, "/image"), ({"images": [text], "trace": True}, "/trace"), ({"images": []}, "/images"),
+                               ({"images": text}, "/images"), ({"images": [text] * 129}, "/images")):
+            answer = d.post("/v1/classify", value)
+            equal((answer.status, answer.json()["errors"][0]["pointer"]), (422, pointer), answer.body)
+        answer = d.post("/v1/classify", {"images": [text]}, {"Accept": "text/event-stream"})
+        equal((answer.status, answer.json()["errors"][0]["pointer"]), (422, "/images"), answer.body)
+    with case("several: as many as max_count"):
+        equal(ask_json(good * 12 + good[:8]).json()["count"], 128, "JSON")
+        equal(ask_form(good * 12 + good[:8], seed=3).json()["count"], 128, "form")
+
+
 # --- Triton's client ------------------------------------------------------------------------------------------------
 # What tritonclient 2.x sends, by its public source (http/_utils.py, _infer_input.py, _requested_output.py), and how it reads
 # the answer (_infer_result.py).
@@ -450,6 +509,7 @@ def clients():
         pictures(d)
         refused(d)
         forms(d)
+        several(d)
         triton(d)
 
 
