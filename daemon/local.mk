@@ -21,6 +21,7 @@ libhttp_a_SOURCES += daemon/api/v2.c daemon/api/v2.h daemon/api/v2_infer.c daemo
 libhttp_a_SOURCES += daemon/http/assets.c daemon/http/assets.h daemon/http/assets_data.h
 libhttp_a_SOURCES += daemon/http/deflate.c daemon/http/deflate.h
 libhttp_a_SOURCES += daemon/http/exchange.c
+libhttp_a_SOURCES += daemon/http/acceptor.c daemon/http/acceptor.h
 libhttp_a_SOURCES += daemon/http/access.c daemon/http/access.h
 libhttp_a_SOURCES += daemon/http/keys.c daemon/http/keys.h
 libhttp_a_SOURCES += daemon/http/limit.c daemon/http/limit.h

@@ -322,14 +322,19 @@ static void run(struct daemon *d) {
 static bool drain(struct daemon *d) {
 	int watchdog_ms = jf_service_watchdog_interval_ms();
 	int64_t fed_ns = 0, until = jf_clock_ns() + (int64_t)d->conf.drain_timeout_ms * 1000000;
-	jf_service_stopping("finishing what was admitted");
-	jf_metric_set(d->metrics, JF_METRIC_READY, 0, NULL);
 	jf_http_drain(d->http);
 	jf_scheduler_drain(d->scheduler);
-	for (;;) {
+	jf_metric_set(d->metrics, JF_METRIC_READY, 0, NULL);
+	jf_service_stopping("finishing what was admitted");
+	for (bool closed = false;;) {
 		struct jf_scheduler_stats stats;
 		jf_scheduler_stats(d->scheduler, &stats);
-		if (stats.jobs_outstanding == 0 && jf_http_in_flight(d->http) == 0)
+		if (stats.jobs_outstanding == 0 && !closed) {
+			jf_http_close(d->http);
+			jf_listen_close(&d->listeners, &d->conf);
+			closed = true;
+		}
+		if (stats.jobs_outstanding == 0 && !jf_http_busy(d->http))
 			return true;
 		if (jf_clock_ns() >= until)
 			return false;

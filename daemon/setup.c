@@ -18,6 +18,7 @@
  * that are being read, refused uploads that linger. */
 #define OTHER_DESCRIPTORS 64
 #define DESCRIPTORS_A_THREAD 4
+#define THREADS_OF 2 /* http_threads plain, and as many for TLS */
 #define FEWEST_CONNECTIONS 8
 
 /* --- paths --- */
@@ -120,9 +121,8 @@ enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct j
 	}
 	if (limit.rlim_cur > 1 << 30)
 		return JF_OK;
-	long others = OTHER_DESCRIPTORS + (long)n_listeners * (1 + conf->http_threads * DESCRIPTORS_A_THREAD);
-	/* Each listener of the library counts for itself. */
-	long room = ((long)limit.rlim_cur - others) / n_listeners;
+	long others = OTHER_DESCRIPTORS + n_listeners + (long)conf->http_threads * THREADS_OF * DESCRIPTORS_A_THREAD;
+	long room = (long)limit.rlim_cur - others;
 	if (room >= conf->max_connections)
 		return JF_OK;
 	if (room < FEWEST_CONNECTIONS)
@@ -133,7 +133,7 @@ enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct j
 	jf_log(JF_LOG_WARNING, NULL,
 	    "max_connections = %d would need %ld descriptors and only %ld may be open (ulimit -n, LimitNOFILE): at "
 	    "most %ld connections are taken",
-	    conf->max_connections, others + (long)conf->max_connections * n_listeners, (long)limit.rlim_cur, room);
+	    conf->max_connections, others + (long)conf->max_connections, (long)limit.rlim_cur, room);
 	conf->max_connections = (int)room;
 	if (conf->max_connections_per_client > conf->max_connections)
 		conf->max_connections_per_client = conf->max_connections;

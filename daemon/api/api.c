@@ -293,8 +293,12 @@ bool jf_http_alive(struct jf_http *http, int stall_ms) {
 	return jf_server_alive(http->server, stall_ms) && jf_errands_alive(http->errands, stall_ms);
 }
 
-int jf_http_in_flight(struct jf_http *http) {
-	return jf_server_in_flight(http->server);
+void jf_http_close(struct jf_http *http) {
+	jf_server_close(http->server);
+}
+
+bool jf_http_busy(struct jf_http *http) {
+	return jf_server_busy(http->server);
 }
 
 void jf_http_stop(struct jf_http *http) {

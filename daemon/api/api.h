@@ -31,12 +31,15 @@ void jf_http_set_ready(struct jf_http *http, bool ready);
  * leaves the one in use. Takes over what is in *secrets; cannot fail. */
 void jf_http_use_secrets(struct jf_http *http, struct jf_secrets *secrets);
 
-/* SIGTERM: accepts no new connection, /readyz 503, responses say Connection: close, new work 503 "draining". */
+/* SIGTERM: /readyz 503, new work 503 "draining", responses say Connection: close. Sockets of the service manager are
+ * left to our successor; whoever comes to our own is answered as said until jf_http_close. */
 void jf_http_drain(struct jf_http *http);
 /* Whether nothing of it has been at one thing for longer than stall_ms. */
 bool jf_http_alive(struct jf_http *http, int stall_ms);
-/* Requests being answered. */
-int jf_http_in_flight(struct jf_http *http);
+/* Takes what has come to our own sockets, and accepts no more; the caller closes them. */
+void jf_http_close(struct jf_http *http);
+/* Requests are being answered, or may be on their way on connections that were just accepted. */
+bool jf_http_busy(struct jf_http *http);
 /* Stops the threads and closes what is left; the scheduler has been stopped, so no job is outstanding. NULL allowed. */
 void jf_http_stop(struct jf_http *http);
 

@@ -215,7 +215,7 @@ void jf_info_health(struct jf_call *call) {
 	jf_json_put_integer(&writer, "cost", stats.cost_outstanding);
 	jf_json_put_integer(&writer, "capacity", stats.capacity);
 	jf_json_end_object(&writer);
-	jf_json_put_integer(&writer, "requests_in_flight", jf_http_in_flight(http));
+	jf_json_put_integer(&writer, "requests_in_flight", jf_server_in_flight(http->server));
 	jf_json_put_integer(&writer, "connections", jf_server_connections(http->server));
 	jf_json_end_object(&writer);
 	jf_model_unref(model);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "daemon/http/acceptor.h"
 #include "daemon/http/server.h"
 #include "daemon/http/watch.h"
 
@@ -67,15 +68,16 @@ struct jf_server {
 	struct jf_server_options options;
 	struct jf_server_handlers handlers;
 	struct jf_watch *watch;
-	struct MHD_Daemon *daemons[JF_MAX_LISTEN];
-	int n_daemons;
+	struct MHD_Daemon *daemons[2]; /* plain, TLS; NULL where no socket needs it */
+	atomic_llong taken_ns;         /* when the last connection was accepted */
 
 	/* Guards the state of connections and requests. Held while libmicrohttpd's suspend and resume and the watch's
 	 * calls run; never while handlers run, but for `late`. */
 	pthread_mutex_t lock;
 	struct jf_connection **connections; /* [n_slots] by slot */
 	int n_slots, n_connections, in_flight;
-	bool draining, stopping, quiesced;
+	bool draining, stopping;
+	struct jf_acceptor *acceptor; /* NULL: nothing is accepted any more */
 
 	atomic_size_t body_bytes; /* held by all requests together */
 	/* Network threads that are inside one of the library's calls to us, by the moment they came in; 0: a free

@@ -19,6 +19,8 @@
 #define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
 #define LINGER_MS 2000
 #define STOP_GRACE_MS 1000
+#define SPARE_SLOTS 256      /* for connections that were handed over and not counted yet */
+#define FIRST_REQUEST_MS 250 /* a connection taken this short a time ago may have its request still on its way */
 
 /* --- connections --- */
 
@@ -50,7 +52,6 @@ static void read_peer(struct jf_peer *peer, const struct sockaddr *address) {
 static void *open_connection(struct jf_server *server, struct MHD_Connection *mhd) {
 	const union MHD_ConnectionInfo *info;
 	struct jf_connection *connection = calloc(1, sizeof(*connection));
-	bool crowded;
 
 	if (!connection)
 		return NULL;
@@ -67,16 +68,17 @@ static void *open_connection(struct jf_server *server, struct MHD_Connection *mh
 	jf_watch_deadline(server->watch, connection->slot, server->options.upload_timeout_ms);
 	pthread_mutex_lock(&server->lock);
 	server->connections[connection->slot] = connection;
-	crowded = ++server->n_connections > server->options.max_connections;
+	server->n_connections++;
 	pthread_mutex_unlock(&server->lock);
-	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer) && !crowded;
+	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer);
 	return connection;
 }
 
 static void close_connection(struct jf_server *server, struct jf_connection *connection) {
 	pthread_mutex_lock(&server->lock);
 	server->connections[connection->slot] = NULL;
-	server->n_connections--;
+	if (server->n_connections-- >= server->options.max_connections && server->acceptor)
+		jf_acceptor_wake(server->acceptor);
 	jf_watch_close(server->watch, connection->slot);
 	pthread_mutex_unlock(&server->lock);
 	server->handlers.disconnected(server->handlers.context, &connection->peer);
@@ -272,10 +274,31 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 	server->handlers.log(server->handlers.context, text);
 }
 
-static enum jf_err start_daemon(struct jf_server *server, const struct jf_listener *listener, struct jf_error *err) {
+/* --- accepting --- */
+
+static bool has_room(void *context) {
+	struct jf_server *server = context;
+
+	pthread_mutex_lock(&server->lock);
+	bool room = server->n_connections < server->options.max_connections;
+	pthread_mutex_unlock(&server->lock);
+	return room;
+}
+
+static void take_connection(
+    void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size) {
+	struct jf_server *server = context;
+
+	atomic_store(&server->taken_ns, jf_clock_ns());
+	/* closes it when it cannot take it */
+	MHD_add_connection(server->daemons[server->options.tls && !listener->is_unix], fd, address, size);
+}
+
+/* The library's part, which never sees a listening socket: [0] plain, [1] TLS. */
+static enum jf_err start_daemon(struct jf_server *server, bool tls, struct jf_error *err) {
 	const struct jf_server_options *options = &server->options;
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-	int limit = options->max_connections < options->threads ? options->threads : options->max_connections;
+	unsigned flags =
+	    MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET;
 	struct MHD_OptionItem extra[4];
 	union { /* the library's array has room for pointers to data alone */
 		gnutls_certificate_retrieve_function3 *function;
@@ -285,33 +308,48 @@ static enum jf_err start_daemon(struct jf_server *server, const struct jf_listen
 
 	if (options->threads > 1)
 		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, options->threads, NULL};
-	if (options->tls && !listener->is_unix) {
+	if (tls) {
 		flags |= MHD_USE_TLS;
 		choose.function = jf_tls_choose;
 		extra[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, choose.memory};
 	}
 	extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	/* the logger comes first: options after it can already complain */
-	server->daemons[server->n_daemons] =
-	    MHD_start_daemon(flags, 0, NULL, NULL, jf_exchange_handler, server, MHD_OPTION_EXTERNAL_LOGGER, on_log,
-		server, MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)limit,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)((options->idle_timeout_ms + 999) / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-		server, MHD_OPTION_NOTIFY_COMPLETED, jf_exchange_completed, server, MHD_OPTION_URI_LOG_CALLBACK,
-		jf_exchange_uri, server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
-	if (!server->daemons[server->n_daemons])
-		return jf_error_set(err, JF_EIO, "cannot serve %s", listener->name);
-	server->n_daemons++;
+	server->daemons[tls] = MHD_start_daemon(flags, 0, NULL, NULL, jf_exchange_handler, server,
+	    MHD_OPTION_EXTERNAL_LOGGER, on_log, server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->n_slots,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
+	    (unsigned)((options->idle_timeout_ms + 999) / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+	    MHD_OPTION_NOTIFY_COMPLETED, jf_exchange_completed, server, MHD_OPTION_URI_LOG_CALLBACK, jf_exchange_uri,
+	    server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
+	if (!server->daemons[tls])
+		return jf_error_set(err, JF_EIO, "cannot start %d network threads", options->threads);
 	return JF_OK;
+}
+
+/* All threads of the server: signals belong to main's. */
+static enum jf_err start_threads(struct jf_server *server, struct jf_error *err) {
+	struct jf_acceptor_events events = {server, has_room, take_connection};
+	const struct jf_listeners *listeners = server->options.listeners;
+	enum jf_err code = JF_OK;
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (int i = 0; i < listeners->n && code == JF_OK; i++) {
+		bool tls = server->options.tls && !listeners->item[i].is_unix;
+		if (!server->daemons[tls])
+			code = start_daemon(server, tls, err);
+	}
+	if (code == JF_OK && !(server->acceptor = jf_acceptor_start(listeners, &events, err)))
+		code = JF_EIO;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return code;
 }
 
 struct jf_server *jf_server_start(
     const struct jf_server_options *options, const struct jf_server_handlers *handlers, struct jf_error *err) {
 	struct jf_server *server = calloc(1, sizeof(*server));
 	struct jf_watch_events events = {on_hung_up, on_half_closed, on_expired, server};
-	enum jf_err code = JF_OK;
-	sigset_t all, before;
-	int i;
 
 	if (!server) {
 		jf_error_set(err, JF_ENOMEM, "no memory for the HTTP server");
@@ -320,7 +358,7 @@ struct jf_server *jf_server_start(
 	server->options = *options;
 	server->handlers = *handlers;
 	pthread_mutex_init(&server->lock, NULL);
-	server->n_slots = (options->max_connections + options->threads) * options->listeners->n + 1;
+	server->n_slots = options->max_connections + SPARE_SLOTS;
 	server->connections = calloc((size_t)server->n_slots, sizeof(struct jf_connection *));
 	if (!server->connections) {
 		jf_error_set(err, JF_ENOMEM, "no memory for %d connections", server->n_slots);
@@ -329,13 +367,7 @@ struct jf_server *jf_server_start(
 	server->watch = jf_watch_create(server->n_slots, &events, err);
 	if (!server->watch)
 		goto fail;
-	/* signals belong to main's thread */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (i = 0; i < options->listeners->n && code == JF_OK; i++)
-		code = start_daemon(server, &options->listeners->item[i], err);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (code != JF_OK)
+	if (start_threads(server, err) != JF_OK)
 		goto fail;
 	return server;
 fail:
@@ -344,16 +376,21 @@ fail:
 }
 
 void jf_server_drain(struct jf_server *server) {
-	bool first;
-	int i;
+	pthread_mutex_lock(&server->lock);
+	server->draining = true;
+	pthread_mutex_unlock(&server->lock);
+	if (server->acceptor)
+		jf_acceptor_drain(server->acceptor);
+}
+
+void jf_server_close(struct jf_server *server) {
+	struct jf_acceptor *acceptor;
 
 	pthread_mutex_lock(&server->lock);
-	first = !server->quiesced;
-	server->draining = server->quiesced = true;
+	acceptor = server->acceptor;
+	server->acceptor = NULL;
 	pthread_mutex_unlock(&server->lock);
-	/* The listeners stay open: they are the caller's. */
-	for (i = 0; i < server->n_daemons && first; i++)
-		MHD_quiesce_daemon(server->daemons[i]);
+	jf_acceptor_stop(acceptor);
 }
 
 void jf_server_stop(struct jf_server *server) {
@@ -363,6 +400,7 @@ void jf_server_stop(struct jf_server *server) {
 	if (!server)
 		return;
 	jf_server_drain(server);
+	jf_server_close(server);
 	/* The library must not be stopped while a connection is suspended; from here on none is again. */
 	pthread_mutex_lock(&server->lock);
 	server->stopping = true;
@@ -378,10 +416,11 @@ void jf_server_stop(struct jf_server *server) {
 	}
 	pthread_mutex_unlock(&server->lock);
 	/* what was answered a moment ago gets its chance to leave */
-	for (i = 0; i < STOP_GRACE_MS && server->n_daemons && jf_server_in_flight(server) > 0; i++)
+	for (i = 0; i < STOP_GRACE_MS && jf_server_busy(server); i++)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	for (i = 0; i < server->n_daemons; i++)
-		MHD_stop_daemon(server->daemons[i]);
+	for (i = 0; i < 2; i++)
+		if (server->daemons[i])
+			MHD_stop_daemon(server->daemons[i]);
 	jf_watch_destroy(server->watch);
 	pthread_mutex_destroy(&server->lock);
 	free(server->connections);
@@ -408,6 +447,11 @@ int jf_server_in_flight(struct jf_server *server) {
 	n = server->in_flight;
 	pthread_mutex_unlock(&server->lock);
 	return n;
+}
+
+bool jf_server_busy(struct jf_server *server) {
+	return jf_server_in_flight(server) > 0 ||
+	       jf_clock_ns() - atomic_load(&server->taken_ns) < FIRST_REQUEST_MS * INT64_C(1000000);
 }
 
 int jf_server_connections(struct jf_server *server) {

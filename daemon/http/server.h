@@ -70,8 +70,8 @@ struct jf_server_handlers {
 };
 
 struct jf_server_options {
-	int threads;         /* network threads of each listener */
-	int max_connections; /* of all listeners together */
+	int threads;         /* network threads; as many again for TLS beside a Unix socket */
+	int max_connections; /* of all listeners together; more wait in the kernel's queue */
 	int idle_timeout_ms, upload_timeout_ms;
 	size_t all_bodies_bytes; /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
 	size_t max_body_bytes;   /* a larger body is cut off and jf_request_too_large says so */
@@ -81,12 +81,17 @@ struct jf_server_options {
 
 struct jf_server *jf_server_start(
     const struct jf_server_options *options, const struct jf_server_handlers *handlers, struct jf_error *err);
-void jf_server_drain(struct jf_server *server); /* accepts no more; every response says Connection: close */
+/* Every response says Connection: close. Sockets of the service manager are left to our successor; our own go on. */
+void jf_server_drain(struct jf_server *server);
+/* Accepts no more, after what had come to our own sockets until now. They stay open: the caller closes them. */
+void jf_server_close(struct jf_server *server);
 /* Ends every connection; unanswered requests get a bare 503. All worker threads must be done. NULL allowed. */
 void jf_server_stop(struct jf_server *server);
 /* Whether no network thread has been in a handler for longer than stall_ms. */
 bool jf_server_alive(struct jf_server *server, int stall_ms);
 int jf_server_in_flight(struct jf_server *server); /* requests begun and not finished */
+/* Requests are in flight, or a connection is so new that its first request may still be on its way. */
+bool jf_server_busy(struct jf_server *server);
 int jf_server_connections(struct jf_server *server);
 
 /* --- a request; strings are borrowed and live as long as it does, header fields only until `handle` returns --- */

@@ -183,9 +183,12 @@ enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf 
 
 void jf_listen_close(struct jf_listeners *listeners, const struct jf_conf *conf) {
 	for (int i = 0; i < listeners->n; i++) {
-		if (listeners->item[i].is_unix && !listeners->item[i].passed)
+		struct jf_listener *listener = &listeners->item[i];
+		if (listener->fd < 0)
+			continue;
+		if (listener->is_unix && !listener->passed)
 			unlink(conf->listen_path);
-		close(listeners->item[i].fd);
+		close(listener->fd);
+		listener->fd = -1;
 	}
-	listeners->n = 0;
 }

@@ -7,7 +7,7 @@
 #define JF_MAX_LISTEN 16
 
 struct jf_listener {
-	int fd; /* listening, non-blocking, close-on-exec */
+	int fd; /* -1: closed; listening, non-blocking, close-on-exec */
 	bool is_unix;
 	bool open;      /* other machines can reach it */
 	bool passed;    /* came from the service manager */
@@ -23,7 +23,7 @@ struct jf_listeners {
 /* Passed sockets win over listen_*; a passed socket on a non-loopback address is subject to the same rule about keys as
  * listen_address. *err names the address. */
 enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err);
-/* Closes them and removes a Unix socket that we made. */
+/* Closes them and removes a Unix socket that we made; what they were called stays readable. Idempotent. */
 void jf_listen_close(struct jf_listeners *listeners, const struct jf_conf *conf);
 
 #endif

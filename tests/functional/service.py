@@ -518,6 +518,97 @@ def test_drain():
     manager.end(send=None)
 
 
+def draining(manager):
+    """Stops it while a long generation runs; (that generation's future, what a new connection is answered)."""
+    future = start_long(manager, "/generate?digit=1&seed=1&count=8&steps=150")
+    manager.process.send_signal(signal.SIGTERM)
+    manager.wait_message("STOPPING=1")
+    return future
+
+
+def test_draining_answers():
+    """Who comes while the daemon drains is told so at once, and once it has gone there is nothing to wait for."""
+    patience = ["--drain-timeout-ms=%d" % (WAIT_S * 1000), "--request-timeout-ms=%d" % (WAIT_S * 1000)]
+    manager = Manager("--workers=1", *patience)
+    future = draining(manager)
+    slowest = 0
+    for path, wanted in (("/generate?digit=1&steps=2", 503), ("/readyz", 503), ("/livez", 200)) * 3:
+        start = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", manager.port, timeout=WAIT_S)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        slowest = max(slowest, time.monotonic() - start)
+        assert (response.status, response.getheader("Connection")) == (wanted, "close"), (path, response.status)
+        connection.close()
+    assert not future.done(), "the generation was over too soon to show anything"
+    assert slowest < 1 * SLOW, slowest
+    assert future.result(WAIT_S)[0] == 200
+    manager.end(send=None)
+    try:
+        manager.request("/livez")
+        raise AssertionError("somebody still listens")
+    except ConnectionRefusedError:
+        pass
+
+
+def test_draining_leaves_passed_sockets():
+    """What comes to a socket of the service manager waits there for the next daemon."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    patience = ["--drain-timeout-ms=%d" % (WAIT_S * 1000), "--request-timeout-ms=%d" % (WAIT_S * 1000)]
+    first = Manager("--workers=1", *patience, listener=listener)
+    future = draining(first)
+    waiting = [socket.create_connection(listener.getsockname()) for _ in range(4)]
+    for connection in waiting:
+        connection.sendall(b"GET /generate?digit=3&steps=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert future.result(WAIT_S)[0] == 200
+    first.end(send=None)
+    second = Manager(listener=listener)
+    listener.close()
+    for connection in waiting:
+        connection.settimeout(WAIT_S)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.close()
+    second.end()
+
+
+def test_stops_under_load():
+    """Stopping while connections come and go never aborts, however the threads meet (tests/functional/slow_epoll.c)."""
+    if os.environ.get("JF_SANITIZED"):
+        return "a sanitizer wants to be the first that is preloaded"
+    slow = os.path.join(BUILD, "tests/functional/slow_epoll.so")
+    stops = int(os.environ.get("JOINTFLOW_STOPS", "25"))
+    admitted = 0
+    for _ in range(stops):
+        manager = Manager("--workers=1", "--http-threads=4", "--max-rate-per-client=0", env={"LD_PRELOAD": slow})
+        stopping = threading.Event()
+
+        def client():
+            """Asks until the daemon has gone; the statuses, and whether an answer broke off."""
+            statuses = []
+            while True:
+                try:
+                    statuses.append(manager.request("/generate?digit=1&seed=1&steps=1")[0])
+                except ConnectionRefusedError:
+                    return statuses
+                except OSError as error:
+                    if not stopping.is_set():
+                        statuses.append(error)
+                    return statuses
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            clients = [pool.submit(client) for _ in range(6)]
+            manager.wait_metric('jointflow_http_requests_total{route="/v1/generate",method="GET",code="200"}', 12)
+            stopping.set()
+            manager.end()
+            statuses = [status for future in clients for status in future.result(WAIT_S)]
+        admitted += statuses.count(200)
+        assert set(statuses) <= {200, 503}, statuses
+    print(f"# {stops} stops, {admitted} requests answered")
+    return None
+
+
 def test_drain_limit():
     manager = Manager("--drain-timeout-ms=300", "--request-timeout-ms=%d" % (WAIT_S * 1000))
     future = start_long(manager)

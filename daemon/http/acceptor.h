@@ -1,0 +1,39 @@
+/* The thread that accepts connections on every listening socket and hands them on.
+ *
+ * libmicrohttpd could accept by itself. But ending that while its threads run, MHD_quiesce_daemon, races with them in
+ * 0.9.75: both take the socket out of the same epoll set, and who comes second aborts the process. */
+#ifndef JF_DAEMON_HTTP_ACCEPTOR_H
+#define JF_DAEMON_HTTP_ACCEPTOR_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "core/base/error.h"
+#include "daemon/service/listen.h"
+
+struct jf_acceptor;
+
+struct jf_acceptor_events {
+	void *context;
+	/* Whether there is room for one connection more. While there is none, new ones wait in the kernel's queue. */
+	bool (*room)(void *context);
+	/* A connection (non-blocking, close-on-exec), which is the callee's from here on. */
+	void (*take)(
+	    void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size);
+};
+
+/* listeners: borrowed until stop. NULL on failure. */
+struct jf_acceptor *jf_acceptor_start(
+    const struct jf_listeners *listeners, const struct jf_acceptor_events *events, struct jf_error *err);
+
+/* There is room again. Any thread. */
+void jf_acceptor_wake(struct jf_acceptor *acceptor);
+
+/* From now on the sockets of the service manager are left to our successor. Our own go on: who comes is told that we
+ * are leaving. */
+void jf_acceptor_drain(struct jf_acceptor *acceptor);
+
+/* Takes what has come to our own sockets so far, and ends; the sockets stay open. NULL allowed. */
+void jf_acceptor_stop(struct jf_acceptor *acceptor);
+
+#endif
