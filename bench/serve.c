@@ -66,8 +66,8 @@ static void *engine_main(void *argument) {
 	const struct jf_network_config *config = &engine->model->config;
 	size_t pixels = jf_network_image_floats(config);
 	const float *images[ENGINE_BATCH];
-	float *pixel = malloc(pixels * sizeof *pixel);
-	float *probabilities = malloc((size_t)ENGINE_BATCH * (size_t)config->classes * sizeof *probabilities);
+	float *pixel = malloc(pixels * sizeof(*pixel));
+	float *probabilities = malloc((size_t)ENGINE_BATCH * (size_t)config->classes * sizeof(*probabilities));
 	struct jf_sampler *sampler = jf_sampler_create(engine->model, JF_TASK_CLASSIFY, ENGINE_BATCH, &error);
 	if (!sampler || !pixel || !probabilities)
 		die("engine: %s", sampler ? "no memory" : error.message);
@@ -138,8 +138,8 @@ static int notify_socket(char *name, size_t size) {
 
 static void exec_daemon(const char *daemon, const char *model, int workers, int log, const char *notify) {
 	char model_option[4200], workers_option[32];
-	snprintf(model_option, sizeof model_option, "--model=%s", model);
-	snprintf(workers_option, sizeof workers_option, "--workers=%d", workers);
+	snprintf(model_option, sizeof(model_option), "--model=%s", model);
+	snprintf(workers_option, sizeof(workers_option), "--workers=%d", workers);
 	setenv("NOTIFY_SOCKET", notify, 1);
 	dup2(log, STDERR_FILENO);
 	execl(daemon, daemon, "--config=/dev/null", "--listen-port=0", "--log-format=text", "--log-level=notice",
@@ -149,7 +149,7 @@ static void exec_daemon(const char *daemon, const char *model, int workers, int 
 
 static void start_server(struct server *server, const char *daemon, const char *model, int workers) {
 	char notify[64], text[4096];
-	int fd = notify_socket(notify, sizeof notify), pipes[2];
+	int fd = notify_socket(notify, sizeof(notify)), pipes[2];
 	struct pollfd poller = {.fd = fd, .events = POLLIN};
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		die("pipe: %s", strerror(errno));
@@ -160,7 +160,7 @@ static void start_server(struct server *server, const char *daemon, const char *
 	close(pipes[1]);
 	server->log = pipes[0];
 	for (;;) { /* READY=1 is the first message of a start that goes well */
-		ssize_t n = poll(&poller, 1, 30000) > 0 ? recv(fd, text, sizeof text - 1, 0) : -1;
+		ssize_t n = poll(&poller, 1, 30000) > 0 ? recv(fd, text, sizeof(text) - 1, 0) : -1;
 		if (n < 0)
 			die("the daemon did not become ready");
 		text[n] = '\0';
@@ -172,7 +172,7 @@ static void start_server(struct server *server, const char *daemon, const char *
 	server->ready_ms = 1e3 * (jf_clock_s() - start);
 	server->ready_cpu_ms = 1e3 * cpu_seconds(server->pid);
 	close(fd);
-	ssize_t n = read(server->log, text, sizeof text - 1);
+	ssize_t n = read(server->log, text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
 	const char *at = strstr(text, "listening on 127.0.0.1:");
 	if (!at)
@@ -189,9 +189,9 @@ static void stop_server(struct server *server) {
 static long resident_kib(pid_t pid, const char *field) {
 	char path[64], line[256];
 	long kib = 0;
-	snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
 	FILE *file = fopen(path, "re");
-	while (file && fgets(line, sizeof line, file))
+	while (file && fgets(line, sizeof(line), file))
 		if (strncmp(line, field, strlen(field)) == 0)
 			kib = strtol(line + strlen(field) + 1, NULL, 10);
 	if (file)
@@ -229,8 +229,8 @@ static void connect_clients(struct load *load, int n, int port) {
 		struct client *client = &load->clients[i];
 		*client = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 		struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
-		if (client->fd < 0 || connect(client->fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
-		    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
+		if (client->fd < 0 || connect(client->fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+		    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
 		    fcntl(client->fd, F_SETFL, O_NONBLOCK) != 0 ||
 		    epoll_ctl(load->epoll, EPOLL_CTL_ADD, client->fd, &event) != 0)
 			die("client %d: %s", i, strerror(errno));
@@ -254,7 +254,7 @@ static void send_request(struct load *load, struct client *client, double start)
 
 /* Reads what is there; true when the answer is complete. */
 static bool receive(struct load *load, struct client *client) {
-	ssize_t n = recv(client->fd, client->response + client->used, sizeof client->response - 1 - client->used, 0);
+	ssize_t n = recv(client->fd, client->response + client->used, sizeof(client->response) - 1 - client->used, 0);
 	if (n <= 0 && errno != EAGAIN)
 		die("the daemon closed a connection");
 	client->used += n > 0 ? (size_t)n : 0;
@@ -279,7 +279,7 @@ static int compare(const void *a, const void *b) {
 static void report(struct load *load, const char *name, double seconds, double engine, double cpu_s) {
 	double *l = load->latencies;
 	long n = load->n_latencies;
-	qsort(l, (size_t)n, sizeof *l, compare);
+	qsort(l, (size_t)n, sizeof(*l), compare);
 	if (n == 0)
 		die("%s: no answer", name);
 	printf("%-22s %8.0f %7.0f %% %9.2f %9.2f %9.2f %9.3f %7ld\n", name, (double)n / seconds,
@@ -343,7 +343,7 @@ static void make_request(struct load *load, const char *path) {
 	if (jf_file_read(&png, &size, path, 1 << 16, &error) != JF_OK)
 		die("%s", error.message);
 	load->request = malloc(size + 256);
-	load->latencies = malloc(MAX_LATENCIES * sizeof *load->latencies);
+	load->latencies = malloc(MAX_LATENCIES * sizeof(*load->latencies));
 	if (!load->request || !load->latencies)
 		die("no memory");
 	int head = sprintf(load->request,
@@ -366,14 +366,14 @@ static void measure_load(struct load *load, const struct server *server, double 
 		double cpu_s = cpu_seconds(server->pid), took = closed_loop(load, seconds);
 		if ((double)load->n_latencies / took > best)
 			best = (double)load->n_latencies / took;
-		snprintf(name, sizeof name, "closed, %d client%s", clients[i], clients[i] == 1 ? "" : "s");
+		snprintf(name, sizeof(name), "closed, %d client%s", clients[i], clients[i] == 1 ? "" : "s");
 		report(load, name, took, engine, cpu_seconds(server->pid) - cpu_s);
 		disconnect_clients(load);
 	}
 	for (int i = 0; i < 2; i++) {
 		connect_clients(load, MAX_CLIENTS, server->port);
 		double cpu_s = cpu_seconds(server->pid), took = open_loop(load, seconds, shares[i] * best);
-		snprintf(name, sizeof name, "open, %.0f arrivals/s", shares[i] * best);
+		snprintf(name, sizeof(name), "open, %.0f arrivals/s", shares[i] * best);
 		report(load, name, took, engine, cpu_seconds(server->pid) - cpu_s);
 		disconnect_clients(load);
 	}
@@ -397,8 +397,8 @@ int main(int argc, char **argv) {
 		ready_cpu_ms[i] = server.ready_cpu_ms;
 		stop_server(&server);
 	}
-	qsort(ready_ms, 5, sizeof *ready_ms, compare);
-	qsort(ready_cpu_ms, 5, sizeof *ready_cpu_ms, compare);
+	qsort(ready_ms, 5, sizeof(*ready_ms), compare);
+	qsort(ready_cpu_ms, 5, sizeof(*ready_cpu_ms), compare);
 	printf("start to READY: median %.0f ms, best %.0f ms of 5; median processor time %.0f ms\n", ready_ms[2],
 	    ready_ms[0], ready_cpu_ms[2]);
 

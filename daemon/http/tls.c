@@ -53,14 +53,14 @@ static enum jf_err read_key(struct jf_tls *tls, const char *path, struct jf_erro
 /* Certificate and private key hold the same public key. */
 static bool belong_together(const struct jf_tls *tls) {
 	unsigned char of_certificate[ID_SIZE], of_key[ID_SIZE];
-	size_t size = sizeof of_certificate, key_size = sizeof of_key;
+	size_t size = sizeof(of_certificate), key_size = sizeof(of_key);
 	return gnutls_x509_crt_get_key_id(tls->chain[0], GNUTLS_KEYID_USE_SHA256, of_certificate, &size) >= 0 &&
 	       gnutls_x509_privkey_get_key_id(tls->key, GNUTLS_KEYID_USE_SHA256, of_key, &key_size) >= 0 &&
 	       size == key_size && memcmp(of_certificate, of_key, size) == 0;
 }
 
 struct jf_tls *jf_tls_load(const char *cert_path, const char *key_path, struct jf_error *err) {
-	struct jf_tls *tls = calloc(1, sizeof *tls);
+	struct jf_tls *tls = calloc(1, sizeof(*tls));
 	if (!tls) {
 		jf_error_set(err, JF_ENOMEM, "no memory for a certificate");
 		return NULL;
@@ -120,7 +120,7 @@ int jf_tls_choose(gnutls_session_t session, const struct gnutls_cert_retr_st *in
 	(void)info;
 	pthread_rwlock_rdlock(&in_use_lock);
 	if (in_use) {
-		*chain = gnutls_calloc(in_use->n, sizeof **chain);
+		*chain = gnutls_calloc(in_use->n, sizeof(**chain));
 		code = *chain ? copy(*chain, key) : GNUTLS_E_MEMORY_ERROR;
 	}
 	if (code >= 0) {

@@ -13,7 +13,7 @@
 #define MAX_KEYS 128
 
 enum jf_err jf_conf_init(struct jf_conf *conf, struct jf_error *err) {
-	memset(conf, 0, sizeof *conf);
+	memset(conf, 0, sizeof(*conf));
 	for (int i = 0; i < jf_conf_n_keys; i++) {
 		enum jf_err rc = jf_conf_assign(conf, &jf_conf_keys[i], jf_conf_keys[i].fallback, err);
 		if (rc != JF_OK) {
@@ -28,7 +28,7 @@ void jf_conf_deinit(struct jf_conf *conf) {
 	for (int i = 0; i < jf_conf_n_keys; i++)
 		if (jf_conf_is_string(&jf_conf_keys[i]))
 			free(*(char **)jf_conf_at(conf, &jf_conf_keys[i]));
-	memset(conf, 0, sizeof *conf);
+	memset(conf, 0, sizeof(*conf));
 }
 
 enum jf_err jf_conf_set(struct jf_conf *conf, const char *name, const char *value, struct jf_error *err) {
@@ -133,13 +133,13 @@ bool jf_conf_unknown_variable(const char *entry) {
 	if (strncmp(entry, PREFIX, strlen(PREFIX)) != 0)
 		return false;
 	for (int i = 0; i < jf_conf_n_keys; i++) {
-		variable_name(name, sizeof name, &jf_conf_keys[i]);
+		variable_name(name, sizeof(name), &jf_conf_keys[i]);
 		if (strlen(name) == length && strncmp(entry, name, length) == 0)
 			return false;
 	}
 	/* Source: Kubernetes, "Service", environment variables: NAME_SERVICE_HOST, NAME_SERVICE_PORT[_X],
 	 * NAME_PORT=tcp://..., NAME_PORT_6767_TCP[_X]. */
-	snprintf(name, sizeof name, "%.*s", (int)length, entry);
+	snprintf(name, sizeof(name), "%.*s", (int)length, entry);
 	if (strstr(name, "_SERVICE_HOST") || strstr(name, "_SERVICE_PORT"))
 		return false;
 	const char *port = strstr(name, "_PORT");
@@ -153,7 +153,7 @@ bool jf_conf_unknown_variable(const char *entry) {
 static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) {
 	for (int i = 0; i < jf_conf_n_keys; i++) {
 		char name[80];
-		variable_name(name, sizeof name, &jf_conf_keys[i]);
+		variable_name(name, sizeof(name), &jf_conf_keys[i]);
 		const char *value = getenv(name);
 		if (!value)
 			continue;
@@ -178,7 +178,7 @@ static const struct jf_option actions[] = {
     {.name = "help", .type = ACTION_HELP},
     {.name = "version", .type = ACTION_VERSION},
 };
-#define N_ACTIONS ((int)(sizeof actions / sizeof actions[0]))
+#define N_ACTIONS ((int)(sizeof(actions) / sizeof(actions[0])))
 
 static enum jf_err take_action(struct jf_conf_request *request, int action, const char *value, struct jf_error *err) {
 	switch (action) {
@@ -267,8 +267,8 @@ static bool differs(const struct jf_conf *a, const struct jf_conf *b, const stru
 	char number[2][32];
 	if (jf_conf_is_string(key))
 		return strcmp(jf_conf_string(a, key), jf_conf_string(b, key)) != 0;
-	jf_option_format(number[0], sizeof number[0], a, key);
-	jf_option_format(number[1], sizeof number[1], b, key);
+	jf_option_format(number[0], sizeof(number[0]), a, key);
+	jf_option_format(number[1], sizeof(number[1]), b, key);
 	return strcmp(number[0], number[1]) != 0;
 }
 

@@ -33,9 +33,9 @@ static bool read_network(unsigned char bytes[16], int *bits, const char *text) {
 	static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	char address[64];
 	const char *slash = strchr(text, '/');
-	snprintf(address, sizeof address, "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
+	snprintf(address, sizeof(address), "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
 	int most = 32;
-	memcpy(bytes, mapped, sizeof mapped);
+	memcpy(bytes, mapped, sizeof(mapped));
 	if (inet_pton(AF_INET, address, bytes + 12) != 1) {
 		most = 128;
 		if (inet_pton(AF_INET6, address, bytes) != 1)
@@ -57,7 +57,7 @@ bool jf_conf_list_covers(const char *list, const char *address) {
 	int bits;
 	if (!read_network(asked, &bits, address) || bits != 128)
 		return false;
-	while (jf_conf_list_next(&list, item, sizeof item)) {
+	while (jf_conf_list_next(&list, item, sizeof(item))) {
 		if (!read_network(network, &bits, item))
 			continue;
 		int whole = bits / 8, rest = bits % 8;
@@ -105,7 +105,7 @@ static bool is_host(const char *item) {
 	if (*item == '[') { /* as it stands in a Host header */
 		char inner[64];
 		size_t length = strlen(item);
-		if (length < 3 || length > sizeof inner || item[length - 1] != ']')
+		if (length < 3 || length > sizeof(inner) || item[length - 1] != ']')
 			return false;
 		memcpy(inner, item + 1, length - 2);
 		inner[length - 2] = '\0';
@@ -138,12 +138,12 @@ static bool is_origin(const char *item) {
 
 static enum jf_err check_listening(const struct jf_conf *conf, struct jf_error *err) {
 	char bad[256];
-	if (!all_items(conf->listen_address, is_address, bad, sizeof bad))
+	if (!all_items(conf->listen_address, is_address, bad, sizeof(bad)))
 		return jf_error_set(err, JF_EINVAL,
 		    "listen_address: '%.60s' is not a numeric IPv4 or IPv6 address; write 127.0.0.1 rather than "
 		    "localhost",
 		    bad);
-	if (!all_items(conf->listen_address, jf_conf_is_loopback, bad, sizeof bad) && !*conf->key_file &&
+	if (!all_items(conf->listen_address, jf_conf_is_loopback, bad, sizeof(bad)) && !*conf->key_file &&
 	    !conf->allow_unauthenticated)
 		return jf_error_set(err, JF_EINVAL,
 		    "listen_address: other machines can reach %.60s and no key_file is set; set one, or say "
@@ -160,15 +160,15 @@ static enum jf_err check_access(const struct jf_conf *conf, struct jf_error *err
 		return jf_error_set(err, JF_EINVAL, "tls_cert is set and tls_key is not: TLS needs both");
 	if (*conf->tls_key && !*conf->tls_cert)
 		return jf_error_set(err, JF_EINVAL, "tls_key is set and tls_cert is not: TLS needs both");
-	if (!all_items(conf->allowed_hosts, is_host, bad, sizeof bad))
+	if (!all_items(conf->allowed_hosts, is_host, bad, sizeof(bad)))
 		return jf_error_set(
 		    err, JF_EINVAL, "allowed_hosts: '%.80s' is not a host name or address; leave out the port", bad);
-	if (!all_items(conf->cors_origins, is_origin, bad, sizeof bad))
+	if (!all_items(conf->cors_origins, is_origin, bad, sizeof(bad)))
 		return jf_error_set(err, JF_EINVAL,
 		    "cors_origins: '%.80s' is not an origin such as https://example.org, without a path; a star may "
 		    "stand for subdomains (https://*.example.org) or the port (http://localhost:*)",
 		    bad);
-	if (!all_items(conf->trusted_proxies, is_network, bad, sizeof bad))
+	if (!all_items(conf->trusted_proxies, is_network, bad, sizeof(bad)))
 		return jf_error_set(err, JF_EINVAL,
 		    "trusted_proxies: '%.80s' is not a numeric address, nor a network such as 10.0.0.0/8", bad);
 	if (jf_conf_list_has(conf->cors_origins, "*") && !*conf->key_file && !conf->allow_unauthenticated)

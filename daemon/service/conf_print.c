@@ -25,7 +25,7 @@ static void print_wrapped(FILE *out, const char *indent, const char *text, size_
 
 static void describe(const struct jf_option *key, char *out, size_t size) {
 	char range[160];
-	jf_option_range(range, sizeof range, key);
+	jf_option_range(range, sizeof(range), key);
 	if (key->type == JF_OPTION_STRING || key->type == JF_OPTION_LIST)
 		snprintf(out, size, "%s", range);
 	else
@@ -48,7 +48,7 @@ void jf_conf_print(const struct jf_conf *conf, FILE *out) {
 			fprintf(out, "%s = %s\n", key->name, jf_conf_string(conf, key));
 			continue;
 		}
-		jf_option_format(value, sizeof value, conf, key);
+		jf_option_format(value, sizeof(value), conf, key);
 		fprintf(out, "%s = %s\n", key->name, value);
 	}
 }
@@ -67,7 +67,7 @@ void jf_conf_print_file(FILE *out) {
 			fprintf(out, "\n# --- %s ---\n", key->section);
 		fputc('\n', out);
 		print_wrapped(out, "# ", key->help, 100);
-		describe(key, facts, sizeof facts);
+		describe(key, facts, sizeof(facts));
 		fprintf(out, "# (%s)\n#%s =%s%s\n", facts, key->name, *key->fallback ? " " : "", key->fallback);
 	}
 }
@@ -89,7 +89,7 @@ void jf_conf_print_man(FILE *out) {
 	for (int i = 0; i < jf_conf_n_keys; i++) {
 		const struct jf_option *key = &jf_conf_keys[i];
 		char facts[256];
-		describe(key, facts, sizeof facts);
+		describe(key, facts, sizeof(facts));
 		if (starts_section(i))
 			fprintf(out, "%s.Ss %s\n.Bl -tag -width Ds\n", i ? ".El\n" : "", key->section);
 		fprintf(out, ".It Cm %s No = Ar value\n", key->name);
@@ -119,13 +119,13 @@ void jf_conf_print_help(FILE *out) {
 	for (int i = 0; i < jf_conf_n_keys; i++) {
 		const struct jf_option *key = &jf_conf_keys[i];
 		char facts[256], name[40];
-		snprintf(name, sizeof name, "%s", key->name);
+		snprintf(name, sizeof(name), "%s", key->name);
 		for (char *c = name; *c; c++)
 			if (*c == '_')
 				*c = '-';
 		if (starts_section(i))
 			fprintf(out, "\n%s:\n", key->section);
-		describe(key, facts, sizeof facts);
+		describe(key, facts, sizeof(facts));
 		fprintf(out, "  --%s=%s   (%s)\n", name, key->fallback, facts);
 		print_wrapped(out, "      ", key->help, 100);
 	}

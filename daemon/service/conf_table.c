@@ -140,7 +140,7 @@ const struct jf_option jf_conf_keys[] = {
 		"TimeoutStopSec."},
 };
 /* clang-format on */
-const int jf_conf_n_keys = (int)(sizeof jf_conf_keys / sizeof jf_conf_keys[0]);
+const int jf_conf_n_keys = (int)(sizeof(jf_conf_keys) / sizeof(jf_conf_keys[0]));
 
 static bool same_name(const char *a, const char *b) {
 	for (; *a && *b; a++, b++)
@@ -170,7 +170,7 @@ enum jf_err jf_conf_assign(struct jf_conf *conf, const struct jf_option *key, co
 	case JF_OPTION_EMPTY_ITEM:
 		return jf_error_set(err, JF_EFORMAT, "%s: an empty item in the list '%.80s'", key->name, value);
 	default:
-		jf_option_range(range, sizeof range, key);
+		jf_option_range(range, sizeof(range), key);
 		return jf_error_set(err, JF_EFORMAT, "%s: %s expected, got '%.80s'", key->name, range, value);
 	}
 }

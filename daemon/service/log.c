@@ -77,7 +77,7 @@ static bool enabled(enum jf_log_level level) {
 }
 
 __attribute__((format(printf, 2, 3))) static void put(struct line *line, const char *format, ...) {
-	size_t room = sizeof line->text - 8 - line->used; /* 8: room for the end of the line */
+	size_t room = sizeof(line->text) - 8 - line->used; /* 8: room for the end of the line */
 	va_list arguments;
 	va_start(arguments, format);
 	int n = vsnprintf(line->text + line->used, room, format, arguments);
@@ -174,7 +174,7 @@ static bool tell_dropped(enum jf_log_format format) {
 	bool json = format == JF_LOG_FORMAT_JSON;
 	if (n == told)
 		return true;
-	snprintf(message, sizeof message, "%lu lines were dropped here: nobody read standard error", n - told);
+	snprintf(message, sizeof(message), "%lu lines were dropped here: nobody read standard error", n - told);
 	start_line(&line, JF_LOG_WARNING, format);
 	if (json)
 		put_field(&line, "message", message);
@@ -202,7 +202,7 @@ void jf_log(enum jf_log_level level, const char *request_id, const char *format,
 	char message[VALUE_SIZE];
 	va_list arguments;
 	va_start(arguments, format);
-	vsnprintf(message, sizeof message, format, arguments);
+	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 
 	int saved = errno;
@@ -233,8 +233,8 @@ void jf_log_request(const struct jf_log_access *access) {
 	enum jf_log_format shape = format_now();
 	bool json = shape == JF_LOG_FORMAT_JSON, trace = access->traceparent && *access->traceparent;
 	char path[256], method[32]; /* the client chose them: cut */
-	snprintf(path, sizeof path, "%s", access->path);
-	snprintf(method, sizeof method, "%s", access->method);
+	snprintf(path, sizeof(path), "%s", access->path);
+	snprintf(method, sizeof(method), "%s", access->method);
 	start_line(&line, JF_LOG_INFO, shape);
 	if (json) {
 		put_field(&line, "message", "request");

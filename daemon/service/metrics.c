@@ -90,14 +90,14 @@ static struct series *find(struct family *family, enum jf_metric which, const ch
 		return NULL;
 	if (family->n == family->cap) {
 		int cap = family->cap ? 2 * family->cap : 4;
-		struct series *grown = realloc(family->series, (size_t)cap * sizeof *grown);
+		struct series *grown = realloc(family->series, (size_t)cap * sizeof(*grown));
 		if (!grown)
 			return NULL;
 		family->series = grown;
 		family->cap = cap;
 	}
 	struct series *fresh = &family->series[family->n];
-	memset(fresh, 0, sizeof *fresh);
+	memset(fresh, 0, sizeof(*fresh));
 	for (int i = 0; i < n_labels; i++)
 		if (!(fresh->labels[i] = strdup(labels[i]))) {
 			free_series(fresh);
@@ -108,7 +108,7 @@ static struct series *find(struct family *family, enum jf_metric which, const ch
 }
 
 struct jf_metrics *jf_metrics_create(void) {
-	struct jf_metrics *metrics = calloc(1, sizeof *metrics);
+	struct jf_metrics *metrics = calloc(1, sizeof(*metrics));
 	if (!metrics)
 		return NULL;
 	pthread_mutex_init(&metrics->hook_lock, NULL);
@@ -204,7 +204,7 @@ static void print_number(FILE *out, double value) {
 		return;
 	}
 	for (int digits = 6; digits <= 17; digits++) {
-		snprintf(text, sizeof text, "%.*g", digits, value);
+		snprintf(text, sizeof(text), "%.*g", digits, value);
 		if (strtod(text, NULL) >= value && strtod(text, NULL) <= value)
 			break;
 	}
@@ -252,7 +252,7 @@ static void print_histogram(FILE *out, enum jf_metric which, const struct series
 	uint64_t below = 0;
 	for (int i = 0; i < n; i++) {
 		char le[32];
-		snprintf(le, sizeof le, "%g", bounds[i]);
+		snprintf(le, sizeof(le), "%g", bounds[i]);
 		below += series->buckets[i];
 		print_line(out, which, "_bucket", series, le, (double)below);
 	}
@@ -291,7 +291,7 @@ static void print_process(FILE *out) {
 	    {"process_max_fds", "gauge", "Limit of open file descriptors.", figures.max_fds},
 	    {"process_threads", "gauge", "Threads.", figures.threads},
 	};
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		fprintf(out, "# HELP %s %s\n# TYPE %s %s\n%s ", rows[i].name, rows[i].help, rows[i].name, rows[i].type,
 		    rows[i].name);
 		print_number(out, rows[i].value);

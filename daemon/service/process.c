@@ -21,7 +21,7 @@ static void read_stat(struct jf_process_figures *figures) {
 	FILE *file = fopen("/proc/self/stat", "re");
 	if (!file)
 		return;
-	size_t n = fread(text, 1, sizeof text - 1, file);
+	size_t n = fread(text, 1, sizeof(text) - 1, file);
 	fclose(file);
 	text[n] = '\0';
 	const char *rest = strrchr(text, ')'); /* the name before it may hold anything */
@@ -55,7 +55,7 @@ static double count_fds(void) {
 
 void jf_process_figures(struct jf_process_figures *figures) {
 	struct rlimit limit;
-	memset(figures, 0, sizeof *figures);
+	memset(figures, 0, sizeof(*figures));
 	read_stat(figures);
 	figures->open_fds = count_fds();
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
@@ -67,7 +67,7 @@ void jf_process_figures(struct jf_process_figures *figures) {
 /* First line of a file in a group's folder; false when it cannot be read. */
 static bool read_line(char *line, size_t size, const char *folder, const char *name) {
 	char path[4096];
-	if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
 		return false;
 	FILE *file = fopen(path, "re");
 	if (!file)
@@ -83,11 +83,11 @@ static double group_quota(const char *folder) {
 	double quota = -1, period = 0;
 	/* Source: the kernel's admin-guide/cgroup-v2, "cpu.max": "$MAX $PERIOD", $MAX may be "max"; scheduler/sched-bwc
 	 * for version 1, where -1 is no limit. */
-	if (read_line(line, sizeof line, folder, "cpu.max"))
+	if (read_line(line, sizeof(line), folder, "cpu.max"))
 		return sscanf(line, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0 ? quota / period
 												: INFINITY;
-	if (read_line(line, sizeof line, folder, "cpu.cfs_quota_us") &&
-	    read_line(period_line, sizeof period_line, folder, "cpu.cfs_period_us")) {
+	if (read_line(line, sizeof(line), folder, "cpu.cfs_quota_us") &&
+	    read_line(period_line, sizeof(period_line), folder, "cpu.cfs_period_us")) {
 		quota = atof(line);
 		period = atof(period_line);
 	}
@@ -99,7 +99,7 @@ static double tree_quota(const char *mount, char *group) {
 	double smallest = INFINITY;
 	for (;;) {
 		char folder[4096];
-		if (snprintf(folder, sizeof folder, "%s%s", mount, group) < (int)sizeof folder)
+		if (snprintf(folder, sizeof(folder), "%s%s", mount, group) < (int)sizeof(folder))
 			smallest = fmin(smallest, group_quota(folder));
 		char *slash = strrchr(group, '/');
 		if (!slash)
@@ -111,12 +111,12 @@ static double tree_quota(const char *mount, char *group) {
 static double cpu_quota(const char *root) {
 	char path[4096], line[4096], mount[4096];
 	double smallest = INFINITY;
-	snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
 	FILE *file = fopen(path, "re");
 	if (!file)
 		return smallest;
 	/* Source: cgroups(7): hierarchy-ID:controller-list:cgroup-path; version 2 has an empty list. */
-	while (fgets(line, sizeof line, file)) {
+	while (fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
 		if (!group)
@@ -128,7 +128,7 @@ static double cpu_quota(const char *root) {
 			is_cpu = is_cpu || (strcspn(c, ",") == 3 && strncmp(c, "cpu", 3) == 0);
 		if (*controllers && !is_cpu)
 			continue;
-		snprintf(mount, sizeof mount, "%s/sys/fs/cgroup%s%s", root, *controllers ? "/" : "", controllers);
+		snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup%s%s", root, *controllers ? "/" : "", controllers);
 		smallest = fmin(smallest, tree_quota(mount, group));
 	}
 	fclose(file);
@@ -138,7 +138,7 @@ static double cpu_quota(const char *root) {
 int jf_process_cpus(const char *root) {
 	cpu_set_t set;
 	CPU_ZERO(&set);
-	double n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+	double n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 	n = fmin(n, ceil(cpu_quota(root)));
 	return n < 1 ? 1 : n > 256 ? 256 : (int)n;
 }

@@ -22,7 +22,7 @@ static enum jf_err send_message(const char *text, size_t size, bool wait) {
 	if (!path || !*path)
 		return JF_OK;
 	size_t length = strlen(path);
-	if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path)
+	if ((path[0] != '/' && path[0] != '@') || length >= sizeof(address.sun_path))
 		return JF_EINVAL;
 	memcpy(address.sun_path, path, length);
 	if (path[0] == '@') /* abstract */
@@ -32,7 +32,7 @@ static enum jf_err send_message(const char *text, size_t size, bool wait) {
 		return JF_EIO;
 	/* A manager that reads slowly must not hold up the daemon: what comes again is not waited for at all. */
 	const struct timeval patience = {.tv_sec = 5};
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	ssize_t sent = sendto(fd, text, size, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT),
 	    (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 	close(fd);
@@ -42,12 +42,12 @@ static enum jf_err send_message(const char *text, size_t size, bool wait) {
 __attribute__((format(printf, 3, 0))) static enum jf_err send_formatted(
     bool wait, const char *prefix, const char *format, va_list arguments) {
 	char text[1024];
-	int used = snprintf(text, sizeof text, "%s", prefix);
-	int n = vsnprintf(text + used, sizeof text - (size_t)used, format, arguments);
+	int used = snprintf(text, sizeof(text), "%s", prefix);
+	int n = vsnprintf(text + used, sizeof(text) - (size_t)used, format, arguments);
 	if (n < 0)
 		return JF_EINTERNAL;
 	size_t size = (size_t)used + (size_t)n;
-	return send_message(text, size < sizeof text ? size : sizeof text - 1, wait);
+	return send_message(text, size < sizeof(text) ? size : sizeof(text) - 1, wait);
 }
 
 enum jf_err jf_service_notify(const char *format, ...) {
@@ -107,11 +107,11 @@ int jf_service_watchdog_interval_ms(void) {
 
 static enum jf_err check_passed_fd(int fd, struct jf_error *err) {
 	int listening = 0, type = 0;
-	socklen_t size = sizeof listening;
+	socklen_t size = sizeof(listening);
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
 		return jf_error_set(
 		    err, JF_EINVAL, "descriptor %d from the service manager is not a listening socket", fd);
-	size = sizeof type;
+	size = sizeof(type);
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
 		return jf_error_set(
 		    err, JF_EINVAL, "descriptor %d from the service manager is not a stream socket", fd);

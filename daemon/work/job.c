@@ -38,7 +38,7 @@ struct jf_job *jf_job_create(struct jf_model *model, enum jf_job_kind kind, int 
 		jf_error_set(err, JF_EINVAL, "a job of %d items, kind %d", n, (int)kind);
 		return NULL;
 	}
-	struct jf_job *job = calloc(1, sizeof *job);
+	struct jf_job *job = calloc(1, sizeof(*job));
 	if (!job) {
 		jf_error_set(err, JF_ENOMEM, "no memory for a job");
 		return NULL;
@@ -50,7 +50,7 @@ struct jf_job *jf_job_create(struct jf_model *model, enum jf_job_kind kind, int 
 	job->n = n;
 	job->args = jf_sampler_args_default(JF_TASK_CLASSIFY);
 	job->draws = 1;
-	job->items = calloc((size_t)n, sizeof *job->items);
+	job->items = calloc((size_t)n, sizeof(*job->items));
 	if (!job->items) {
 		jf_error_set(err, JF_ENOMEM, "no memory for %d items", n);
 		goto failed;

@@ -19,7 +19,7 @@ struct jf_model_holder {
 };
 
 struct jf_model_holder *jf_model_holder_create(void) {
-	struct jf_model_holder *holder = calloc(1, sizeof *holder);
+	struct jf_model_holder *holder = calloc(1, sizeof(*holder));
 	if (holder)
 		pthread_mutex_init(&holder->lock, NULL);
 	return holder;
@@ -112,12 +112,12 @@ static enum jf_err run_task(
 		float *row = rows + (size_t)i * (test->pixels + 2 * test->classes);
 		const float *image = jf_sampler_image(sampler, i), *label = jf_sampler_label(sampler, i);
 		if (image)
-			memcpy(row, image, test->pixels * sizeof *row);
+			memcpy(row, image, test->pixels * sizeof(*row));
 		if (label)
-			memcpy(row + test->pixels, label, test->classes * sizeof *row);
+			memcpy(row + test->pixels, label, test->classes * sizeof(*row));
 		if (task != JF_TASK_GENERATE)
 			memcpy(row + test->pixels + test->classes, jf_sampler_probabilities(sampler, i),
-			    test->classes * sizeof *row);
+			    test->classes * sizeof(*row));
 	}
 	jf_sampler_destroy(sampler);
 	return rc;

@@ -49,7 +49,8 @@ static bool compatible(const struct jf_job *a, const struct jf_job *b) {
 		return a->draws == b->draws;
 	if (a->args.solver != b->args.solver || a->args.steps != b->args.steps)
 		return false;
-	return a->kind != JF_JOB_GENERATE || memcmp(&a->args.guidance, &b->args.guidance, sizeof a->args.guidance) == 0;
+	return a->kind != JF_JOB_GENERATE ||
+	       memcmp(&a->args.guidance, &b->args.guidance, sizeof(a->args.guidance)) == 0;
 }
 
 static bool passes(const struct jf_job *job, enum jf_queue_filter filter) {

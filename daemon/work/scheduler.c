@@ -252,7 +252,7 @@ struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *opti
 		    options->max_batch, options->capacity);
 		return NULL;
 	}
-	struct jf_scheduler *s = calloc(1, sizeof *s);
+	struct jf_scheduler *s = calloc(1, sizeof(*s));
 	if (!s) {
 		jf_error_set(err, JF_ENOMEM, "no memory for the scheduler");
 		return NULL;
@@ -265,7 +265,7 @@ struct jf_scheduler *jf_scheduler_create(const struct jf_scheduler_options *opti
 	init_condition(&s->work);
 	init_condition(&s->tick);
 	init_condition(&s->changed);
-	s->workers = calloc((size_t)options->workers, sizeof *s->workers);
+	s->workers = calloc((size_t)options->workers, sizeof(*s->workers));
 	int failed = !s->workers ? ENOMEM : pthread_create(&s->timer, NULL, jf_dispatch_timer_main, s);
 	s->timer_started = !failed;
 	for (int i = 0; i < options->workers && !failed; i++) {

@@ -29,7 +29,7 @@ static void clear_set(struct jf_sampler_set *set) {
 /* The set of that model; NULL when the worker has none. */
 static struct jf_sampler_set *set_of(struct jf_worker *worker, const struct jf_model *model) {
 	struct jf_sampler_set *sets[] = {&worker->current, &worker->next, &worker->leaving};
-	for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
 		if (sets[i]->model == model)
 			return sets[i];
 	return NULL;
@@ -133,7 +133,7 @@ static void report_step(struct jf_batch *batch, const struct jf_sampler *sampler
 
 static void copy_row(float *out, const float *row, int item, size_t size) {
 	if (out && row)
-		memcpy(out + (size_t)item * size, row, size * sizeof *row);
+		memcpy(out + (size_t)item * size, row, size * sizeof(*row));
 }
 
 static void copy_results(const struct jf_batch *batch, const struct jf_sampler *sampler) {
@@ -330,7 +330,7 @@ void *jf_worker_main(void *argument) {
 	struct jf_scheduler *scheduler = worker->scheduler;
 	struct jf_batch batch;
 	char name[16];
-	snprintf(name, sizeof name, "jf-worker-%d", worker->index % 1000);
+	snprintf(name, sizeof(name), "jf-worker-%d", worker->index % 1000);
 	pthread_setname_np(pthread_self(), name);
 	for (;;) {
 		bool taken = jf_dispatch_wait(worker, &batch);

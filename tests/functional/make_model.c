@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
 	if (!model)
 		goto out;
 	size_t n = model->graph->n_params_floats;
-	noise = malloc(n * sizeof *noise);
+	noise = malloc(n * sizeof(*noise));
 	if (!noise)
 		goto out;
 	jf_rng_normal(noise, n, seed, JF_STREAM_INIT, 1);

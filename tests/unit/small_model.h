@@ -20,7 +20,7 @@ static inline struct jf_model *small_model(uint64_t seed) {
 	if (!model)
 		return NULL;
 	size_t n = model->graph->n_params_floats;
-	float *noise = malloc(n * sizeof *noise);
+	float *noise = malloc(n * sizeof(*noise));
 	if (noise) {
 		jf_rng_normal(noise, n, seed, JF_STREAM_INIT, 1);
 		for (size_t i = 0; i < n; i++)

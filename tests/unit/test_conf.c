@@ -112,7 +112,7 @@ static void test_values(void **state) {
 	struct jf_error error;
 	(void)state;
 	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		error.message[0] = '\0';
 		enum jf_err rc = jf_conf_set(&conf, cases[i].key, cases[i].value, &error);
 		assert_int_equal(rc, cases[i].error ? JF_EFORMAT : JF_OK);
@@ -146,7 +146,7 @@ static void test_file(void **state) {
 	};
 	struct jf_error error;
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct jf_conf conf;
 		assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
 		error.message[0] = '\0';
@@ -214,20 +214,20 @@ static void test_command_line(void **state) {
 	struct jf_error error;
 	(void)state;
 	write_file("");
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char argument[64];
 		char *argv[] = {program, argument, NULL};
 		struct jf_conf conf;
-		snprintf(argument, sizeof argument, "%s", cases[i].argument);
+		snprintf(argument, sizeof(argument), "%s", cases[i].argument);
 		assert_int_equal(load(&conf, &error, 2, argv), cases[i].code);
 		if (cases[i].error)
 			assert_string_equal(error.message, cases[i].error);
 	}
-	for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
 		char argument[64];
 		char *argv[] = {program, argument, NULL};
 		struct jf_conf_request request;
-		snprintf(argument, sizeof argument, "%s", actions[i].argument);
+		snprintf(argument, sizeof(argument), "%s", actions[i].argument);
 		assert_int_equal(jf_conf_parse_argv(&request, 2, argv, &error), JF_OK);
 		assert_int_equal(request.action, actions[i].action);
 	}
@@ -280,7 +280,7 @@ static void test_checks(void **state) {
 	};
 	struct jf_error error;
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct jf_conf conf;
 		assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
 		assert_int_equal(jf_conf_parse(&conf, "f", cases[i].text, strlen(cases[i].text), &error), JF_OK);
@@ -291,8 +291,8 @@ static void test_checks(void **state) {
 		jf_conf_deinit(&conf);
 	}
 	char path[200];
-	memset(path, 'x', sizeof path - 1);
-	path[sizeof path - 1] = '\0';
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
 	struct jf_conf conf;
 	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
 	assert_int_equal(jf_conf_set(&conf, "listen_path", path, &error), JF_OK);
@@ -311,7 +311,7 @@ static void test_apply(void **state) {
 	assert_int_equal(jf_conf_set(&fresh, "log_level", "debug", &error), JF_OK);
 	assert_int_equal(jf_conf_set(&fresh, "workers", "9", &error), JF_OK);
 	assert_int_equal(jf_conf_set(&fresh, "tls_cert", "/cert", &error), JF_OK);
-	jf_conf_apply(&conf, &fresh, ignored, sizeof ignored);
+	jf_conf_apply(&conf, &fresh, ignored, sizeof(ignored));
 	assert_string_equal(conf.model, "/other");
 	assert_int_equal(conf.log_level, JF_LOG_DEBUG);
 	assert_int_equal(conf.workers, 0);
@@ -320,11 +320,11 @@ static void test_apply(void **state) {
 	/* a certificate that is there may move; it may not go */
 	assert_int_equal(jf_conf_set(&conf, "tls_cert", "/cert", &error), JF_OK);
 	assert_int_equal(jf_conf_set(&fresh, "tls_cert", "/renewed", &error), JF_OK);
-	jf_conf_apply(&conf, &fresh, ignored, sizeof ignored);
+	jf_conf_apply(&conf, &fresh, ignored, sizeof(ignored));
 	assert_string_equal(conf.tls_cert, "/renewed");
 	assert_string_equal(ignored, "workers");
 	assert_int_equal(jf_conf_set(&fresh, "tls_cert", "", &error), JF_OK);
-	jf_conf_apply(&conf, &fresh, ignored, sizeof ignored);
+	jf_conf_apply(&conf, &fresh, ignored, sizeof(ignored));
 	assert_string_equal(conf.tls_cert, "/renewed");
 	assert_string_equal(ignored, "workers, tls_cert");
 	jf_conf_deinit(&conf);
@@ -404,7 +404,7 @@ static void test_networks(void **state) {
 	    {"10.0.0.0/8", "unix", false},
 	};
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (jf_conf_list_covers(cases[i].list, cases[i].address) != cases[i].in)
 			fail_msg("'%s', %s", cases[i].list, cases[i].address);
 }
@@ -431,7 +431,7 @@ static void test_unknown_variables(void **state) {
 	    {"JOINTFLOWD_TWO_SERVICE_HOST=10.0.0.1", false},
 	};
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (jf_conf_unknown_variable(cases[i].entry) != cases[i].unknown)
 			fail_msg("%s", cases[i].entry);
 }
@@ -440,7 +440,7 @@ static int make_folder(void **state) {
 	(void)state;
 	if (!mkdtemp(folder))
 		return -1;
-	snprintf(file_path, sizeof file_path, "%s/conf", folder);
+	snprintf(file_path, sizeof(file_path), "%s/conf", folder);
 	return 0;
 }
 

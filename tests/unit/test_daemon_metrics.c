@@ -24,7 +24,7 @@ static char *render(struct jf_metrics *metrics) {
 
 static void expect(const char *text, const char *line) {
 	char whole[300];
-	snprintf(whole, sizeof whole, "\n%s\n", line);
+	snprintf(whole, sizeof(whole), "\n%s\n", line);
 	if (!strstr(text, whole))
 		fail_msg("no line '%s'", line);
 }
@@ -74,7 +74,7 @@ static void test_bound(void **state) {
 	(void)state;
 	for (int i = 0; i < 5000; i++) {
 		char label[16];
-		snprintf(label, sizeof label, "%d", i);
+		snprintf(label, sizeof(label), "%d", i);
 		jf_metric_add(metrics, JF_METRIC_PREDICTIONS, 1, JF_LABELS(label));
 	}
 	assert_true(jf_metric_value(metrics, JF_METRIC_PREDICTIONS, JF_LABELS("1999")) > 0.5);

@@ -32,7 +32,7 @@ static const char *captured(void) {
 	ssize_t n;
 	dup2(saved_stderr, STDERR_FILENO);
 	close(saved_stderr);
-	while ((n = read(pipes[0], text + used, sizeof text - 1 - used)) > 0)
+	while ((n = read(pipes[0], text + used, sizeof(text) - 1 - used)) > 0)
 		used += (size_t)n;
 	close(pipes[0]);
 	text[used] = '\0';
@@ -85,7 +85,7 @@ static void test_auto(void **state) {
 	capture();
 	assert_int_equal(fstat(STDERR_FILENO, &status), 0);
 	snprintf(
-	    stream, sizeof stream, "%llu:%llu", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
+	    stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
 	jf_log_init(JF_LOG_INFO, JF_LOG_FORMAT_AUTO);
 	jf_log(JF_LOG_INFO, NULL, "one");
@@ -103,8 +103,8 @@ static void test_json(void **state) {
 	char longest[5000];
 	int lines = 0;
 	(void)state;
-	memset(longest, '"', sizeof longest - 1);
-	longest[sizeof longest - 1] = '\0';
+	memset(longest, '"', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
 	struct jf_log_access long_one = nasty;
 	long_one.path = long_one.method = long_one.client = long_one.request_id = longest;
 	capture();
@@ -141,7 +141,7 @@ static void test_blocked(void **state) {
 	assert_true(lost > 0 && lost < 20000);
 	int flags = fcntl(pipes[0], F_GETFL);
 	fcntl(pipes[0], F_SETFL, flags | O_NONBLOCK);
-	for (ssize_t n; (n = read(pipes[0], sink + used, sizeof sink - 1 - used)) > 0;)
+	for (ssize_t n; (n = read(pipes[0], sink + used, sizeof(sink) - 1 - used)) > 0;)
 		used += (size_t)n;
 	fcntl(pipes[0], F_SETFL, flags);
 	sink[used] = '\0';
@@ -153,7 +153,7 @@ static void test_blocked(void **state) {
 	alarm(0);
 	const char *said = captured();
 	char wanted[64];
-	snprintf(wanted, sizeof wanted, " warning: %lu lines were dropped here", lost);
+	snprintf(wanted, sizeof(wanted), " warning: %lu lines were dropped here", lost);
 	assert_non_null(strstr(said, wanted));
 	assert_non_null(strstr(said, " notice: goes on\n"));
 	assert_int_equal(jf_log_dropped() - before, lost);

@@ -111,7 +111,7 @@ static int make_files(void **state) {
 		return -1;
 	for (int i = 0; i < 2; i++) {
 		struct jf_model *model = small_model((uint64_t)i + 10);
-		snprintf(paths[i], sizeof paths[i], "%s/%d", folder, i);
+		snprintf(paths[i], sizeof(paths[i]), "%s/%d", folder, i);
 		if (!model || jf_checkpoint_save(model, paths[i], &error) != JF_OK)
 			return -1;
 		jf_model_unref(model);

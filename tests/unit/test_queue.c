@@ -41,7 +41,7 @@ static void expect(const struct jf_job *const *jobs, int n) {
 
 static int start(void **state) {
 	(void)state;
-	memset(&queue, 0, sizeof queue);
+	memset(&queue, 0, sizeof(queue));
 	queue.ageing_ns = 2000 * MS;
 	model = small_model(1);
 	other = small_model(2);
@@ -183,7 +183,7 @@ static void test_cost(void **state) {
 	    {JF_JOB_CLASSIFY, JF_SOLVER_EULER, 1, 3 * 10}};
 	struct jf_error error;
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct jf_job *job = jf_job_create(model, cases[i].kind, 3, &error);
 		assert_non_null(job);
 		job->draws = 5;

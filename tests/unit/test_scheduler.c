@@ -69,7 +69,7 @@ static void wait_done(struct ticket *ticket) {
 /* A job whose inputs follow from `variant` alone. */
 static struct ticket *make(enum jf_job_kind kind, int n, int steps, unsigned variant) {
 	struct jf_error error;
-	struct ticket *ticket = calloc(1, sizeof *ticket);
+	struct ticket *ticket = calloc(1, sizeof(*ticket));
 	assert_non_null(ticket);
 	sem_init(&ticket->done, 0, 0);
 	sem_init(&ticket->entered, 0, 0);
@@ -139,7 +139,7 @@ static void release(struct ticket *ticket, sem_t *gate, int steps) {
 static void assert_same(const float *a, const float *b, size_t n) {
 	assert_int_equal(a == NULL, b == NULL);
 	if (a)
-		assert_memory_equal(a, b, n * sizeof *a);
+		assert_memory_equal(a, b, n * sizeof(*a));
 }
 
 /* --- bytes --- */
@@ -828,7 +828,7 @@ static void test_many_clients(void **state) {
 	pthread_t threads[6];
 	int done = 0, failed = 0, all = 0;
 	(void)state;
-	memset(clients, 0, sizeof clients);
+	memset(clients, 0, sizeof(clients));
 	struct jf_scheduler *scheduler = scheduler_of(2, 6, 60);
 	for (unsigned i = 0; i < 6; i++) {
 		clients[i] = (struct client){.scheduler = scheduler, .number = i};

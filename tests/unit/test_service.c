@@ -47,7 +47,7 @@ static int manager_socket(char *name, size_t size, bool abstract) {
 
 static void expect_message(int fd, const char *expected) {
 	char text[2048];
-	ssize_t n = recv(fd, text, sizeof text - 1, 0);
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
 	assert_true(n > 0);
 	text[n] = '\0';
 	assert_string_equal(text, expected);
@@ -57,10 +57,10 @@ static void test_messages(void **state) {
 	char name[64], expected[200];
 	(void)state;
 	for (int abstract = 0; abstract < 2; abstract++) {
-		int fd = manager_socket(name, sizeof name, abstract);
+		int fd = manager_socket(name, sizeof(name), abstract);
 		setenv("NOTIFY_SOCKET", name, 1);
 		assert_int_equal(jf_service_ready("serving x"), JF_OK);
-		snprintf(expected, sizeof expected, "READY=1\nSTATUS=serving x\nMAINPID=%ld", (long)getpid());
+		snprintf(expected, sizeof(expected), "READY=1\nSTATUS=serving x\nMAINPID=%ld", (long)getpid());
 		expect_message(fd, expected);
 		assert_int_equal(jf_service_status("%d jobs", 7), JF_OK);
 		expect_message(fd, "STATUS=7 jobs");
@@ -80,19 +80,19 @@ static void test_reloading(void **state) {
 	char name[64], text[512];
 	struct timespec before, after;
 	(void)state;
-	int fd = manager_socket(name, sizeof name, false);
+	int fd = manager_socket(name, sizeof(name), false);
 	setenv("NOTIFY_SOCKET", name, 1);
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	assert_int_equal(jf_service_reloading("again"), JF_OK);
 	clock_gettime(CLOCK_MONOTONIC, &after);
-	ssize_t n = recv(fd, text, sizeof text - 1, 0);
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
 	assert_true(n > 0);
 	text[n] = '\0';
 	long long stamp = 0;
 	assert_int_equal(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=again", &stamp), 1);
 	assert_true(stamp >= (long long)before.tv_sec * 1000000 + before.tv_nsec / 1000);
 	assert_true(stamp <= (long long)after.tv_sec * 1000000 + after.tv_nsec / 1000);
-	assert_int_equal(recv(fd, text, sizeof text, 0), -1); /* nothing else came */
+	assert_int_equal(recv(fd, text, sizeof(text), 0), -1); /* nothing else came */
 	close(fd);
 	unlink(name);
 	unsetenv("NOTIFY_SOCKET");
@@ -103,7 +103,7 @@ static void test_manager_that_does_not_read(void **state) {
 	char name[64];
 	int n = 0;
 	(void)state;
-	int fd = manager_socket(name, sizeof name, false);
+	int fd = manager_socket(name, sizeof(name), false);
 	setenv("NOTIFY_SOCKET", name, 1);
 	while (n < 100000 && jf_service_watchdog() == JF_OK)
 		n++;
@@ -135,13 +135,13 @@ static void test_watchdog_interval(void **state) {
 	} cases[] = {{NULL, 0, 0}, {"20000000", 0, 10000}, {"20000000", 1, 10000}, {"20000000", 2, 0}, {"0", 0, 0},
 	    {"-5", 0, 0}, {"soon", 0, 0}, {"3000x", 0, 0}, {"100", 0, 1}};
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char pid[32];
 		unsetenv("WATCHDOG_USEC");
 		unsetenv("WATCHDOG_PID");
 		if (cases[i].usec)
 			setenv("WATCHDOG_USEC", cases[i].usec, 1);
-		snprintf(pid, sizeof pid, "%ld", (long)getpid() + (cases[i].pid == 2));
+		snprintf(pid, sizeof(pid), "%ld", (long)getpid() + (cases[i].pid == 2));
 		if (cases[i].pid)
 			setenv("WATCHDOG_PID", pid, 1);
 		assert_int_equal(jf_service_watchdog_interval_ms(), cases[i].ms);
@@ -154,7 +154,7 @@ static int tcp_listener(const char *address) {
 	struct sockaddr_in name = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	inet_pton(AF_INET, address, &name.sin_addr);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&name, sizeof name) != 0 || listen(fd, 5) != 0)
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&name, sizeof(name)) != 0 || listen(fd, 5) != 0)
 		return -1;
 	return fd;
 }
@@ -163,7 +163,7 @@ static int unix_listener(const char *path) {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	memcpy(name.sun_path, path, strlen(path) + 1);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&name, sizeof name) != 0 || listen(fd, 5) != 0)
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&name, sizeof(name)) != 0 || listen(fd, 5) != 0)
 		return -1;
 	return fd;
 }
@@ -172,7 +172,7 @@ static int unix_listener(const char *path) {
 static int passed_in_child(
     const char *first_address, bool with_unix, const char *count, enum jf_err expected, const char *part) {
 	char path[64];
-	snprintf(path, sizeof path, "%s/http", folder);
+	snprintf(path, sizeof(path), "%s/http", folder);
 	fflush(NULL);
 	pid_t child = fork();
 	if (child == 0) {
@@ -186,7 +186,7 @@ static int passed_in_child(
 		dup2(spare, 3);
 		if (spare_local >= 0)
 			dup2(spare_local, 4);
-		snprintf(pid, sizeof pid, "%ld", (long)getpid());
+		snprintf(pid, sizeof(pid), "%ld", (long)getpid());
 		setenv("LISTEN_PID", pid, 1);
 		setenv("LISTEN_FDS", count, 1);
 		if (jf_conf_init(&conf, &error) != JF_OK || tcp < 0)
@@ -233,7 +233,7 @@ static void test_listen(void **state) {
 	struct stat status;
 	(void)state;
 	unsetenv("LISTEN_PID");
-	snprintf(path, sizeof path, "%s/own", folder);
+	snprintf(path, sizeof(path), "%s/own", folder);
 	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
 	assert_int_equal(jf_conf_set(&conf, "listen_port", "0", &error), JF_OK);
 	assert_int_equal(jf_conf_set(&conf, "listen_path", path, &error), JF_OK);
@@ -245,7 +245,7 @@ static void test_listen(void **state) {
 	assert_int_equal(stat(path, &status), 0);
 
 	/* the same port and path once more: refused, and the first one's file stays */
-	snprintf(port, sizeof port, "%d", listeners.item[0].port);
+	snprintf(port, sizeof(port), "%d", listeners.item[0].port);
 	assert_int_equal(jf_conf_set(&conf, "listen_port", port, &error), JF_OK);
 	assert_int_equal(jf_listen_open(&second, &conf, &error), JF_EIO);
 	assert_non_null(strstr(error.message, port));
@@ -267,8 +267,8 @@ static int dial(const char *text, int port) {
 	int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
 	if (!is_v4)
 		inet_pton(AF_INET6, text, &v6.sin6_addr);
-	int rc = is_v4 ? connect(fd, (const struct sockaddr *)&v4, sizeof v4)
-		       : connect(fd, (const struct sockaddr *)&v6, sizeof v6);
+	int rc = is_v4 ? connect(fd, (const struct sockaddr *)&v4, sizeof(v4))
+		       : connect(fd, (const struct sockaddr *)&v6, sizeof(v6));
 	close(fd);
 	return rc;
 }
@@ -276,7 +276,7 @@ static int dial(const char *text, int port) {
 static bool has_ipv6(void) {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	int fd = socket(AF_INET6, SOCK_STREAM, 0);
-	bool has = fd >= 0 && bind(fd, (const struct sockaddr *)&any, sizeof any) == 0;
+	bool has = fd >= 0 && bind(fd, (const struct sockaddr *)&any, sizeof(any)) == 0;
 	if (fd >= 0)
 		close(fd);
 	return has;
@@ -300,10 +300,10 @@ static void test_addresses(void **state) {
 	struct stat status;
 	char path[64];
 	(void)state;
-	snprintf(path, sizeof path, "%s/open", folder);
+	snprintf(path, sizeof(path), "%s/open", folder);
 	assert_int_equal(jf_conf_init(&conf, &error), JF_OK);
 	assert_int_equal(jf_conf_set(&conf, "listen_port", "0", &error), JF_OK);
-	for (size_t i = has_ipv6() ? 0 : sizeof cases / sizeof cases[0]; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = has_ipv6() ? 0 : sizeof(cases) / sizeof(cases[0]); i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(jf_conf_set(&conf, "listen_address", cases[i].list, &error), JF_OK);
 		assert_int_equal(jf_conf_set(&conf, "listen_ipv6_only", cases[i].only, &error), JF_OK);
 		assert_int_equal(jf_listen_open(&listeners, &conf, &error), JF_OK);
@@ -328,7 +328,7 @@ static void test_addresses(void **state) {
 /* Writes a file below folder, making the folders on the way. */
 static void put(const char *name, const char *text) {
 	char command[400];
-	snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s/%s')\" && printf %%b '%s' >'%s/%s'", folder, name,
+	snprintf(command, sizeof(command), "mkdir -p \"$(dirname '%s/%s')\" && printf %%b '%s' >'%s/%s'", folder, name,
 	    text, folder, name);
 	assert_int_equal(system(command), 0);
 }
@@ -340,7 +340,7 @@ static void test_cpus(void **state) {
 	assert_true(all >= 1 && jf_process_cpus("") >= 1);
 	/* version 2: the smallest on the way up counts, rounded up */
 	put("two/proc/self/cgroup", "0::/a/b\\n");
-	snprintf(command, sizeof command, "%s/two", folder);
+	snprintf(command, sizeof(command), "%s/two", folder);
 	assert_int_equal(jf_process_cpus(command), all);
 	put("two/sys/fs/cgroup/a/b/cpu.max", "max 100000\\n");
 	assert_int_equal(jf_process_cpus(command), all);
@@ -356,11 +356,11 @@ static void test_cpus(void **state) {
 	put("one/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "-1\\n");
 	put("one/sys/fs/cgroup/cpuset/y/cpu.cfs_quota_us", "10\\n"); /* another hierarchy's, which does not count */
 	put("one/sys/fs/cgroup/cpuset/y/cpu.cfs_period_us", "50000\\n");
-	snprintf(command, sizeof command, "%s/one", folder);
+	snprintf(command, sizeof(command), "%s/one", folder);
 	assert_int_equal(jf_process_cpus(command), all);
 	put("one/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "50000\\n");
 	assert_int_equal(jf_process_cpus(command), 1);
-	snprintf(command, sizeof command, "rm -r %s/one %s/two", folder, folder);
+	snprintf(command, sizeof(command), "rm -r %s/one %s/two", folder, folder);
 	assert_int_equal(system(command), 0);
 }
 
@@ -368,16 +368,16 @@ static void test_credential(void **state) {
 	char path[128], file[64];
 	(void)state;
 	unsetenv("CREDENTIALS_DIRECTORY");
-	assert_false(jf_service_credential(path, sizeof path, "keys"));
+	assert_false(jf_service_credential(path, sizeof(path), "keys"));
 	setenv("CREDENTIALS_DIRECTORY", folder, 1);
-	assert_false(jf_service_credential(path, sizeof path, "keys"));
-	snprintf(file, sizeof file, "%s/keys", folder);
+	assert_false(jf_service_credential(path, sizeof(path), "keys"));
+	snprintf(file, sizeof(file), "%s/keys", folder);
 	FILE *out = fopen(file, "w");
 	assert_non_null(out);
 	fclose(out);
-	assert_true(jf_service_credential(path, sizeof path, "keys"));
+	assert_true(jf_service_credential(path, sizeof(path), "keys"));
 	assert_string_equal(path, file);
-	assert_false(jf_service_credential(path, sizeof path, "../keys"));
+	assert_false(jf_service_credential(path, sizeof(path), "../keys"));
 	unlink(file);
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
