@@ -78,9 +78,6 @@ void jf_dataset_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t round
  * images. holdout at most n. JF_ENOMEM. */
 enum jf_err jf_dataset_split(uint32_t *order, const struct jf_dataset *dataset, size_t holdout, struct jf_error *err);
 
-/* counts[classes]: images of each class. */
-void jf_dataset_count(const struct jf_dataset *dataset, size_t *counts);
-
 /* Labels that count from 0 without gaps, as training data must have where nothing names the classes: JF_EINVAL names a
  * label that is alone (255, say) or a first class that no image has (labels 1 to 10). `name` begins the message. */
 enum jf_err jf_dataset_check_labels(const struct jf_dataset *dataset, const char *name, struct jf_error *err);

@@ -10,7 +10,8 @@
 #define SPLIT_SEED 5000
 #define SPLIT_ROUND UINT32_MAX
 
-void jf_dataset_count(const struct jf_dataset *dataset, size_t *counts) {
+/* counts[classes]: images of each class. */
+static void count(const struct jf_dataset *dataset, size_t *counts) {
 	memset(counts, 0, (size_t)dataset->classes * sizeof(*counts));
 	for (size_t i = 0; i < dataset->n; i++)
 		counts[dataset->labels[i]]++;
@@ -50,7 +51,7 @@ enum jf_err jf_dataset_split(uint32_t *order, const struct jf_dataset *dataset, 
 		rc = jf_error_set(err, JF_ENOMEM, "out of memory for the order of %zu images", n);
 		goto out;
 	}
-	jf_dataset_count(dataset, counts);
+	count(dataset, counts);
 	share_out(quota, counts, dataset->classes, holdout, n);
 	jf_dataset_shuffle(shuffled, n, SPLIT_SEED, SPLIT_ROUND);
 	for (size_t i = n; i-- > 0;) {
@@ -77,7 +78,7 @@ enum jf_err jf_dataset_check_labels(const struct jf_dataset *dataset, const char
 
 	if (!dataset->numbered)
 		return JF_OK;
-	jf_dataset_count(dataset, counts);
+	count(dataset, counts);
 	while (gap < dataset->classes && counts[gap] > 0)
 		gap++;
 	if (gap == dataset->classes)

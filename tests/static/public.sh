@@ -10,6 +10,7 @@ declare -A reason=(
 	# The pure half of something that reads or writes files: tests and fuzzers feed it bytes.
 	[jf_checkpoint_load_buffer]="fuzzed"
 	[jf_conf_parse]="fuzzed"
+	[jf_dataset_parse_npy]="bytes of strangers, for a fuzzer"
 	[jf_idx_parse]="fuzzed"
 	[jf_npy_encode]="its bytes are compared with what numpy writes"
 	[jf_safetensors_encode]="makes the files that tests then damage"
@@ -18,7 +19,6 @@ declare -A reason=(
 	[jf_blas_restart]="tested on machines where it is never needed"
 	[jf_metric_value]="what tests read counters by"
 	[jf_model_self_test]="fails for a model in memory whose numbers overflow"
-	[jf_picture_is_named]="for folders of pictures"
 	[jf_scheduler_wait_idle]="how tests know that nothing is left to do"
 	[jf_philox4x32]="published test vectors"
 	# A set of calls that would be incomplete without it.
