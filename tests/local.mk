@@ -154,7 +154,8 @@ TESTS += \
 	tests/functional/cli.py \
 	tests/functional/fetch_mnist.sh \
 	tests/functional/training.py \
-	tests/functional/training_mpi.py
+	tests/functional/training_mpi.py \
+	tests/functional/training_pictures.py
 
 # --- concurrent code, under ThreadSanitizer (one line each, sorted) -----------------
 THREAD_TESTS += \
@@ -171,6 +172,7 @@ EXTRA_DIST += \
 	tests/functional/training.py \
 	tests/functional/training_common.py \
 	tests/functional/training_mpi.py \
+	tests/functional/training_pictures.py \
 	tests/golden/colour.safetensors \
 	tests/golden/make_golden.py \
 	tests/golden/network.py \

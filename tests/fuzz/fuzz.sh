@@ -5,7 +5,7 @@ set -u
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 n=0 failed=0
-targets=(conf framing idx jpeg json png request safetensors)
+targets=(conf framing idx jpeg json npy png request safetensors)
 echo "1..${#targets[@]}"
 for target in "${targets[@]}"; do
 	n=$((n + 1))

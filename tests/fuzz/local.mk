@@ -6,6 +6,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_idx \
 	tests/fuzz/fuzz_jpeg \
 	tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_npy \
 	tests/fuzz/fuzz_png \
 	tests/fuzz/fuzz_request \
 	tests/fuzz/fuzz_safetensors
@@ -37,6 +38,9 @@ tests_fuzz_fuzz_jpeg_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_json_LDADD = $(CORE_LIBS)
+tests_fuzz_fuzz_npy_SOURCES = tests/fuzz/fuzz_npy.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_npy_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
+tests_fuzz_fuzz_npy_LDADD = $(CORE_LIBS)
 tests_fuzz_fuzz_png_SOURCES = tests/fuzz/fuzz_png.c tests/fuzz/fuzz.h $(FUZZ_MAIN)
 tests_fuzz_fuzz_png_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LINK)
 tests_fuzz_fuzz_png_LDADD = $(CORE_LIBS)
