@@ -168,6 +168,7 @@ const readAll = (read) => read.catch((error) => {
 });
 
 export const getJson = (path, signal) => persist(async () => readAll((await open(path, { signal })).json()), signal);
+export const getBlob = (path, signal) => persist(async () => readAll((await open(path, { signal })).blob()), signal);
 
 // --- server-sent events --------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ function show(name, focus) {
 	}
 }
 
-const current = () => (location.hash.slice(1) in panels ? location.hash.slice(1) : 'classify');
+const current = () => (Object.hasOwn(panels, location.hash.slice(1)) ? location.hash.slice(1) : 'classify');
 
 function setUpTabs() {
 	const tabs = $$('[role=tab]');

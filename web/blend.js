@@ -112,6 +112,7 @@ async function draw() {
 	let state = 'done';
 	root().dataset.state = 'running';
 	clearProblem(form(), problemBox());
+	forgetFrames();
 	showWeight();
 	try {
 		await drawFrames(signal);
@@ -126,11 +127,21 @@ async function draw() {
 	}
 }
 
+// The pictures of another pair must not stand under the names of this one.
+function forgetFrames() {
+	frames.forEach((bitmap) => bitmap.close());
+	frames = [];
+	paintNoise($('#morph'), model.width, model.height);
+}
+
 async function drawFrames(signal) {
 	const asked = { from, to, columns: FRAMES, rows: 1, ...common() };
 	const put = async (item, base64) => {
 		const bitmap = await decode(base64);
-		if (!signal.aborted) {
+		if (signal.aborted) {
+			bitmap.close();
+		} else {
+			frames[item]?.close();
 			frames[item] = bitmap;
 			if (item === Number($('#weight').value)) {
 				paint($('#morph'), bitmap);

@@ -1,5 +1,5 @@
 // Classify: draw, and the answer follows the pen.
-import { classify, classifyStream, curlForm } from './api.js';
+import { classify, classifyStream, curlForm, getBlob } from './api.js';
 import { FIELD, Pad } from './pad.js';
 import { Playback, decode, paint } from './picture.js';
 import {
@@ -132,7 +132,12 @@ function realDigit(name) {
 		'aria-label': `A real ${word(name)}`,
 		onclick: async () => {
 			root().dataset.state = 'asking';
-			classifyThis(await (await fetch(image.src)).blob());
+			try {
+				classifyThis(await getBlob(`digits/${name}.png`));
+			} catch (error) {
+				root().dataset.state = 'failed';
+				showProblem(root(), $('#classify-problem'), error);
+			}
 		},
 	}, image);
 }

@@ -223,3 +223,31 @@ test('it works below a path of a proxy', async () => {
 		await new Promise((resolve) => proxy.close(resolve));
 	}
 });
+
+test('a name that every object has is no tab', async () => {
+	await withPage(await theBrowser(), `${(await theDaemon()).url}#toString`, { expected }, async (page) => {
+		await page.waitForSelector('#classify:not([hidden])');
+	});
+});
+
+test('a real digit that does not come at once is asked for again', async () => {
+	await withPage(await theBrowser(), (await theDaemon()).url, { expected }, async (page) => {
+		let asked = 0;
+		await page.route('**/digits/3.png', (route) => (asked++ ? route.continue() : route.abort()));
+		await page.click('#real button >> nth=3');
+		await waitState(page, '#classify', 'answered');
+		assert.equal(asked, 2);
+	});
+});
+
+test('the blend of another pair does not show the one before under its names', async () => {
+	await withPage(await theBrowser(), (await theDaemon()).url, { expected }, async (page) => {
+		await openTab(page, 'blend');
+		await waitState(page, '#blend', 'done');
+		const shown = () => page.evaluate(() => document.querySelector('#morph').toDataURL());
+		const before = await shown();
+		await page.route('**/v1/blend', () => {}); // nothing comes any more
+		await page.click('#swap');
+		assert.notEqual(await shown(), before);
+	});
+});
