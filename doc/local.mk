@@ -1,6 +1,6 @@
 # doc: part of the top Makefile.am
 EXTRA_DIST += \
-	doc/api.md \
+	doc/api.md doc/clients.md \
 	doc/openapi.json \
 	doc/architecture.md \
 	doc/checkpoint.md \
