@@ -30,7 +30,7 @@ arm64='
 # Containers that boot systemd, HAProxy, nginx.
 system='apt-utils dbus haproxy iproute2 mmdebstrap nginx-light systemd systemd-container'
 # make deb and its checks.
-package='build-essential debhelper dpkg-dev fakeroot libopenmpi-dev lintian mandoc systemd'
+package='build-essential debhelper dpkg-dev fakeroot libopenmpi-dev lintian mandoc mmdebstrap systemd'
 
 usage() {
 	sed -n '2,9s/^# \{0,1\}//p' "$0"

@@ -8,7 +8,7 @@ if ! command -v curl >/dev/null; then
 	echo "skipped: curl is not installed"
 	exit 77
 fi
-echo 1..4
+echo 1..5
 
 # the mirror has the true test set, and something else as the training set
 mkdir "$scratch/mirror"
@@ -43,3 +43,11 @@ status=0
 test $status = 2
 "$fetch" --help | grep -q "^Usage: fetch-mnist"
 echo "ok 4 - usage"
+
+# installed: nothing is written beside the script
+mkdir -p "$scratch/usr/share/jointflow/data" "$scratch/here"
+cp "$fetch" "$scratch/usr/share/jointflow/data/"
+(cd "$scratch/here" && "$scratch/usr/share/jointflow/data/fetch-mnist" >"$scratch/out" 2>&1) || true
+test "$(ls -A "$scratch/usr/share/jointflow/data")" = fetch-mnist
+cmp "$scratch/here/mnist/t10k-images-idx3-ubyte.gz" "$top_srcdir/data/mnist/t10k-images-idx3-ubyte.gz"
+echo "ok 5 - an installed fetch-mnist writes into the current folder"

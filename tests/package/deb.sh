@@ -23,15 +23,26 @@ if [ ! -e "$top_srcdir/models/mnist.safetensors" ]; then
 	echo "skipped: there is no models/mnist.safetensors"
 	exit 77
 fi
+if [ ! -e "$top_srcdir/.git" ]; then
+	echo "skipped: packages are built from a checkout of the repository"
+	exit 77
+fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-cd "$top_builddir"
 export DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)"
 
-# The unit tests have run on the same sources in make check.
-check "make deb" make deb
+# What a fresh clone holds, with the changes that are not committed yet. The unit tests have run on the same sources in
+# make check.
+mkdir "$scratch/clone"
+(cd "$top_srcdir" && git ls-files -z --cached --others --exclude-standard | xargs -0 -I{} sh -c '[ ! -e "$1" ] || echo "$1"' sh {} |
+	tar -cf - -T -) | tar -C "$scratch/clone" -xf -
+line=$(sed -n 's/^    \(.* make deb\)$/\1/p' "$top_srcdir/README.md")
+check "README's line builds the packages in a fresh clone: $line" \
+	env -u MAKEFLAGS -u MAKELEVEL bash -c "cd '$scratch/clone' && $line"
+cd "$scratch/clone/build" || { echo "Bail out! nothing was built"; exit 1; }
+check "the tarball holds no debian folder" eval '! tar -tf jointflow-*.tar.xz | grep /debian/'
 # The checkout may lie where only its owner can read, as below /root.
-cp jointflow-*.tar.xz "$top_srcdir/packaging/make-deb" "$scratch/"
+cp -r jointflow-*.tar.xz "$top_srcdir/packaging/make-deb" "$top_srcdir/packaging/debian" "$scratch/"
 chmod 755 "$scratch"
 as_user=()
 if [ "$(id -u)" = 0 ]; then
@@ -39,7 +50,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 mkdir -m 1777 "$scratch/elsewhere" "$scratch/second"
 check "a second build, as an ordinary user elsewhere" "${as_user[@]}" env TMPDIR="$scratch/elsewhere" HOME="$scratch/elsewhere" \
-	TZ=Pacific/Kiritimati LC_ALL=C "$scratch/make-deb" "$scratch"/jointflow-*.tar.xz "$scratch/second"
+	TZ=Pacific/Kiritimati LC_ALL=C "$scratch/make-deb" "$scratch"/jointflow-*.tar.xz "$scratch/second" "$scratch/debian"
 same_packages() {
 	local file status=0 n=0
 	for file in deb/*.deb deb/*.dsc deb/*.tar.xz; do
@@ -67,14 +78,34 @@ holds() {
 	return $status
 }
 check "jointflow-server holds daemon, units, configuration, pages" holds jointflow-server usr/sbin/jointflowd etc/jointflowd.conf \
-	lib/systemd/system/jointflowd.service lib/systemd/system/jointflowd.socket lib/systemd/system/jointflowd@.service \
+	usr/share/doc/jointflow-server/README.md usr/share/doc/jointflow-server/api.md \
+	usr/share/doc/jointflow-server/examples/haproxy.cfg lib/systemd/system/jointflowd.service lib/systemd/system/jointflowd.socket lib/systemd/system/jointflowd@.service \
 	usr/share/man/man8/jointflowd.8.gz usr/share/man/man5/jointflowd.conf.5.gz
 check "jointflow-tools holds jointflow, page, completion" holds jointflow-tools usr/bin/jointflow \
-	usr/share/man/man1/jointflow.1.gz usr/share/bash-completion/completions/jointflow
+	usr/share/man/man1/jointflow.1.gz usr/share/bash-completion/completions/jointflow \
+	usr/share/jointflow/data/mnist/t10k-images-idx3-ubyte.gz
 check "jointflow-trainer holds jointflow-train, page" holds jointflow-trainer usr/bin/jointflow-train \
 	usr/share/man/man1/jointflow-train.1.gz
 check "jointflow-model-mnist holds model and card" holds jointflow-model-mnist usr/share/jointflow/models/mnist.safetensors \
 	usr/share/doc/jointflow-model-mnist/mnist.md
+# Every path below /usr and /etc that a manual page names is in some package.
+paths_exist() {
+	local path file status=0 n=0
+	for file in deb/*.deb; do
+		dpkg-deb -c "$file" | awk '{ print $6 }' | sed 's|^\.||; s|/$||; s|\.gz$||'
+	done | sort -u >"$scratch/files"
+	for file in deb/jointflow-{server,tools,trainer}_*.deb; do
+		dpkg-deb -x "$file" "$scratch/pages"
+	done
+	while read -r path; do
+		n=$((n + 1))
+		grep -qxF -- "$path" "$scratch/files" || { echo "$path is in no package"; status=1; }
+	done < <(zcat "$scratch"/pages/usr/share/man/man?/*.gz | sed -n 's/.*\.*Pa \(\/[^ ]*\).*/\1/p; s/.*\.It Pa \(\/[^ ]*\).*/\1/p' |
+		grep -E '^/(usr|etc)/' | sed 's/[.,]$//' | sort -u)
+	echo "$n paths"
+	[ $n -ge 3 ] && return $status
+}
+check "the paths that the manual pages name are in the packages" paths_exist
 check "the model is for all architectures" test "$(dpkg-deb -f deb/jointflow-model-mnist_*.deb Architecture)" = all
 check "debug symbols apart" ls deb/jointflow-server-dbgsym_*.deb
 hardened() {

@@ -41,6 +41,7 @@ const kserveVersion = { ServingRuntime: 'v1alpha1', InferenceService: 'v1beta1' 
 const kubernetes = {
 	'apps/v1/Deployment': 'IoK8sApiAppsV1Deployment',
 	'v1/Service': 'IoK8sApiCoreV1Service',
+	'networking.k8s.io/v1/NetworkPolicy': 'IoK8sApiNetworkingV1NetworkPolicy',
 	'policy/v1/PodDisruptionBudget': 'IoK8sApiPolicyV1PodDisruptionBudget',
 	'autoscaling/v2/HorizontalPodAutoscaler': 'IoK8sApiAutoscalingV2HorizontalPodAutoscaler',
 };
@@ -99,5 +100,15 @@ for (const file of ['jointflow.yaml', 'kserve.yaml']) {
 		report(name, problems);
 	}
 }
+
+// What no schema says: an apply must not undo the autoscaler's decision, and who may connect is written down.
+const all = YAML.parseAllDocuments(readFileSync(`${folder}/jointflow.yaml`, 'utf8')).map((document) => document.toJS());
+const of = (kind) => all.filter((value) => value.kind === kind);
+report('jointflow.yaml: no replicas beside an autoscaler', of('HorizontalPodAutoscaler').flatMap((scaler) =>
+	of('Deployment').filter((deployment) => deployment.metadata.name === scaler.spec.scaleTargetRef.name &&
+		'replicas' in deployment.spec).map((deployment) => `${deployment.metadata.name} has replicas`)));
+report('jointflow.yaml: a NetworkPolicy selects the pods of every Deployment', of('Deployment').filter((deployment) =>
+	!of('NetworkPolicy').some((policy) => Object.entries(policy.spec.podSelector.matchLabels).every(([key, value]) =>
+		deployment.spec.template.metadata.labels[key] === value))).map((deployment) => deployment.metadata.name));
 console.log(`1..${count}`);
 process.exit(failed ? 1 : 0);

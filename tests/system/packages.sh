@@ -27,6 +27,13 @@ service_active() {
 errors_in_journal() {
 	container_run journalctl -q -b -p err --no-pager
 }
+main_pid() {
+	container_run systemctl show -p MainPID --value "$1"
+}
+# Processes of the daemon whose program has been deleted.
+deleted() {
+	container_sh 'for pid in $(pgrep -x jointflowd); do readlink /proc/$pid/exe; done | grep -c deleted'
+}
 
 before=$(snapshot)
 mkdir -p "$container_root/root/packages"
@@ -64,6 +71,14 @@ check "systemctl restart" container_run systemctl restart jointflowd.service
 check "the changed configuration is in force" container_sh "curl -fsS --retry 20 --retry-connrefused -o /dev/null $url/readyz &&
 	curl -fsS -o /dev/null '$url/generate?digit=1&steps=78&seed=1' && ! curl -fsS -o /dev/null '$url/generate?digit=1&steps=79&seed=1'"
 
+# --- instances, and the socket -----------------------------------------------------------
+check "two instances beside the service" container_run systemctl enable --now jointflowd@6768.service jointflowd@6769.service
+container_run systemctl stop jointflowd.service
+check "the socket in the service's place" container_run systemctl enable --now jointflowd.socket
+check "which starts it" answers_seven
+socket=$(container_run systemctl show -p ActiveEnterTimestampMonotonic --value jointflowd.socket)
+instance=$(main_pid jointflowd@6768.service)
+
 # --- upgrade -------------------------------------------------------------------------------
 # The same packages with a higher version and another configuration file.
 mkdir "$container_root/root/upgrade"
@@ -82,6 +97,12 @@ check "the edited configuration is kept" container_sh 'grep -qx "max_steps = 78"
 check "the next version's file lies beside it" container_sh 'grep -q "next version" /etc/jointflowd.conf.dpkg-dist'
 check "the service was restarted" container_sh "[ \$(systemctl show -p MainPID --value jointflowd.service) != $pid ]"
 check "and answers" answers_seven
+check "so were the instances" container_sh "[ \$(systemctl show -p MainPID --value jointflowd@6768.service) != $instance ] &&
+	systemctl is-active jointflowd@6768.service jointflowd@6769.service && curl -fsS http://127.0.0.1:6769/readyz"
+same "nobody runs a program that is gone" 0 "$(deleted)"
+same "the socket stayed open all the while" "$socket" \
+	"$(container_run systemctl show -p ActiveEnterTimestampMonotonic --value jointflowd.socket)"
+instance=$(main_pid jointflowd@6768.service)
 pid=$(container_run systemctl show -p MainPID --value jointflowd.service)
 check "a new model package alone" container_sh \
 	'apt-get install -y --allow-downgrades /root/packages/jointflow-model-mnist_*.deb --no-remove || 
@@ -89,16 +110,28 @@ check "a new model package alone" container_sh \
 check "is reloaded, not restarted" container_sh "[ \$(systemctl show -p MainPID --value jointflowd.service) = $pid ] &&
 	curl -fsS $url/metrics | grep 'jointflow_reloads_total{result=\"success\"} [1-9]'"
 check "and answers" answers_seven
+check "by the instances too" container_sh "[ \$(systemctl show -p MainPID --value jointflowd@6768.service) = $instance ] &&
+	curl -fsS http://127.0.0.1:6768/metrics | grep 'jointflow_reloads_total{result=\"success\"} [1-9]'"
 same "no error in the journal" "" "$(errors_in_journal)"
 
 # --- remove and purge ------------------------------------------------------------------------
 check "apt remove" container_sh 'apt-get remove -y "jointflow-*"'
 check "the service is gone, its configuration stays" container_sh \
 	'! systemctl is-active --quiet jointflowd.service && ! ss -Hltn "sport = :6767" | grep . && [ -e /etc/jointflowd.conf ]'
+check "so are instances and socket" container_sh '! pgrep -x jointflowd && ! systemctl is-active --quiet jointflowd.socket &&
+	! ss -Hltn "sport >= :6767 and sport <= :6769" | grep .'
 check "apt purge" container_sh 'apt-get purge -y "jointflow-*"'
 container_run systemctl daemon-reload
 same "purge leaves no file, user or package behind" "" "$(diff <(echo "$before") <(snapshot))"
 same "no unit is left" "" "$(container_run systemctl list-unit-files --no-legend 'jointflow*')"
 same "no error in the journal at the end" "" "$(errors_in_journal)"
+
+# --- the server before its model ------------------------------------------------------------------
+check "the server alone" container_sh 'apt-get install -y --no-install-recommends /root/packages/jointflow-server_*.deb'
+check "is not active, for want of a model" wait_for 20 container_sh '! systemctl is-active --quiet jointflowd.service &&
+	systemctl status --no-pager jointflowd.service | grep mnist.safetensors'
+check "its model arrives" container_sh 'apt-get install -y /root/packages/jointflow-model-mnist_*.deb'
+check "and the service starts by itself" wait_for 30 service_active
+check "and answers" answers_seven
 [ $tap_failed = 0 ] || container_run journalctl -q --no-pager -n 60 -u 'jointflowd*' | grep -v ' 200 ' | sed 's/^/# journal: /'
 finish

@@ -133,8 +133,13 @@ static double difference_quotient(struct rig *r, size_t at, double step) {
 static double largest_gradient(const struct rig *r, size_t offset, size_t size) {
 	double largest = 0.0;
 
-	for (size_t i = 0; i < size; i++)
-		largest = fmax(largest, fabs((double)r->grads[offset + i]));
+	/* Not fmax over fabs: gcc 12.2 fails on it with an internal error for 64-bit ARM. */
+	for (size_t i = 0; i < size; i++) {
+		float value = fabsf(r->grads[offset + i]);
+
+		if (!((double)value <= largest)) /* a NaN stays */
+			largest = (double)value;
+	}
 	return largest;
 }
 
