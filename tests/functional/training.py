@@ -233,6 +233,15 @@ def test_bad_states():
     os.unlink(path("bad.state"))
 
 
+def stop_part_way(name, *options):
+    """A run that its time limit ends after the first step, however slow the machine."""
+    limit = 0.05
+    train(name, *options, "-q", f"--time-limit={limit}", expect=3)
+    while int(load(path(name + ".state"))[0]["step"]) == 0:
+        limit *= 2
+        train(name, *options, "-q", "--resume", f"--time-limit={limit}", expect=3)
+
+
 def test_full_disk():
     """No file may grow beyond 64 KiB: a state that cannot be saved is told, the one from before stays."""
     def limit():
@@ -241,14 +250,14 @@ def test_full_disk():
     said = train("full", "--epochs=8", expect=1, before=limit)
     assert "full.state" in said and "File too large" in said, said
     assert not os.path.exists(path("full.state"))
-    train("full", "--epochs=8", "-q", "--time-limit=0.15", expect=3)
+    stop_part_way("full", "--epochs=80")
     before = read(path("full.state"))
-    said = train("full", "--epochs=8", "--resume", "--save-every=0.001", expect=1, before=limit)
+    said = train("full", "--epochs=80", "--resume", "--save-every=0.0001", expect=1, before=limit)
     assert "the training state is not saved" in said, said
     assert said.strip().splitlines()[-1].startswith("jointflow-train: "), said
     assert read(path("full.state")) == before
     assert not os.path.exists(path("full"))
-    train("full", "--epochs=8", "--resume", "-q")  # there is room again
+    train("full", "--epochs=8", "--resume", "--extend", "-q")  # there is room again
 
 
 def test_full_log():
