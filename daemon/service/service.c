@@ -10,8 +10,9 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "core/base/clock.h"
 
 #define FIRST_FD 3 /* sd_listen_fds(3) */
 
@@ -71,11 +72,9 @@ enum jf_err jf_service_ready(const char *status) {
 }
 
 enum jf_err jf_service_reloading(const char *status) {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	/* Type=notify-reload wants both in one datagram, and the time of the moment it is sent. */
-	return jf_service_notify("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=%s",
-	    (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000, status);
+	return jf_service_notify(
+	    "RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=%s", (long long)(jf_clock_ns() / 1000), status);
 }
 
 enum jf_err jf_service_stopping(const char *status) {
