@@ -7,7 +7,7 @@ struct jf_sheet_options jf_sheet_options_default(void) {
 	return (struct jf_sheet_options){.columns = 0, .gap = 2, .scale = 1, .background = 64};
 }
 
-int jf_sheet_columns(int n) {
+static int nearly_square(int n) {
 	int root = 1;
 
 	while ((long long)root * root < n)
@@ -20,7 +20,7 @@ int jf_sheet_columns(int n) {
 
 int jf_sheet_columns_of(int wanted, int n) {
 	if (wanted == 0)
-		return jf_sheet_columns(n);
+		return nearly_square(n);
 	return wanted < n ? wanted : n;
 }
 
@@ -70,7 +70,7 @@ enum jf_err jf_sheet(struct jf_image *out, const float *images, int n, int heigh
 	status = check(options, n, height, width, channels, err);
 	if (status)
 		return status;
-	columns = options->columns ? options->columns : jf_sheet_columns(n);
+	columns = options->columns ? options->columns : nearly_square(n);
 	rows = (n - 1) / columns + 1;
 	cell_width = (long long)width * options->scale + gap;
 	cell_height = (long long)height * options->scale + gap;

@@ -10,7 +10,7 @@
 #define JF_MAX_GAP 64
 
 struct jf_sheet_options {
-	int columns; /* 1 or more; 0: jf_sheet_columns(n). A K x K matrix has K. */
+	int columns; /* 1 or more; 0: nearly square, see jf_sheet_columns_of. A K x K matrix has K. */
 	int gap;     /* pixels between neighbours and around the sheet, 0 to JF_MAX_GAP, not scaled; a single image has
 		      * none */
 	int scale;   /* every pixel becomes scale x scale, 1 to 64 */
@@ -20,9 +20,8 @@ struct jf_sheet_options {
 /* columns 0, gap 2, scale 1, background 64. */
 struct jf_sheet_options jf_sheet_options_default(void);
 
-/* Columns of a nearly square sheet of n cells: the smallest divisor of n in [sqrt n, 2 sqrt n], else ceil(sqrt n). */
-int jf_sheet_columns(int n);
-/* The columns that somebody wanted (0: nearly square), but no more than there are cells. */
+/* The columns that somebody wanted, but no more than there are cells. 0: those of a nearly square sheet of n cells, the
+ * smallest divisor of n in [sqrt n, 2 sqrt n], else ceil(sqrt n). */
 int jf_sheet_columns_of(int wanted, int n);
 
 /* images [n][height][width][channels] in [-1, 1], row by row -> out (init'ed here, caller deinits).

@@ -132,7 +132,7 @@ static void test_columns(void **state) {
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(jf_sheet_columns(cases[i][0]), cases[i][1]);
+		assert_int_equal(jf_sheet_columns_of(0, cases[i][0]), cases[i][1]);
 }
 
 static void test_npy(void **state) {
