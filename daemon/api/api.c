@@ -21,23 +21,40 @@
 
 #define EXHAUSTED_EVERY_MS 10000
 #define MAX_WAITING_PIXELS (16L * 2048 * 2048) /* two seconds of one thread's decoding */
-#define BODIES_AT_A_TIME 32                    /* of the largest size; many more small ones */
+#define HEARD_ABOVE_LIMIT 8                    /* connections of an address that get 429; more are closed */
+#define BODIES_OF_ADDRESS 8
+#define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
 
 /* --- what the server calls --- */
 
-static bool on_connected(void *context, const struct jf_peer *peer) {
+/* Whether a peer speaks for many clients, each of whom has limits of its own. */
+static bool is_shared(const struct jf_http *http, const struct jf_peer *peer) {
+	return peer->is_unix || jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text);
+}
+
+static bool on_admit(void *context, const struct jf_peer *peer) {
+	struct jf_http *http = context;
+
+	if (is_shared(http, peer) || jf_limit_may_connect(http->limit, peer->address, HEARD_ABOVE_LIMIT, jf_clock_ms()))
+		return true;
+	jf_metric_add(http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("connections"));
+	return false;
+}
+
+static enum jf_welcome on_connected(void *context, const struct jf_peer *peer) {
 	struct jf_http *http = context;
 
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
-	return peer->is_unix || jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text) ||
-	       jf_limit_connect(http->limit, peer->address, jf_clock_ms());
+	if (is_shared(http, peer))
+		return JF_WELCOME_SHARED;
+	return jf_limit_connect(http->limit, peer->address, jf_clock_ms()) ? JF_WELCOME : JF_UNWELCOME;
 }
 
 static void on_disconnected(void *context, const struct jf_peer *peer) {
 	struct jf_http *http = context;
 
 	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, -1, NULL);
-	if (!peer->is_unix && !jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text))
+	if (!is_shared(http, peer))
 		jf_limit_disconnect(http->limit, peer->address);
 }
 
@@ -228,8 +245,8 @@ static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 
 struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secrets *secrets, struct jf_error *err) {
 	struct jf_http *http = calloc(1, sizeof(*http));
-	struct jf_server_handlers handlers = {http, on_connected, on_disconnected, on_begin, on_handle, on_trouble,
-	    on_finished, on_release, on_unread, on_log};
+	struct jf_server_handlers handlers = {http, on_admit, on_connected, on_disconnected, on_begin, on_handle,
+	    on_trouble, on_finished, on_release, on_unread, on_log};
 	struct jf_server_options options;
 
 	if (!http) {
@@ -251,6 +268,7 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secre
 	    .idle_timeout_ms = parts->conf->idle_timeout_ms,
 	    .upload_timeout_ms = parts->conf->upload_timeout_ms,
 	    .max_body_bytes = (size_t)parts->conf->max_body_bytes,
+	    .address_bodies_bytes = BODIES_OF_ADDRESS * (size_t)parts->conf->max_body_bytes,
 	    .all_bodies_bytes = BODIES_AT_A_TIME * (size_t)parts->conf->max_body_bytes,
 	    .tls = http->tls,
 	    .listeners = parts->listeners,

@@ -61,6 +61,8 @@ static void add_headers(struct jf_call *call, struct jf_response *response) {
 
 void jf_call_reply(struct jf_call *call, struct jf_response *response) {
 	add_headers(call, response);
+	if (jf_request_unwelcome(call->request) || jf_request_overflow(call->request))
+		response->close = true;
 	jf_request_reply(call->request, response);
 }
 

@@ -35,6 +35,7 @@ void jf_gate_client(struct jf_call *call) {
 
 static bool check_framing(struct jf_call *call, enum jf_framing_fault fault) {
 	static const char *const why[] = {
+	    [JF_FRAMING_NUL] = "A header field has a NUL in its value.",
 	    [JF_FRAMING_LENGTHS] =
 		"The length of the body is ambiguous: Content-Length or Transfer-Encoding more than once.",
 	    [JF_FRAMING_ENCODING] = "The only Transfer-Encoding understood here is chunked.",
@@ -145,13 +146,17 @@ static bool check_rate(struct jf_call *call) {
 	uint8_t address[16];
 	int wait;
 
-	if (jf_request_unwelcome(call->request)) {
-		call->problem.retry_after_s = 1;
-		count_rejection(call, "connections");
-		return jf_problem_set(&call->problem, JF_PROBLEM_RATE, "Too many connections are open.");
-	}
 	if (call->route && (call->route->flags & JF_ROUTE_PROBE))
 		return true;
+	if (jf_request_unwelcome(call->request) || jf_request_overflow(call->request)) {
+		call->problem.retry_after_s = 1;
+		count_rejection(call, "connections");
+		if (jf_request_overflow(call->request))
+			return jf_problem_set(
+			    &call->problem, JF_PROBLEM_FULL, "As many connections as this server keeps are open.");
+		return jf_problem_set(
+		    &call->problem, JF_PROBLEM_RATE, "Too many connections are open from one address.");
+	}
 	if (peer->is_unix && strcmp(call->client, peer->text) == 0)
 		return true; /* a program of this machine that speaks for nobody else */
 	memcpy(address, peer->address, sizeof(address));

@@ -287,7 +287,7 @@ void jf_reply_done(struct jf_call *call, const struct jf_job *job) {
 	jf_json_end_object(&writer);
 	if (call->as == JF_AS_STREAM) {
 		text = jf_json_writer_text(&writer);
-		jf_stream_end(call, text ? "result" : "error", text ? text : "{}");
+		jf_stream_end(call, text ? "result" : "error", text ? text : "{}", text ? 200 : 500);
 	} else {
 		reply_json(call, &writer);
 	}

@@ -28,7 +28,12 @@ bool jf_stream_send(struct jf_call *call, const char *event, const char *data, b
 	return sent;
 }
 
-void jf_stream_end(struct jf_call *call, const char *event, const char *data) {
-	jf_stream_send(call, event, data, false);
-	jf_request_end(call->request);
+void jf_stream_end(struct jf_call *call, const char *event, const char *data, int status) {
+	if (!jf_stream_send(call, event, data, false)) {
+		/* gone, or no memory for a large one: a small one may still pass, so that nobody takes the end for a
+		 * result */
+		jf_stream_send(call, "error", "{}", false);
+		status = 500;
+	}
+	jf_request_end(call->request, status);
 }

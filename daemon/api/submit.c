@@ -44,7 +44,7 @@ static void end_badly(struct jf_call *call, const struct jf_job *job) {
 		problem.retry_after_s = jf_scheduler_retry_after_s(call->http->parts.scheduler);
 	if (call->as == JF_AS_STREAM) {
 		text = jf_problem_text(&problem, jf_request_path(call->request), call->id, &length);
-		jf_stream_end(call, "error", text ? text : "{}");
+		jf_stream_end(call, "error", text ? text : "{}", jf_problem_status(problem.type));
 		free(text);
 		return;
 	}

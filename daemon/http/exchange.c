@@ -5,6 +5,10 @@
 
 #include "core/base/clock.h"
 #include "daemon/http/internal.h"
+#include "daemon/http/limit.h"
+
+#define SLOWEST_READER 16384 /* bytes a second */
+#define SMALL_BODY 65536     /* bytes: is not counted */
 #include "daemon/work/job.h"
 
 struct jf_request *jf_request_ref(struct jf_request *request) {
@@ -13,7 +17,12 @@ struct jf_request *jf_request_ref(struct jf_request *request) {
 }
 
 void jf_request_drop_body(struct jf_request *request) {
-	atomic_fetch_sub(&request->server->body_bytes, request->capacity);
+	if (request->counted) {
+		pthread_mutex_lock(&request->server->lock);
+		request->server->body_bytes -= request->counted;
+		request->counted = 0;
+		pthread_mutex_unlock(&request->server->lock);
+	}
 	free(request->body);
 	request->body = NULL;
 	request->size = request->capacity = 0;
@@ -49,7 +58,8 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 	request->peer = connection->peer;
 	request->thread = pthread_self();
 	request->tls = server->options.tls && !connection->peer.is_unix;
-	request->unwelcome = !connection->welcome;
+	request->unwelcome = connection->welcome == JF_UNWELCOME;
+	request->overflow = connection->overflow;
 	request->started_ns = jf_clock_ns();
 	request->path = request->query = "";
 	request->target = strdup(uri ? uri : "");
@@ -60,7 +70,7 @@ void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd
 	pthread_mutex_lock(&server->lock);
 	connection->phase = JF_PHASE_HEAD;
 	connection->request = request;
-	jf_watch_deadline(server->watch, connection->slot, server->options.upload_timeout_ms);
+	jf_watch_deadline(server->watch, connection->slot, jf_server_head_ms(connection));
 	pthread_mutex_unlock(&server->lock);
 	return request;
 }
@@ -133,6 +143,11 @@ static bool half_closed(int fd) {
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+/* How long a client may take for what is being sent. */
+static int sending_ms(const struct jf_server *server, size_t size) {
+	return server->options.idle_timeout_ms + (int)(size * 1000 / SLOWEST_READER);
+}
+
 /* On the network thread: hands the answer to the library. `early`: the body has not been read. */
 static enum MHD_Result queue(struct jf_request *request, bool early) {
 	struct jf_server *server = request->server;
@@ -150,10 +165,15 @@ static enum MHD_Result queue(struct jf_request *request, bool early) {
 		if (!request->is_head && !request->response.stream)
 			request->sent = request->response.size;
 		request->response.body = NULL; /* the library's now */
-		jf_watch_deadline(server->watch, connection->slot, -1);
+		jf_watch_deadline(server->watch, connection->slot,
+		    !request->response.stream || request->stream_ended
+			? sending_ms(server, request->response.size + request->stream_size)
+			: -1);
 		if (early)
 			jf_watch_linger(server->watch, connection->fd, 2000);
 		pthread_mutex_unlock(&server->lock);
+		if (request->response.stream) /* a reader may pause: the job's deadline and ours are limit enough */
+			MHD_set_connection_option(request->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 		/* may run read_stream at once, which takes the lock */
 		result = MHD_queue_response(request->mhd, (unsigned)request->response.status, response);
 		MHD_destroy_response(response);
@@ -228,12 +248,17 @@ bool jf_request_write(struct jf_request *request, const void *data, size_t size,
 	return written;
 }
 
-void jf_request_end(struct jf_request *request) {
-	pthread_mutex_lock(&request->server->lock);
+void jf_request_end(struct jf_request *request, int status) {
+	struct jf_server *server = request->server;
+
+	pthread_mutex_lock(&server->lock);
 	request->stream_ended = true;
-	if (request->connection && request->queued)
+	request->outcome = status;
+	if (request->connection && request->queued) {
+		jf_watch_deadline(server->watch, request->connection->slot, sending_ms(server, request->stream_size));
 		jf_exchange_resume(request);
-	pthread_mutex_unlock(&request->server->lock);
+	}
+	pthread_mutex_unlock(&server->lock);
 }
 
 /* --- the library's calls --- */
@@ -251,7 +276,7 @@ static enum MHD_Result begin(struct jf_request *request, const char *method, con
 	strncpy(request->method, method, sizeof(request->method) - 1);
 	request->is_head = strcmp(method, "HEAD") == 0;
 	request->takes_interim = strcmp(version, "HTTP/1.1") == 0;
-	fault = jf_exchange_read_head(request, version);
+	fault = jf_exchange_read_head(request, method, version);
 	if (!jf_exchange_split_target(request) && fault == JF_FRAMING_FINE)
 		fault = JF_FRAMING_TARGET;
 	request->begun = true;
@@ -274,10 +299,41 @@ static enum MHD_Result begin(struct jf_request *request, const char *method, con
 	return early ? queue(request, request->declared != 0) : MHD_YES;
 }
 
-/* Room for `more` bytes and a NUL; false when memory or the share of all bodies is used up. */
-static bool reserve_body(struct jf_request *request, size_t more) {
-	size_t capacity = request->capacity ? 2 * request->capacity : 4096, growth;
+/* With the lock held: what the bodies of this connection's address hold. */
+static size_t held_by(const struct jf_server *server, const struct jf_peer *peer) {
+	size_t bytes = 0;
+	int i;
+
+	for (i = 0; i < server->n_slots; i++)
+		if (server->connections[i] && server->connections[i]->request &&
+		    jf_limit_same_client(server->connections[i]->peer.address, peer->address))
+			bytes += server->connections[i]->request->counted;
+	return bytes;
+}
+
+/* Counts a body that has grown to `capacity`; false when that is more than its address, or all together, may hold. */
+static bool count_body(struct jf_request *request, size_t capacity) {
 	struct jf_server *server = request->server;
+	size_t growth = capacity - request->counted;
+	bool good;
+
+	if (capacity <= SMALL_BODY)
+		return true;
+	pthread_mutex_lock(&server->lock);
+	good = server->body_bytes + growth <= server->options.all_bodies_bytes;
+	if (good && request->connection->welcome != JF_WELCOME_SHARED)
+		good = held_by(server, &request->peer) + growth <= server->options.address_bodies_bytes;
+	if (good) {
+		server->body_bytes += growth;
+		request->counted = capacity;
+	}
+	pthread_mutex_unlock(&server->lock);
+	return good;
+}
+
+/* Room for `more` bytes and a NUL; false when memory or a share is used up. */
+static bool reserve_body(struct jf_request *request, size_t more) {
+	size_t capacity = request->capacity ? 2 * request->capacity : 4096;
 	char *grown;
 
 	if (request->size + more + 1 <= request->capacity)
@@ -286,12 +342,8 @@ static bool reserve_body(struct jf_request *request, size_t more) {
 		capacity = (size_t)request->declared + 1;
 	while (capacity < request->size + more + 1)
 		capacity *= 2;
-	growth = capacity - request->capacity;
-	if (atomic_fetch_add(&server->body_bytes, growth) + growth > server->options.all_bodies_bytes ||
-	    !(grown = realloc(request->body, capacity))) {
-		atomic_fetch_sub(&server->body_bytes, growth);
+	if (!count_body(request, capacity) || !(grown = realloc(request->body, capacity)))
 		return false;
-	}
 	request->body = grown;
 	request->capacity = capacity;
 	return true;
@@ -418,8 +470,11 @@ void jf_exchange_completed(
 	request->connection = NULL;
 	trouble = request->deferred && !request->hung_up &&
 		  (!request->replied || (request->response.stream && !request->stream_ended));
-	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !request->queued && !request->aborted)
+	if ((code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !request->queued && !request->aborted) || request->cut ||
+	    (request->queued && request->response.stream && (!request->stream_ended || request->stream_size > 0)))
 		request->response.status = 499;
+	else if (request->response.stream && request->outcome)
+		request->response.status = request->outcome;
 	if (request->begun)
 		server->in_flight--;
 	jf_watch_deadline(

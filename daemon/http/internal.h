@@ -27,7 +27,8 @@ struct jf_connection {
 	int slot, fd;
 	uint64_t ticket;
 	struct jf_peer peer;
-	bool welcome;
+	enum jf_welcome welcome;
+	bool overflow; /* beyond max_connections */
 	/* guarded by server->lock */
 	enum jf_phase phase;
 	struct jf_request *request; /* the current one, borrowed from libmicrohttpd's side; NULL when idle */
@@ -39,7 +40,7 @@ struct jf_request {
 	struct MHD_Connection *mhd; /* valid while connection is */
 	struct jf_peer peer;
 	pthread_t thread; /* the network thread that serves it */
-	bool tls, unwelcome, is_head;
+	bool tls, unwelcome, overflow, is_head;
 	bool takes_interim; /* HTTP/1.1: answers may be preceded by 1xx ones */
 	int64_t started_ns;
 	char *target; /* as it came; path and query point into it */
@@ -62,6 +63,9 @@ struct jf_request {
 	char *stream;
 	size_t stream_start, stream_size, stream_capacity, sent;
 	bool stream_ended;
+	int outcome;    /* of a stream, for the log */
+	bool cut;       /* its reader was too slow */
+	size_t counted; /* of the body, against the shares */
 };
 
 struct jf_server {
@@ -79,12 +83,15 @@ struct jf_server {
 	bool draining, stopping;
 	struct jf_acceptor *acceptor; /* NULL: nothing is accepted any more */
 
-	atomic_size_t body_bytes; /* held by all requests together */
+	size_t body_bytes; /* counted of all requests together */
+
 	/* Network threads that are inside one of the library's calls to us, by the moment they came in; 0: a free
 	 * place. */
 	atomic_llong inside_ns[JF_MAX_INSIDE];
 };
 
+/* server.c */
+int jf_server_head_ms(const struct jf_connection *connection);
 /* exchange.c: one request from its first line to its last byte */
 void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -93,8 +100,8 @@ void jf_exchange_completed(
     void *context, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code);
 /* request.c. Splits an origin-form or absolute-form target; false when it is neither. */
 bool jf_exchange_split_target(struct jf_request *request);
-/* Sets `declared` and tells what is wrong with the framing. */
-enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *version);
+/* Sets `declared` and tells what is wrong with the framing. method: as the library passed it. */
+enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *method, const char *version);
 
 /* With the lock held: lets the network thread go on with a suspended request. */
 void jf_exchange_resume(struct jf_request *request);

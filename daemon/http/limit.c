@@ -50,6 +50,10 @@ static bool is_v4(const uint8_t address[16]) {
 	return memcmp(address, mapped, sizeof(mapped)) == 0;
 }
 
+bool jf_limit_same_client(const uint8_t a[16], const uint8_t b[16]) {
+	return memcmp(a, b, is_v4(a) ? 16 : 8) == 0;
+}
+
 static uint64_t mix(uint64_t x) {
 	x ^= x >> 30;
 	x *= UINT64_C(0xbf58476d1ce4e5b9);
@@ -119,6 +123,20 @@ bool jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int64_t
 	client = find(limit, address, now_ms);
 	if (client)
 		granted = ++client->connections <= limit->connections;
+	pthread_mutex_unlock(&limit->lock);
+	return granted;
+}
+
+bool jf_limit_may_connect(struct jf_limit *limit, const uint8_t address[16], int extra, int64_t now_ms) {
+	struct client *client;
+	bool granted = true;
+
+	if (limit->connections <= 0)
+		return true;
+	pthread_mutex_lock(&limit->lock);
+	client = find(limit, address, now_ms);
+	if (client)
+		granted = client->connections < limit->connections + extra;
 	pthread_mutex_unlock(&limit->lock);
 	return granted;
 }

@@ -10,6 +10,8 @@
 
 struct jf_limit;
 
+bool jf_limit_same_client(const uint8_t a[16], const uint8_t b[16]);
+
 /* rate: requests a second, 0 = no limit; burst: how many may come at once; connections: at a time, 0 = no limit.
  * NULL when memory is short. */
 struct jf_limit *jf_limit_create(double rate, int burst, int connections);
@@ -20,6 +22,8 @@ int jf_limit_request(struct jf_limit *limit, const uint8_t address[16], int64_t 
 
 /* One more connection; false: over the limit (it is counted all the same, so disconnect must follow). */
 bool jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int64_t now_ms);
+/* Whether one more would be at most `extra` above the limit; counts nothing. */
+bool jf_limit_may_connect(struct jf_limit *limit, const uint8_t address[16], int extra, int64_t now_ms);
 void jf_limit_disconnect(struct jf_limit *limit, const uint8_t address[16]);
 
 #endif

@@ -40,7 +40,8 @@ bool jf_exchange_split_target(struct jf_request *request) {
 
 struct head {
 	int lengths, encodings, hosts, types, authorizations;
-	bool bad_name, chunked;
+	bool bad_name, chunked, hidden;
+	const char *end; /* of the field before: its NUL */
 };
 
 static bool is_token(const char *name) {
@@ -52,10 +53,26 @@ static bool is_token(const char *name) {
 	return true;
 }
 
+/* Whether there is nothing between a value's end and what comes next but the ends of lines, which the library
+ * overwrites with NULs. A NUL that was sent looks like the end of the value, and what follows it would be hidden. */
+static bool is_line_end(const char *from, const char *to, int max) {
+	if (to < from || to - from > 65536)
+		return true; /* the library has copied one of them (a folded line); such a field is refused anyway */
+	for (; from < to; from++)
+		if (*from == '\0' || *from == '\r' || *from == '\n')
+			max--;
+		else if (*from != ' ' && *from != '\t')
+			return false;
+	return max >= 0;
+}
+
 static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
 	struct head *head = context;
 
 	(void)kind;
+	if (head->end && !is_line_end(head->end, name, 2))
+		head->hidden = true;
+	head->end = value ? value + strlen(value) : NULL;
 	if (!is_token(name))
 		head->bad_name = true;
 	if (strcasecmp(name, "Content-Length") == 0)
@@ -82,9 +99,10 @@ static size_t head_bytes(struct jf_request *request) {
 	return info ? info->header_size : 0;
 }
 
-enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *version) {
+enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *method, const char *version) {
 	struct head head = {0};
 	const char *length;
+	size_t size;
 
 	MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, count_header, &head);
 	length = jf_request_header(request, "Content-Length");
@@ -92,8 +110,11 @@ enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const ch
 		request->declared = -1;
 	else
 		request->declared = length ? strtoll(length, NULL, 10) : 0; /* the library has checked its digits */
-	if (head_bytes(request) > JF_MAX_HEAD_BYTES)
+	size = head_bytes(request);
+	if (size > JF_MAX_HEAD_BYTES)
 		return JF_FRAMING_SIZE;
+	if (head.hidden || (head.end && size > 0 && !is_line_end(head.end, method + size, 4)))
+		return JF_FRAMING_NUL;
 	if (head.lengths > 1 || (head.lengths && head.encodings) || head.encodings > 1)
 		return JF_FRAMING_LENGTHS;
 	if (head.encodings && !head.chunked)
@@ -167,6 +188,10 @@ bool jf_request_header_all(const struct jf_request *request, const char *name, c
 
 const struct jf_peer *jf_request_peer(const struct jf_request *request) {
 	return &request->peer;
+}
+
+bool jf_request_overflow(const struct jf_request *request) {
+	return request->overflow;
 }
 
 bool jf_request_unwelcome(const struct jf_request *request) {

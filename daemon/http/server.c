@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "daemon/http/internal.h"
@@ -17,6 +18,7 @@
 
 /* A head of JF_MAX_HEAD_BYTES, the library's copy of a Cookie field that is nearly all of it, and the answer's head. */
 #define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
+#define UNWELCOME_MS 2000
 #define LINGER_MS 2000
 #define STOP_GRACE_MS 1000
 #define SPARE_SLOTS 256      /* for connections that were handed over and not counted yet */
@@ -49,6 +51,13 @@ static void read_peer(struct jf_peer *peer, const struct sockaddr *address) {
 		inet_ntop(AF_INET6, peer->address, peer->text, sizeof(peer->text));
 }
 
+/* How long the head of a connection's next request may take: who is only heard to be refused has no time to waste. */
+int jf_server_head_ms(const struct jf_connection *connection) {
+	int ms = connection->server->options.upload_timeout_ms;
+
+	return (connection->overflow || connection->welcome == JF_UNWELCOME) && ms > UNWELCOME_MS ? UNWELCOME_MS : ms;
+}
+
 static void *open_connection(struct jf_server *server, struct MHD_Connection *mhd) {
 	const union MHD_ConnectionInfo *info;
 	struct jf_connection *connection = calloc(1, sizeof(*connection));
@@ -65,19 +74,19 @@ static void *open_connection(struct jf_server *server, struct MHD_Connection *mh
 		free(connection);
 		return NULL;
 	}
-	jf_watch_deadline(server->watch, connection->slot, server->options.upload_timeout_ms);
+	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer);
 	pthread_mutex_lock(&server->lock);
 	server->connections[connection->slot] = connection;
-	server->n_connections++;
+	connection->overflow = ++server->n_connections > server->options.max_connections;
 	pthread_mutex_unlock(&server->lock);
-	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer);
+	jf_watch_deadline(server->watch, connection->slot, jf_server_head_ms(connection));
 	return connection;
 }
 
 static void close_connection(struct jf_server *server, struct jf_connection *connection) {
 	pthread_mutex_lock(&server->lock);
 	server->connections[connection->slot] = NULL;
-	if (server->n_connections-- >= server->options.max_connections && server->acceptor)
+	if (server->n_connections-- >= server->options.max_connections + JF_SPARE_CONNECTIONS && server->acceptor)
 		jf_acceptor_wake(server->acceptor);
 	jf_watch_close(server->watch, connection->slot);
 	pthread_mutex_unlock(&server->lock);
@@ -209,7 +218,10 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 			request = jf_request_ref(connection->request);
 		else if (!connection->request->replied)
 			jf_watch_deadline(server->watch, slot, 100); /* its handler is still running */
-	} else if (connection->phase != JF_PHASE_SENDING) {
+	} else if (connection->phase == JF_PHASE_SENDING) {
+		connection->request->cut = true;
+		shutdown(connection->fd, SHUT_RDWR); /* the library cannot write and gives up */
+	} else {
 		request_is_late(connection);
 	}
 	pthread_mutex_unlock(&server->lock);
@@ -280,7 +292,7 @@ static bool has_room(void *context) {
 	struct jf_server *server = context;
 
 	pthread_mutex_lock(&server->lock);
-	bool room = server->n_connections < server->options.max_connections;
+	bool room = server->n_connections < server->options.max_connections + JF_SPARE_CONNECTIONS;
 	pthread_mutex_unlock(&server->lock);
 	return room;
 }
@@ -289,6 +301,13 @@ static void take_connection(
     void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size) {
 	struct jf_server *server = context;
 
+	struct jf_peer peer;
+
+	read_peer(&peer, address);
+	if (!server->handlers.admit(server->handlers.context, &peer)) {
+		close(fd);
+		return;
+	}
 	atomic_store(&server->taken_ns, jf_clock_ns());
 	/* closes it when it cannot take it */
 	MHD_add_connection(server->daemons[server->options.tls && !listener->is_unix], fd, address, size);
@@ -358,7 +377,8 @@ struct jf_server *jf_server_start(
 	server->options = *options;
 	server->handlers = *handlers;
 	pthread_mutex_init(&server->lock, NULL);
-	server->n_slots = options->max_connections + SPARE_SLOTS;
+	/* the acceptor may hand over some before they are counted */
+	server->n_slots = options->max_connections + JF_SPARE_CONNECTIONS + SPARE_SLOTS;
 	server->connections = calloc((size_t)server->n_slots, sizeof(struct jf_connection *));
 	if (!server->connections) {
 		jf_error_set(err, JF_ENOMEM, "no memory for %d connections", server->n_slots);

@@ -31,6 +31,8 @@ enum jf_request_trouble {
 	JF_TROUBLE_DEADLINE, /* jf_request_deadline has passed */
 };
 
+#define JF_SPARE_CONNECTIONS 32
+
 /* Of a request's head: its first line and all its fields. */
 #define JF_MAX_HEAD_BYTES 32768
 
@@ -42,14 +44,23 @@ enum jf_framing_fault {
 	JF_FRAMING_HEADER,   /* a field name that is not a token, or a field that must be single and is not */
 	JF_FRAMING_HOST,     /* HTTP/1.1 without Host */
 	JF_FRAMING_TARGET,   /* the target is neither origin-form nor absolute-form */
+	JF_FRAMING_NUL,      /* a NUL in a field's value: the library would take what stands before it for the whole */
 	JF_FRAMING_SIZE,     /* the head is longer than JF_MAX_HEAD_BYTES */
+};
+
+/* What a connection may expect. */
+enum jf_welcome {
+	JF_WELCOME,
+	JF_WELCOME_SHARED, /* it speaks for many clients (a proxy): its bodies have no share of their own */
+	JF_UNWELCOME,      /* its requests are marked jf_request_unwelcome */
 };
 
 struct jf_server_handlers {
 	void *context;
-	/* A connection was accepted; false: its requests are marked jf_request_unwelcome. disconnected follows for
-	 * each. */
-	bool (*connected)(void *context, const struct jf_peer *peer);
+	/* Somebody wants to connect; false: closed before anything is read. */
+	bool (*admit)(void *context, const struct jf_peer *peer);
+	/* A connection was accepted. disconnected follows for each. */
+	enum jf_welcome (*connected)(void *context, const struct jf_peer *peer);
 	void (*disconnected)(void *context, const struct jf_peer *peer);
 	/* The head is there. May answer; then the body is not kept. Must not keep the request. */
 	void (*begin)(void *context, struct jf_request *request, enum jf_framing_fault fault);
@@ -70,12 +81,15 @@ struct jf_server_handlers {
 };
 
 struct jf_server_options {
-	int threads;         /* network threads; as many again for TLS beside a Unix socket */
-	int max_connections; /* of all listeners together; more wait in the kernel's queue */
+	int threads; /* network threads; as many again for TLS beside a Unix socket */
+	/* Of all listeners together. JF_SPARE_CONNECTIONS more are heard, for probes and refusals; the others wait in
+	 * the kernel's queue. */
+	int max_connections;
 	int idle_timeout_ms, upload_timeout_ms;
-	size_t all_bodies_bytes; /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
-	size_t max_body_bytes;   /* a larger body is cut off and jf_request_too_large says so */
-	bool tls;                /* internet sockets speak TLS, with the certificate of daemon/http/tls.h */
+	size_t address_bodies_bytes; /* the same for the requests of one address; small bodies always pass */
+	size_t all_bodies_bytes;     /* bodies of all requests at a time; one beyond is cut off: jf_request_crowded */
+	size_t max_body_bytes;       /* a larger body is cut off and jf_request_too_large says so */
+	bool tls;                    /* internet sockets speak TLS, with the certificate of daemon/http/tls.h */
 	const struct jf_listeners *listeners; /* borrowed; stay open */
 };
 
@@ -103,7 +117,8 @@ const char *jf_request_header(const struct jf_request *request, const char *name
  * when there is none. */
 bool jf_request_header_all(const struct jf_request *request, const char *name, char *out, size_t size);
 const struct jf_peer *jf_request_peer(const struct jf_request *request);
-bool jf_request_unwelcome(const struct jf_request *request);
+bool jf_request_unwelcome(const struct jf_request *request); /* its address has too many connections */
+bool jf_request_overflow(const struct jf_request *request);  /* all addresses together have */
 /* Declared length of the body; -1 when it is chunked. */
 int64_t jf_request_declared(const struct jf_request *request);
 const char *jf_request_body(const struct jf_request *request, size_t *size); /* NUL follows it; "" when empty */
@@ -133,7 +148,9 @@ bool jf_request_reply(struct jf_request *request, struct jf_response *response);
 /* Body of a `stream` response, any thread. A droppable piece is left out when the client lags more than 1 MiB behind.
  * False when it was left out or the connection is gone. */
 bool jf_request_write(struct jf_request *request, const void *data, size_t size, bool droppable);
-void jf_request_end(struct jf_request *request);
+/* status: of the whole, for the log: 200, or what a stream that ended with an error would have answered otherwise. A
+ * slow reader has idle_timeout_ms and a second for each 16 KiB to take what is left. */
+void jf_request_end(struct jf_request *request, int status);
 
 /* For `finished`. */
 int jf_request_status(const struct jf_request *request);        /* 0: none was sent; 499: the client left first */

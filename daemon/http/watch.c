@@ -206,8 +206,8 @@ struct jf_watch *jf_watch_create(int slots, const struct jf_watch_events *events
 	struct jf_watch *watch;
 	int i;
 
-	if (slots < 1 || slots > 1000000) {
-		jf_error_set(err, JF_EINVAL, "a socket watch has 1 to 1000000 slots, not %d", slots);
+	if (slots < 1 || slots > 1 << SLOT_BITS) {
+		jf_error_set(err, JF_EINVAL, "a socket watch has 1 to %d slots, not %d", 1 << SLOT_BITS, slots);
 		return NULL;
 	}
 	watch = calloc(1, sizeof(*watch));

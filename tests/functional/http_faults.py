@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -209,5 +210,142 @@ def blocked_log():
             os.close(reader)
 
 
+def from_address(d, address, timeout=20, buffer=0):
+    """A connection whose client has this address of the loopback network."""
+    link = socket.socket()
+    link.settimeout(timeout * jf.PATIENCE)
+    if buffer:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    link.bind((address, 0))
+    link.connect(("127.0.0.1", d.port))
+    return link
+
+
+def is_closed(link):
+    link.setblocking(False)
+    try:
+        return link.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def ask(link, path="/version"):
+    """Status and head of an answer over a raw connection; 0 when there was none."""
+    link.sendall(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    head = b""
+    with contextlib.suppress(OSError):
+        while b"\r\n\r\n" not in head:
+            part = link.recv(65536)
+            if not part:
+                break
+            head += part
+    return (int(head.split()[1]) if head else 0), head
+
+
+def connections():
+    with Daemon("--max-connections=40", "--max-connections-per-client=20", "--upload-timeout-ms=600000") as d:
+        with case("connections: one address is closed at its limit and shuts out nobody"):
+            idle = [from_address(d, "127.0.0.2") for _ in range(100)]
+            check(wait_for(lambda: sum(is_closed(link) for link in idle) >= 100 - 28), "not closed at accept")
+            answer = d.get("/version")
+            equal(answer.status, 200, "another address")
+            open_ones = [link for link in idle if not is_closed(link)]
+            check(len(open_ones) >= 20, f"{len(open_ones)} of 20 are open")
+            for link in idle:
+                link.close()
+            check(wait_for(lambda: d.metric("jointflow_http_connections") <= 1), "not freed")
+        with case("connections: when all are taken, probes pass and the rest gets 503 at once"):
+            idle = [from_address(d, f"127.0.0.{3 + i // 15}") for i in range(45)]
+            check(wait_for(lambda: ask_anew(d, "/livez")[0] == 200), "no probe")
+            status, head = ask_anew(d, "/version")
+            equal(status, 503, "status")
+            check(b"\r\nRetry-After: " in head and b"\r\nConnection: close" in head, head)
+            equal([ask_anew(d, "/readyz")[0] for _ in range(20)], [200] * 20, "probes")
+            for link in idle:
+                link.close()
+            check(wait_for(lambda: ask_anew(d, "/version")[0] == 200), "afterwards")
+    with case("connections: the largest number that the configuration takes, starts"):
+        with Daemon("--max-connections=1000000") as d:
+            equal(d.get("/livez").status, 200, "status")
+
+
+def ask_anew(d, path):
+    link = from_address(d, "127.0.0.1")
+    try:
+        return ask(link, path)
+    finally:
+        link.close()
+
+
+def bodies():
+    size = 262144
+    with Daemon("--max-body-bytes=256K", "--upload-timeout-ms=600000") as d:
+        with case("bodies: stalled uploads of one address leave room for the others"):
+            head = (b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % size)
+            stalled = []
+            for _ in range(60):
+                link = from_address(d, "127.0.0.2")
+                link.sendall(head + bytes(size - 10))
+                stalled.append(link)
+            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] > 60), "not all are under way")
+            noise = os.urandom(40000)
+            large = jf.png(noise * 5, 400, 500)  # which nothing compresses
+            check(65536 < len(large) < size, len(large))
+            check(d.classify(large).status in (200, 422), "a large body of another address")  # whatever it sees in noise
+            equal(d.classify(SEVEN).status, 200, "a small one")
+            small = from_address(d, "127.0.0.2")
+            small.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" %
+                          len(SEVEN) + SEVEN)
+            check(small.recv(65536).startswith(b"HTTP/1.1 200 "), "a small one of the same address")
+            for link in [*stalled, small]:
+                link.close()
+
+
+def slow_readers():
+    with Daemon("--idle-timeout-ms=1000", "--workers=1", "--request-timeout-ms=600000") as d:
+        with case("readers: a stream's reader that pauses longer than a connection may idle gets its result"):
+            link = from_address(d, "127.0.0.1", 60, 4096)
+            body = json.dumps({"digit": 7, "count": 8, "steps": 60, "seed": 1, "scale": 16}).encode()
+            link.sendall(b"POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         b"Accept: text/event-stream\r\nX-Request-Id: pause\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            got = link.recv(100)
+            check(wait_for(lambda: d.metric("jointflow_jobs_total", task="generate") >= 1, 60), "the job does not end")
+            time.sleep(3)
+            with contextlib.suppress(OSError):
+                while part := link.recv(65536):
+                    got += part
+            check(b"event: result\ndata: " in got and got.endswith(b"\r\n0\r\n\r\n"), got[-300:])
+            check(wait_for(lambda: re.search(r"/v1/generate 200 .*\[pause\]", d.log())), "log")
+            link.close()
+    with case("readers: a stream that a deadline ends is logged as what it was"), Daemon("--workers=1") as d:
+        answer = d.post("/v1/generate", {"digit": 7, "count": 90, "steps": 200},
+                        {"Accept": "text/event-stream", "Request-Timeout-Ms": "200", "X-Request-Id": "short"})
+        equal(answer.events()[-1][0], "error", "end")
+        check(wait_for(lambda: re.search(r"/v1/generate 503 .*\[short\]", d.log())), d.log()[-500:])
+
+
+def hidden_values():
+    heads = {
+        "Host": b"Host: 127.0.0.1\0.evil.com\r\n",
+        "Host, in the last place": b"Accept: */*\r\nHost: 127.0.0.1\0.evil.com\r\n",
+        "Transfer-Encoding": b"Host: localhost\r\nTransfer-Encoding: chunked\0, gzip\r\nAccept: */*\r\n",
+        "Content-Length": b"Host: localhost\r\nContent-Length: 0\x00123\r\nAccept: */*\r\n",
+        "Content-Length, in the last place": b"Host: localhost\r\nContent-Length: 0\x00123\r\n",
+        "a field of no meaning": b"Host: localhost\r\nX-Any: a\0b\r\nAccept: */*\r\n",
+    }
+    with Daemon() as d:
+        for name, head in heads.items():
+            with case(f"NUL: in {name}: refused"):
+                status, _, body = jf.parse_raw(d.raw(b"GET /version HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n"
+                                                     if "last" not in name else b"GET /version HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n"))
+                equal((status, json.loads(body)["type"] if body else ""), (400, "urn:jointflow:problem:malformed-request"), "answer")
+        for name, head in (("bare line feeds", b"Host: localhost\nAccept: */*\nConnection: close\n\n"),
+                           ("blanks behind values", b"Host: localhost\r\nAccept: */* \t\r\nX-Any: a b  \r\nConnection: close\r\n\r\n")):
+            with case(f"NUL: {name} are no such thing"):
+                equal(jf.parse_raw(d.raw(b"GET /version HTTP/1.1\r\n" + head))[0], 200, "status")
+
+
 if __name__ == "__main__":
-    jf.main(bombs, memory, one_for_all, blocked_log)
+    jf.main(bombs, memory, one_for_all, blocked_log, connections, bodies, slow_readers, hidden_values)
