@@ -45,6 +45,7 @@ HTTP_LIBS = libhttp.a $(MICROHTTPD_LIBS) $(GNUTLS_LIBS) $(ZLIB_LIBS)
 
 # service/ and work/: configuration, log, queue, workers, metrics, model, service manager.
 noinst_LIBRARIES += libservice.a
+libservice_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 libservice_a_SOURCES =
 libservice_a_SOURCES += daemon/api/api.h
 libservice_a_SOURCES += daemon/service/conf.c daemon/service/conf.h daemon/service/conf_table.h
@@ -63,7 +64,7 @@ libservice_a_SOURCES += daemon/work/model_holder.c daemon/work/model_holder.h
 libservice_a_SOURCES += daemon/work/queue.c daemon/work/queue.h
 libservice_a_SOURCES += daemon/work/scheduler.c daemon/work/scheduler.h daemon/work/scheduler_private.h
 libservice_a_SOURCES += daemon/work/worker.c daemon/work/worker.h
-SERVICE_LIBS = libservice.a $(CORE_LIBS)
+SERVICE_LIBS = libservice.a $(CORE_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += jointflowd
 jointflowd_SOURCES = daemon/main.c daemon/setup.c daemon/setup.h

@@ -27,6 +27,7 @@
 
 #define IDLE_POLL_MS 10000 /* without a watchdog: how often the status line is refreshed */
 #define DRAIN_POLL_MS 20
+#define LAST_WORDS_MS 500
 #define LARGE_BLOCK (256 << 10) /* bytes; blocks from here on go back to the system when they are freed */
 
 struct daemon {
@@ -375,6 +376,7 @@ static int serve(struct daemon *d) {
 		jf_log(JF_LOG_ERROR, NULL, "cannot start: %s", error.message);
 		jf_service_status("cannot start: %.400s", error.message);
 		stop(d);
+		jf_service_flush(LAST_WORDS_MS);
 		return error.code == JF_EINVAL ? EX_CONFIG : EXIT_FAILURE;
 	}
 	run(d);
@@ -382,6 +384,7 @@ static int serve(struct daemon *d) {
 		jf_log(JF_LOG_WARNING, NULL, "drain_timeout_ms has passed: canceling what is left");
 	stop(d);
 	jf_log(JF_LOG_NOTICE, NULL, "stopped");
+	jf_service_flush(LAST_WORDS_MS);
 	return EXIT_SUCCESS;
 }
 

@@ -1,144 +1,197 @@
+#include "config.h"
+
 #include "daemon/service/service.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+#ifdef JF_HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
 
 #include "core/base/clock.h"
+#include "daemon/service/log.h"
 
-#define FIRST_FD 3 /* sd_listen_fds(3) */
+#define MAX_WAITING 16 /* messages; a manager that does not read must not cost memory */
+#define MAX_TEXT 1024
 
-/* Source: sd_notify(3), "Notes": the protocol is stable and meant to be spoken without the library. */
-static enum jf_err send_message(const char *text, size_t size, bool wait) {
+#ifdef JF_HAVE_SYSTEMD
+
+/* --- notifications: sd_notify waits for a manager that does not read, so it has a thread of its own --- */
+
+static struct {
+	pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t changed;
+	bool started, complained;
+	int first, n; /* messages from text[first] on, wrapping; the first stays until it has been sent */
+	char text[MAX_WAITING][MAX_TEXT];
+} outbox = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void *send_all(void *unused) {
+	pthread_setname_np(pthread_self(), "jf-notify");
+	pthread_mutex_lock(&outbox.lock);
+	for (;;) {
+		while (outbox.n == 0)
+			pthread_cond_wait(&outbox.changed, &outbox.lock);
+		const char *text = outbox.text[outbox.first];
+		pthread_mutex_unlock(&outbox.lock);
+		int code = sd_notify(0, text);
+		pthread_mutex_lock(&outbox.lock);
+		if (code < 0 && !outbox.complained)
+			jf_log(JF_LOG_WARNING, NULL, "cannot tell the service manager anything: %s", strerror(-code));
+		outbox.complained = code < 0;
+		outbox.first = (outbox.first + 1) % MAX_WAITING;
+		outbox.n--;
+		pthread_cond_broadcast(&outbox.changed);
+	}
+	return unused;
+}
+
+/* Lock held. */
+static bool start_sender(void) {
+	pthread_t thread;
+	if (!outbox.started && pthread_create(&thread, NULL, send_all, NULL) == 0) {
+		pthread_detach(thread);
+		outbox.started = true;
+	}
+	return outbox.started;
+}
+
+__attribute__((format(printf, 1, 2))) static enum jf_err notify(const char *format, ...) {
 	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	enum jf_err rc = JF_EIO;
+	va_list arguments;
 	if (!path || !*path)
 		return JF_OK;
-	size_t length = strlen(path);
-	if ((path[0] != '/' && path[0] != '@') || length >= sizeof(address.sun_path))
-		return JF_EINVAL;
-	memcpy(address.sun_path, path, length);
-	if (path[0] == '@') /* abstract */
-		address.sun_path[0] = '\0';
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return JF_EIO;
-	/* A manager that reads slowly must not hold up the daemon: what comes again is not waited for at all. */
-	const struct timeval patience = {.tv_sec = 5};
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	ssize_t sent = sendto(fd, text, size, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT),
-	    (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
-	close(fd);
-	return sent == (ssize_t)size ? JF_OK : JF_EIO;
-}
-
-__attribute__((format(printf, 3, 0))) static enum jf_err send_formatted(
-    bool wait, const char *prefix, const char *format, va_list arguments) {
-	char text[1024];
-	int used = snprintf(text, sizeof(text), "%s", prefix);
-	int n = vsnprintf(text + used, sizeof(text) - (size_t)used, format, arguments);
-	if (n < 0)
-		return JF_EINTERNAL;
-	size_t size = (size_t)used + (size_t)n;
-	return send_message(text, size < sizeof(text) ? size : sizeof(text) - 1, wait);
-}
-
-enum jf_err jf_service_notify(const char *format, ...) {
-	va_list arguments;
-	va_start(arguments, format);
-	enum jf_err rc = send_formatted(true, "", format, arguments);
-	va_end(arguments);
+	pthread_mutex_lock(&outbox.lock);
+	if (outbox.n < MAX_WAITING && start_sender()) {
+		va_start(arguments, format);
+		vsnprintf(outbox.text[(outbox.first + outbox.n) % MAX_WAITING], MAX_TEXT, format, arguments);
+		va_end(arguments);
+		outbox.n++;
+		pthread_cond_broadcast(&outbox.changed);
+		rc = JF_OK;
+	}
+	pthread_mutex_unlock(&outbox.lock);
 	return rc;
 }
 
-enum jf_err jf_service_status(const char *format, ...) {
-	va_list arguments;
-	va_start(arguments, format);
-	enum jf_err rc = send_formatted(false, "STATUS=", format, arguments);
-	va_end(arguments);
-	return rc;
-}
-
-enum jf_err jf_service_ready(const char *status) {
-	return jf_service_notify("READY=1\nSTATUS=%s\nMAINPID=%ld", status, (long)getpid());
-}
-
-enum jf_err jf_service_reloading(const char *status) {
-	/* Type=notify-reload wants both in one datagram, and the time of the moment it is sent. */
-	return jf_service_notify(
-	    "RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=%s", (long long)(jf_clock_ns() / 1000), status);
-}
-
-enum jf_err jf_service_stopping(const char *status) {
-	return jf_service_notify("STOPPING=1\nSTATUS=%s", status);
-}
-
-enum jf_err jf_service_watchdog(void) {
-	return send_message("WATCHDOG=1", strlen("WATCHDOG=1"), false);
-}
-
-/* A whole decimal number from the environment; -1 when unset or malformed. */
-static long long environment_number(const char *name) {
-	const char *text = getenv(name);
-	char *end = NULL;
-	if (!text || *text < '0' || *text > '9')
-		return -1;
-	errno = 0;
-	long long number = strtoll(text, &end, 10);
-	return errno == 0 && *end == '\0' ? number : -1;
+void jf_service_flush(int timeout_ms) {
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += timeout_ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&outbox.lock);
+	while (outbox.n > 0 && pthread_cond_timedwait(&outbox.changed, &outbox.lock, &until) == 0)
+		;
+	pthread_mutex_unlock(&outbox.lock);
 }
 
 int jf_service_watchdog_interval_ms(void) {
-	long long microseconds = environment_number("WATCHDOG_USEC");
-	if (microseconds <= 0 || (getenv("WATCHDOG_PID") && environment_number("WATCHDOG_PID") != getpid()))
+	uint64_t microseconds = 0;
+	if (sd_watchdog_enabled(0, &microseconds) <= 0)
 		return 0;
-	long long half_ms = microseconds / 2000;
+	uint64_t half_ms = microseconds / 2000;
 	return half_ms < 1 ? 1 : half_ms > 3600000 ? 3600000 : (int)half_ms;
 }
 
-static enum jf_err check_passed_fd(int fd, struct jf_error *err) {
-	int listening = 0, type = 0;
-	socklen_t size = sizeof(listening);
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
+/* --- passed sockets --- */
+
+static enum jf_err take_passed_fd(int fd, struct jf_error *err) {
+	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
 		return jf_error_set(
-		    err, JF_EINVAL, "descriptor %d from the service manager is not a listening socket", fd);
-	size = sizeof(type);
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
-		return jf_error_set(
-		    err, JF_EINVAL, "descriptor %d from the service manager is not a stream socket", fd);
+		    err, JF_EINVAL, "descriptor %d from the service manager is not a listening socket for streams", fd);
 	int flags = fcntl(fd, F_GETFL);
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return jf_error_set(err, JF_EIO, "descriptor %d: %s", fd, strerror(errno));
 	return JF_OK;
 }
 
+static int refuse_passed(int code, int max, struct jf_error *err) {
+	const char *text = getenv("LISTEN_FDS") ? getenv("LISTEN_FDS") : "";
+	long n = strtol(text, NULL, 10);
+	if (n > max)
+		jf_error_set(err, JF_ELIMIT, "the service manager passed %ld sockets, at most %d are taken", n, max);
+	else if (code == -EINVAL)
+		jf_error_set(err, JF_EINVAL, "LISTEN_FDS is not a number: '%.40s'", text);
+	else
+		jf_error_set(err, JF_EIO, "LISTEN_FDS is %ld: %s", n, strerror(-code));
+	return -1;
+}
+
 int jf_service_listen_fds(int *fds, int max, struct jf_error *err) {
-	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-	if (!pid || !count || environment_number("LISTEN_PID") != getpid())
-		return 0; /* meant for somebody else, or nothing passed */
-	long long n = environment_number("LISTEN_FDS");
-	if (n < 0) {
-		jf_error_set(err, JF_EINVAL, "LISTEN_FDS is not a number: '%.40s'", count);
-		return -1;
-	}
-	if (n > max) {
-		jf_error_set(err, JF_ELIMIT, "the service manager passed %lld sockets, at most %d are taken", n, max);
-		return -1;
-	}
-	for (int i = 0; i < (int)n; i++) {
-		fds[i] = FIRST_FD + i;
-		if (check_passed_fd(fds[i], err) != JF_OK)
+	int n = sd_listen_fds(0);
+	if (n < 0 || n > max)
+		return refuse_passed(n, max, err);
+	for (int i = 0; i < n; i++) {
+		fds[i] = SD_LISTEN_FDS_START + i;
+		if (take_passed_fd(fds[i], err) != JF_OK)
 			return -1;
 	}
-	return (int)n;
+	return n;
+}
+
+#else /* built without libsystemd: nobody is told anything, and no socket is passed */
+
+__attribute__((format(printf, 1, 2))) static enum jf_err notify(const char *format, ...) {
+	(void)format;
+	return JF_OK;
+}
+
+void jf_service_flush(int timeout_ms) {
+	(void)timeout_ms;
+}
+
+int jf_service_watchdog_interval_ms(void) {
+	return 0;
+}
+
+int jf_service_listen_fds(int *fds, int max, struct jf_error *err) {
+	(void)fds;
+	(void)max;
+	(void)err;
+	return 0;
+}
+
+#endif
+
+/* --- what is said --- */
+
+enum jf_err jf_service_status(const char *format, ...) {
+	char text[MAX_TEXT];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	return notify("STATUS=%s", text);
+}
+
+enum jf_err jf_service_ready(const char *status) {
+	return notify("READY=1\nSTATUS=%s\nMAINPID=%ld", status, (long)getpid());
+}
+
+enum jf_err jf_service_reloading(const char *status) {
+	/* Type=notify-reload wants both in one datagram. */
+	return notify("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=%s", (long long)(jf_clock_ns() / 1000), status);
+}
+
+enum jf_err jf_service_stopping(const char *status) {
+	return notify("STOPPING=1\nSTATUS=%s", status);
+}
+
+enum jf_err jf_service_watchdog(void) {
+	return notify("WATCHDOG=1");
 }
 
 bool jf_service_credential(char *path, size_t size, const char *name) {

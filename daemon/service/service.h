@@ -1,7 +1,5 @@
-/* The service manager: readiness, watchdog, passed sockets.
- *
- * Speaks the sd_notify(3) and sd_listen_fds(3) protocols itself (a datagram to $NOTIFY_SOCKET, descriptors from 3 on),
- * so the daemon needs no libsystemd. Everything is a silent no-op when not started by a service manager. */
+/* The service manager, through libsystemd: readiness, watchdog, passed sockets. Everything is a silent no-op when not
+ * started by one, and in a build --without-systemd. */
 #ifndef JF_DAEMON_SERVICE_SERVICE_H
 #define JF_DAEMON_SERVICE_SERVICE_H
 
@@ -11,15 +9,16 @@
 
 #include "core/base/error.h"
 
-/* One datagram, assignments separated by newlines. JF_OK also when there is no manager; JF_EIO when sending failed. A
- * manager that does not read is waited for 5 s at most, and not at all with status and watchdog. */
-enum jf_err jf_service_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
+/* Messages are sent by a thread that nothing waits for, in the order of the calls. JF_OK: it will be sent, or there is
+ * no manager; what goes wrong later is logged. JF_EIO: the manager does not read, and this message is lost. */
 enum jf_err jf_service_ready(const char *status);
 enum jf_err jf_service_reloading(const char *status); /* RELOADING=1 and MONOTONIC_USEC in one message */
 enum jf_err jf_service_stopping(const char *status);
 enum jf_err jf_service_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum jf_err jf_service_watchdog(void);
+
+/* At the end of the process: gives what was said last this long to leave. */
+void jf_service_flush(int timeout_ms);
 
 /* Interval at which WATCHDOG=1 should be sent (half of WATCHDOG_USEC, when WATCHDOG_PID is us or unset); 0 = none. */
 int jf_service_watchdog_interval_ms(void);

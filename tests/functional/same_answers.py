@@ -164,7 +164,9 @@ def told_by_the_daemon(d):
             completion = file.read()
         for name, choices in model["choices"].items():
             check(f"--{name}) choices='{' '.join(choices)}'" in completion, f"the shell's completion of --{name}")
-        for name in ("steps", "solver", "method", "preprocess", "invert"):
+        # How pictures become inputs is the model's own affair: /v1/model alone can say what it does by default.
+        check(model["defaults"]["classify"]["preprocess"] in model["choices"]["preprocess"], "preprocess")
+        for name in ("steps", "solver", "method", "invert"):
             equal(fields[name]["default"], model["defaults"]["classify"][name], f"classify: {name}")
     with case("/v1/model: limits and defaults, as the description of the API has them"):
         for question, schema in (("generate", "GenerateRequest"), ("blend", "BlendRequest"), ("sample", "SampleRequest")):

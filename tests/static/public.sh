@@ -23,7 +23,6 @@ declare -A reason=(
 	[jf_philox4x32]="published test vectors"
 	# A set of calls that would be incomplete without it.
 	[jf_conf_init]="configuration without a file"
-	[jf_service_notify]="the general form of the calls beside it"
 	[jf_file_writer_abort]="open, write, commit or abort"
 )
 
