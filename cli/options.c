@@ -40,7 +40,7 @@ static const struct jf_option table[] = {
     {"count", 'n', JF_OPTION_INT, CLI_SAMPLE, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
 	.help = "pairs of image and label (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"data", 'd', JF_OPTION_TEXT, CLI_EVAL, "PATH", AT(data), 0, 0, NULL,
-	.help = "test data: IDX files, NumPy arrays, or one sub-folder of pictures a class, named as the model's"},
+	.help = "test data: IDX files, NumPy arrays, or one sub-folder of pictures a class,\nnamed as the model's"},
     {"limit", 'L', JF_OPTION_INT, CLI_EVAL, "N", AT(limit), 1, 1e9, NULL,
 	.help = "only the first N images of the data"},
     {"generate", 'g', JF_OPTION_FLAG, CLI_EVAL, NULL, AT(generate), 0, 0, NULL,
@@ -57,7 +57,7 @@ static const struct jf_option table[] = {
 	.help = "print the N likeliest classes (default: 1)"},
     {"preprocess", 'p', JF_OPTION_CHOICE, CLI_CLASSIFY, "NAME", AT(preprocess), 0, 0, NULL,
 	.help =
-	    "mnist: find the ink, scale and centre it; none: only scale it (default: what the model was trained with)",
+	    "mnist: find the ink, scale and centre it; none: only scale it\n(default: what the model was trained with)",
 	.choices = jf_preprocess_names},
     {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY, "WHEN", AT(invert), 0, 0, NULL,
 	.help = "turn dark on light into light on dark: auto, yes or no (default: auto)", .choices = jf_invert_names},

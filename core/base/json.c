@@ -181,6 +181,8 @@ static enum jf_err wrong_type(const struct jf_json *value, const char *wanted, s
 	if (json_is_string(json))
 		return jf_error_set(
 		    err, JF_EFORMAT, "must be %s, not the string \"%.40s\"", wanted, json_string_value(json));
+	if (json_is_real(json) && fabs(json_real_value(json)) < 1e15 && fmod(json_real_value(json), 1.0) == 0.0)
+		return jf_error_set(err, JF_EFORMAT, "must be %s, not %.1f", wanted, json_real_value(json));
 	if (json_is_number(json))
 		return jf_error_set(err, JF_EFORMAT, "must be %s, not %.15g", wanted, json_number_value(json));
 	if (json_is_boolean(json))

@@ -80,7 +80,8 @@ const char *jf_picture_guess(const void *data, size_t size_bytes) {
 	for (size_t i = 0; i < sizeof(beginnings) / sizeof(*beginnings); i++) {
 		size_t length = strlen(beginnings[i].bytes);
 
-		if (beginnings[i].text == text && size_bytes >= beginnings[i].at + length &&
+		/* A short binary file may look like text; four letters are no coincidence, two may be. */
+		if ((beginnings[i].text == text || length >= 4) && size_bytes >= beginnings[i].at + length &&
 		    strncasecmp((const char *)bytes + beginnings[i].at, beginnings[i].bytes, length) == 0)
 			return beginnings[i].what;
 	}

@@ -28,7 +28,7 @@ MAKE_MODEL = os.path.join(BUILD, "tests/make_model")
 DIGITS = os.path.join(TOP, "data/digits")
 MNIST = os.path.join(TOP, "data/mnist")
 TRAINED = os.path.join(TOP, "models/mnist.safetensors")
-COMMANDS = ["classify", "generate", "blend", "sample", "eval", "info"]
+COMMANDS = ["classify", "generate", "blend", "sample", "eval", "info", "export"]
 
 scratch = tempfile.TemporaryDirectory(prefix="jointflow-cli-")
 os.chdir(scratch.name)
@@ -103,7 +103,8 @@ def test_help_and_version():
     for command in COMMANDS:
         assert command in text
         own = good(command, "--help")
-        assert own.startswith(f"Usage: jointflow {command} [OPTION]...") and "--model=FILE" in own and "--json" in own
+        assert own.startswith(f"Usage: jointflow {command} [OPTION]...") and "--model=FILE" in own
+        assert ("--json" in own) == (command != "export")
         assert max(map(len, own.splitlines())) <= 120
         assert good(command, "--version") == good("--version")
 
@@ -313,7 +314,7 @@ def test_colour_and_names():
     write_png("one.png", pictures[0])
     out = good("classify", "--preprocess", "none", "one.png", model=COLOUR)
     assert re.fullmatch(r"one\.png: (left shoe|7|bag) \(\d+\.\d\d %\)\n", out), out
-    bad(1, "eval", "--data", MNIST, model=COLOUR, say="12 x 16 x 3")
+    bad(1, "eval", "--data", MNIST, model=COLOUR, say="none of the model's (left shoe, 7, bag)")
 
 
 def test_eval():

@@ -315,7 +315,7 @@ static void test_damaged(void **state) {
 	free(copy);
 	free(file.bytes);
 	assert_refused("", 0, JF_EFORMAT, "not a PNG or JPEG: empty");
-	assert_refused("GIF89a", 6, JF_EFORMAT, "not a PNG or JPEG: it begins");
+	assert_refused("GIF89a", 6, JF_EFORMAT, "not a PNG or JPEG but a GIF");
 	assert_int_equal(jf_jpeg_decode(&image, "GIF89a", 6, &err), JF_EFORMAT);
 }
 

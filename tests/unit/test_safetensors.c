@@ -51,7 +51,7 @@ static const struct {
     {"{\"a\":[[[[[[1]]]]]]}", 0, JF_ELIMIT, "nested deeper than 3 levels"},
     /* metadata */
     {"{\"__metadata__\":[]}", 0, JF_EFORMAT, "__metadata__ must be an object, not an array"},
-    {"{\"__metadata__\":{\"epochs\":12}}", 0, JF_EFORMAT, "__metadata__: \"epochs\": must be a string, not an integer"},
+    {"{\"__metadata__\":{\"epochs\":12}}", 0, JF_EFORMAT, "__metadata__: \"epochs\": must be a string, not 12"},
     {"{\"__metadata__\":{\"a\":{}}}", 0, JF_EFORMAT, "must be a string, not an object"},
     /* a tensor's fields */
     {"{\"a\":1}", 0, JF_EFORMAT, "tensor a: must be an object, not an integer"},
@@ -64,7 +64,7 @@ static const struct {
     {T("f32", "[2]", "[0,8]"), 8, JF_EFORMAT, "dtype \"f32\" is not known"},
     {"{\"a\":{\"dtype\":32,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, JF_EFORMAT, "dtype: must be a string"},
     {T("F32", "2", "[0,8]"), 8, JF_EFORMAT, "shape must be an array, not an integer"},
-    {T("F32", "[2.0]", "[0,8]"), 8, JF_EFORMAT, "shape[0]: must be an integer, not a number"},
+    {T("F32", "[2.0]", "[0,8]"), 8, JF_EFORMAT, "shape[0]: must be an integer, not 2.0"},
     {T("F32", "[-2]", "[0,8]"), 8, JF_EFORMAT, "shape[0]: must be an integer from 0"},
     {T("F32", "[1,1,1,1,1,1,1,1,2]", "[0,8]"), 8, JF_ELIMIT, "9 dimensions"},
     {T("F32", "[99999999999999999999]", "[0,8]"), 8, JF_EFORMAT, "too big integer"},
@@ -77,7 +77,7 @@ static const struct {
     /* offsets */
     {T("F32", "[2]", "[0]"), 8, JF_EFORMAT, "data_offsets must be an array of 2 integers"},
     {T("F32", "[2]", "{}"), 8, JF_EFORMAT, "data_offsets must be an array of 2 integers"},
-    {T("F32", "[2]", "[0,\"8\"]"), 8, JF_EFORMAT, "data_offsets[1]: must be an integer, not a string"},
+    {T("F32", "[2]", "[0,\"8\"]"), 8, JF_EFORMAT, "data_offsets[1]: must be an integer, not the string \"8\""},
     {T("F32", "[2]", "[-8,0]"), 8, JF_EFORMAT, "data_offsets[0]: must be an integer from 0"},
     {T("F32", "[2]", "[8,0]"), 8, JF_EFORMAT, "run backwards"},
     {T("F32", "[2]", "[0,8]"), 7, JF_EFORMAT, "its data ends at byte 8 of 7: truncated or a wrong offset"},
