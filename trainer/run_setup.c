@@ -22,7 +22,9 @@ static enum jf_err set_names(struct run *run, struct jf_model *model, struct jf_
 	if (rc == JF_OK)
 		rc = jf_model_set_class_names(model, (const char *const *)run->dataset.class_names);
 	free(copy);
-	return rc == JF_OK ? rc : jf_error_set(err, rc, "the model's name or class names: %s", jf_err_phrase(rc));
+	if (rc != JF_OK)
+		return jf_error_set(err, rc, "the model's name or class names: %s", jf_err_phrase(rc));
+	return jf_checkpoint_check_names(model, err);
 }
 
 /* Every parameter of `from` into the one of the same name. What a deeper network has beside them keeps its initial

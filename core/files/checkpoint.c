@@ -179,18 +179,13 @@ static enum jf_err check_name(const char *what, const char *name, struct jf_erro
 	return JF_OK;
 }
 
-static enum jf_err read_names(const char **names, int classes, const struct jf_json *list, struct jf_error *err) {
-	if (jf_json_type(list) != JF_JSON_ARRAY || jf_json_size(list) != (size_t)classes)
-		return jf_error_set(err, JF_EFORMAT, "must be an array of %d strings", classes);
+/* Of all classes: each name fit to be seen, none twice. */
+static enum jf_err check_class_names(const char *const *names, int classes, struct jf_error *err) {
 	for (int k = 0; k < classes; k++) {
 		char what[32];
-		enum jf_err status = jf_json_read_string(jf_json_at(list, (size_t)k), &names[k], NULL, err);
+		enum jf_err status;
 
 		snprintf(what, sizeof(what), "[%d]", k);
-		if (status) {
-			jf_error_prefix(err, "%s", what);
-			return status;
-		}
 		status = check_name(what, names[k], err);
 		if (status)
 			return status;
@@ -199,6 +194,28 @@ static enum jf_err read_names(const char **names, int classes, const struct jf_j
 				return jf_error_set(err, JF_EFORMAT, "[%d] and [%d] are both \"%s\"", j, k, names[k]);
 	}
 	return JF_OK;
+}
+
+enum jf_err jf_checkpoint_check_names(const struct jf_model *model, struct jf_error *err) {
+	enum jf_err status = check_name("the model's name", model->name ? model->name : "", err);
+
+	if (!status && check_class_names((const char *const *)model->class_names, model->config.classes, err))
+		status = jf_error_prefix(err, "the names of the classes");
+	return status;
+}
+
+static enum jf_err read_names(const char **names, int classes, const struct jf_json *list, struct jf_error *err) {
+	if (jf_json_type(list) != JF_JSON_ARRAY || jf_json_size(list) != (size_t)classes)
+		return jf_error_set(err, JF_EFORMAT, "must be an array of %d strings", classes);
+	for (int k = 0; k < classes; k++) {
+		enum jf_err status = jf_json_read_string(jf_json_at(list, (size_t)k), &names[k], NULL, err);
+
+		if (status) {
+			jf_error_prefix(err, "[%d]", k);
+			return status;
+		}
+	}
+	return check_class_names(names, classes, err);
 }
 
 static enum jf_err set_class_names(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
@@ -414,6 +431,8 @@ enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, s
 	jf_json_writer_init(&metadata.names);
 	if (!tensors)
 		status = jf_error_set(err, JF_ENOMEM, "out of memory");
+	if (!status)
+		status = jf_checkpoint_check_names(model, err);
 	if (!status)
 		status = collect_metadata(&metadata, model, err);
 	if (!status)

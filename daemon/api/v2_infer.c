@@ -95,7 +95,8 @@ static bool read_output(struct jf_call *call, const struct jf_json *entry, size_
 	int tensor;
 
 	snprintf(pointer, sizeof(pointer), "/outputs/%zu/name", i);
-	for (tensor = 0; tensor < JF_N_V2_TENSORS && !string_is(name, jf_v2_tensor_name(tensor)); tensor++)
+	for (tensor = 0; tensor < JF_N_V2_TENSORS && !string_is(name, jf_v2_tensor_name((enum jf_v2_tensor)tensor));
+	     tensor++)
 		;
 	if (tensor == JF_N_V2_TENSORS)
 		return jf_problem_field(&call->problem, pointer, "must be probabilities or label");

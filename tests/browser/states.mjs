@@ -50,7 +50,7 @@ test('503: the countdown is shown, and the answer comes when there is room', asy
 });
 
 test('work that is too long for the server is told, not asked again and again', async () => {
-	await withDaemon({ request_timeout_ms: 2000 }, async (daemon) => {
+	await withDaemon({ request_timeout_ms: 2000, queue_capacity: 100000 }, async (daemon) => {
 		await withPage(await theBrowser(), daemon.url, { expected }, async (page) => {
 			let asked = 0;
 			page.on('request', (request) => { asked += request.url().endsWith('/v1/generate'); });

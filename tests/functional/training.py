@@ -260,6 +260,20 @@ def test_full_disk():
     train("full", "--epochs=8", "--resume", "--extend", "-q")  # there is room again
 
 
+def test_names_that_cannot_be_loaded():
+    """What load would refuse is refused before the first step, not after the last."""
+    said = train("names", "--epochs=1", "--name", "x" * 257, expect=1)
+    assert "the model's name has 257 bytes; must have 1 to 256" in said, said
+    with open(path("data/class-names.txt"), "w", encoding="utf-8") as file:
+        file.write("a\nb\nc\nd\ne\nf\ng\nh\ni\na\n")
+    try:
+        said = train("names", "--epochs=1", expect=1)
+    finally:
+        os.unlink(path("data/class-names.txt"))
+    assert 'the names of the classes: [0] and [9] are both "a"' in said, said
+    assert not os.path.exists(path("names")) and not os.path.exists(path("names.state"))
+
+
 def test_full_log():
     said = train("log", "--epochs=0.3", "--log=/dev/full")
     assert said.count("/dev/full: No space left on device; the log ends here") == 1, said
