@@ -110,15 +110,7 @@ static int on_place(const struct classification *c, int row, int place, bool vot
 	int classes = c->model->config.classes;
 	size_t at = (size_t)row * (size_t)classes;
 
-	for (int k = 0; k < classes; k++) {
-		int better = 0;
-
-		for (int other = 0; other < classes; other++)
-			better += jf_votes_better(votes ? c->votes + at : NULL, c->probabilities + at, other, k);
-		if (better == place)
-			return k;
-	}
-	return 0;
+	return jf_votes_place(votes ? c->votes + at : NULL, c->probabilities + at, place, classes);
 }
 
 static void print_text(const struct classification *c, const struct cli_args *args, int samples) {

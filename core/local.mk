@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libjointflow.a
 libjointflow_a_SOURCES =
 libjointflow_a_SOURCES += core/base/base64.c core/base/base64.h
+libjointflow_a_SOURCES += core/base/bytes.h
 libjointflow_a_SOURCES += core/base/clock.c core/base/clock.h
 libjointflow_a_SOURCES += core/base/digest.c core/base/digest.h
 libjointflow_a_SOURCES += core/base/error.c core/base/error.h

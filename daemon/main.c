@@ -60,7 +60,7 @@ static void describe_model(struct daemon *d, char *status, size_t size) {
 		return;
 	snprintf(status, size, "serving %s %.8s on %s%s%s", model->name, model->checksum, d->listeners.item[0].name,
 	    *d->refused ? "; the last reload failed: " : "", d->refused);
-	snprintf(number, sizeof number, "%zu", model->graph->n_params_floats);
+	snprintf(number, sizeof(number), "%zu", model->graph->n_params_floats);
 	jf_metric_clear(d->metrics, JF_METRIC_MODEL_INFO);
 	jf_metric_set(d->metrics, JF_METRIC_MODEL_INFO, 1, JF_LABELS(model->name, model->checksum, number));
 	jf_metric_set(d->metrics, JF_METRIC_MODEL_LOADED, (double)jf_model_holder_loaded_at(d->holder), NULL);
@@ -72,7 +72,7 @@ static void announce_labels(struct daemon *d) {
 	struct jf_model *model = jf_model_holder_get(d->holder);
 	char label[32];
 	for (int k = 0; model && k < model->config.classes; k++) {
-		snprintf(label, sizeof label, "%d", k);
+		snprintf(label, sizeof(label), "%d", k);
 		jf_metric_add(d->metrics, JF_METRIC_PREDICTIONS, 0, JF_LABELS(label));
 	}
 	jf_model_unref(model);
@@ -85,7 +85,7 @@ static void use_model(struct daemon *d, struct jf_model *model) {
 	jf_scheduler_commit(d->scheduler);
 	malloc_trim(0); /* what the model before took goes back to the system */
 	announce_labels(d);
-	describe_model(d, status, sizeof status);
+	describe_model(d, status, sizeof(status));
 	jf_log(JF_LOG_NOTICE, NULL, "model %s loaded, self-test passed, %d workers ready; %s", d->conf.model,
 	    d->conf.workers, status);
 }
@@ -109,7 +109,7 @@ static enum jf_err catch_signals(struct jf_error *err) {
 	sigemptyset(&action.sa_mask);
 	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
 		return jf_error_set(err, JF_EIO, "cannot make a pipe: %s", strerror(errno));
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (sigaction(numbers[i], &action, NULL) != 0)
 			return jf_error_set(
 			    err, JF_EINTERNAL, "cannot catch %s: %s", strsignal(numbers[i]), strerror(errno));
@@ -185,7 +185,7 @@ static enum jf_err start_serving(struct daemon *d, struct jf_error *err) {
 
 static void tell_ready(struct daemon *d) {
 	char status[512];
-	describe_model(d, status, sizeof status);
+	describe_model(d, status, sizeof(status));
 	if (jf_service_ready(status) != JF_OK)
 		jf_log(JF_LOG_WARNING, NULL, "cannot tell the service manager that we are ready");
 }
@@ -228,7 +228,7 @@ static enum jf_err check_open(const struct daemon *d, const struct jf_conf *fres
 static void use_setup(struct daemon *d, struct jf_setup *fresh) {
 	char ignored[512];
 	jf_setup_workers(&fresh->conf);
-	jf_conf_apply(&d->conf, &fresh->conf, ignored, sizeof ignored);
+	jf_conf_apply(&d->conf, &fresh->conf, ignored, sizeof(ignored));
 	jf_http_use_secrets(d->http, &fresh->secrets);
 	jf_log_set_level(d->conf.log_level);
 	jf_log_set_access(d->conf.access_log);
@@ -257,7 +257,7 @@ static void reload(struct daemon *d) {
 	jf_log(JF_LOG_NOTICE, NULL, "reloading");
 	jf_service_reloading("reloading");
 	enum jf_err rc = try_reload(d, &error);
-	snprintf(d->refused, sizeof d->refused, "%.250s", rc == JF_OK ? "" : error.message);
+	snprintf(d->refused, sizeof(d->refused), "%.250s", rc == JF_OK ? "" : error.message);
 	if (rc != JF_OK)
 		jf_log(JF_LOG_ERROR, NULL, "reload failed, what was in force stays: %s", error.message);
 	else
@@ -294,7 +294,7 @@ static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_
 static void tell_status(struct daemon *d) {
 	struct jf_scheduler_stats stats;
 	char status[512];
-	describe_model(d, status, sizeof status);
+	describe_model(d, status, sizeof(status));
 	jf_scheduler_stats(d->scheduler, &stats);
 	jf_service_status("%s; %d of %d workers busy, %d jobs outstanding", status, stats.workers_busy, stats.workers,
 	    stats.jobs_outstanding);

@@ -32,10 +32,10 @@ static enum jf_err resolve_model(struct jf_conf *conf, struct jf_error *err) {
 	char path[4096], name[4096];
 	if (strchr(conf->model, '/'))
 		return JF_OK;
-	snprintf(path, sizeof path, "./%s", conf->model);
-	snprintf(name, sizeof name, "models/%s", conf->model);
-	if (!is_file(path) && !jf_file_in_tree(path, sizeof path, name))
-		snprintf(path, sizeof path, "%s/%.2048s", JF_PKGDATADIR, name);
+	snprintf(path, sizeof(path), "./%s", conf->model);
+	snprintf(name, sizeof(name), "models/%s", conf->model);
+	if (!is_file(path) && !jf_file_in_tree(path, sizeof(path), name))
+		snprintf(path, sizeof(path), "%s/%.2048s", JF_PKGDATADIR, name);
 	return jf_conf_set(conf, "model", path, err);
 }
 
@@ -45,8 +45,8 @@ static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
 	} secrets[] = {{"key_file", conf->key_file}, {"tls_cert", conf->tls_cert}, {"tls_key", conf->tls_key}};
 	char path[4096];
 	enum jf_err rc = resolve_model(conf, err);
-	for (size_t i = 0; i < sizeof secrets / sizeof secrets[0] && rc == JF_OK; i++)
-		if (*secrets[i].value && jf_service_credential(path, sizeof path, secrets[i].value))
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]) && rc == JF_OK; i++)
+		if (*secrets[i].value && jf_service_credential(path, sizeof(path), secrets[i].value))
 			rc = jf_conf_set(conf, secrets[i].key, path, err);
 	return rc;
 }
@@ -68,7 +68,7 @@ static enum jf_err check_readable(const struct jf_conf *conf, struct jf_error *e
 		const char *key, *path;
 	} files[] = {{"model", conf->model}, {"key_file", conf->key_file}, {"tls_cert", conf->tls_cert},
 	    {"tls_key", conf->tls_key}, {"web_root", conf->web_root}};
-	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (*files[i].path && access(files[i].path, R_OK) != 0)
 			return jf_error_set(
 			    err, JF_EIO, "%s: cannot read %.400s: %s", files[i].key, files[i].path, strerror(errno));

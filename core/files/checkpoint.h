@@ -29,12 +29,13 @@ struct jf_model *jf_checkpoint_load_buffer(
 const char *jf_checkpoint_difference(
     const struct jf_network_config *a, const struct jf_network_config *b, int *of_a, int *of_b);
 
-/* Whether the names of the model and of its classes are such as load accepts: 1 to 256 bytes without control characters,
- * no class twice. JF_EFORMAT names the one at fault. A long training asks this before it begins. */
+/* Whether the names of the model and of its classes are such as load accepts: 1 to 256 bytes without control
+ * characters, no class twice. JF_EFORMAT names the one at fault. A long training asks this before it begins. */
 enum jf_err jf_checkpoint_check_names(const struct jf_model *model, struct jf_error *err);
 
 /* Saves atomically: on any failure an old file of that name stays as it was. JF_EIO, JF_ENUMERIC (a parameter is not
- * finite: nothing is written), JF_EINVAL (a fact has a key of ours), JF_EFORMAT (jf_checkpoint_check_names), JF_ENOMEM. */
+ * finite: nothing is written), JF_EINVAL (a fact has a key of ours), JF_EFORMAT (jf_checkpoint_check_names),
+ * JF_ENOMEM. */
 enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, struct jf_error *err);
 
 #endif

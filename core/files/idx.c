@@ -4,14 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/inflate.h"
 
 #define MAX_UNPACKED ((size_t)8 << 30)
 #define TYPE_UNSIGNED_BYTE 8
-
-static uint32_t big_endian(const unsigned char *bytes) {
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
 
 enum jf_err jf_idx_parse(
     struct jf_idx *out, unsigned char *bytes, size_t size, const char *name, struct jf_error *err) {
@@ -33,7 +30,7 @@ enum jf_err jf_idx_parse(
 		return jf_error_set(
 		    err, JF_EFORMAT, "%s: the file ends inside the IDX header (%zu of %zu bytes)", name, size, header);
 	for (int i = 0; i < rank; i++) {
-		out->shape[i] = big_endian(bytes + 4 + 4 * i);
+		out->shape[i] = (uint32_t)jf_big_endian(bytes + 4 + 4 * i, 4);
 		if (out->shape[i] == 0)
 			return jf_error_set(err, JF_EEMPTY, "%s: size %d of the IDX header is 0", name, i + 1);
 		if (values > MAX_UNPACKED / out->shape[i])

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/inflate.h"
 
 #define MAX_HEADER 4096
@@ -11,14 +12,6 @@
 #define LOCAL_SIZE 30
 #define MAX_COMMENT 65535
 #define MAX_RATIO 1032 /* deflate cannot do better */
-
-static uint64_t little(const uint8_t *bytes, int size) {
-	uint64_t value = 0;
-
-	for (int i = size; i-- > 0;)
-		value = value << 8 | bytes[i];
-	return value;
-}
 
 /* --- .npy --- */
 
@@ -85,7 +78,7 @@ enum jf_err jf_npy_parse(
 	if (bytes[6] < 1 || bytes[6] > 3)
 		return jf_error_set(err, JF_EFORMAT, "%s: .npy version %d; 1 to 3 are read", name, bytes[6]);
 	prefix = bytes[6] == 1 ? 10 : 12;
-	length = (size_t)little(bytes + 8, bytes[6] == 1 ? 2 : 4);
+	length = (size_t)jf_little_endian(bytes + 8, bytes[6] == 1 ? 2 : 4);
 	if (length > MAX_HEADER || length > size - prefix)
 		return jf_error_set(err, JF_EFORMAT, "%s: the .npy header says it has %zu bytes", name, length);
 	memcpy(header, bytes + prefix, length);
@@ -117,7 +110,7 @@ bool jf_npy_integer(const struct jf_npy *array, size_t i, int64_t *value) {
 		return false;
 	for (int k = 0; k < array->size; k++)
 		turned[k] = array->big ? at[array->size - 1 - k] : at[k];
-	bits = little(turned, array->size);
+	bits = jf_little_endian(turned, array->size);
 	if (array->kind == 'i' && array->size < 8 && bits >> (8 * array->size - 1))
 		bits |= UINT64_MAX << (8 * array->size);
 	if (array->kind == 'u' && bits > INT64_MAX)
@@ -147,13 +140,13 @@ static bool take_entry(struct jf_npz_member *out, bool *wanted, size_t *at, cons
 
 	if (*at > size || size - *at < ENTRY_SIZE || memcmp(entry, "PK\1\2", 4) != 0)
 		return false;
-	flags = (unsigned)little(entry + 8, 2);
-	method = (unsigned)little(entry + 10, 2);
-	out->packed = (size_t)little(entry + 20, 4);
-	out->unpacked = (size_t)little(entry + 24, 4);
-	name = (size_t)little(entry + 28, 2);
-	skip = name + (size_t)little(entry + 30, 2) + (size_t)little(entry + 32, 2);
-	out->offset = (size_t)little(entry + 42, 4);
+	flags = (unsigned)jf_little_endian(entry + 8, 2);
+	method = (unsigned)jf_little_endian(entry + 10, 2);
+	out->packed = (size_t)jf_little_endian(entry + 20, 4);
+	out->unpacked = (size_t)jf_little_endian(entry + 24, 4);
+	name = (size_t)jf_little_endian(entry + 28, 2);
+	skip = name + (size_t)jf_little_endian(entry + 30, 2) + (size_t)jf_little_endian(entry + 32, 2);
+	out->offset = (size_t)jf_little_endian(entry + 42, 4);
 	if (size - *at - ENTRY_SIZE < skip)
 		return false;
 	*at += ENTRY_SIZE + skip;
@@ -175,8 +168,8 @@ enum jf_err jf_npz_list(struct jf_npz_member *members, size_t *n, const uint8_t 
 	*n = 0;
 	if (!end)
 		return jf_error_set(err, JF_EFORMAT, "%s: is not a .npz: no directory of a ZIP archive", name);
-	entries = (size_t)little(end + 10, 2);
-	at = (size_t)little(end + 16, 4);
+	entries = (size_t)jf_little_endian(end + 10, 2);
+	at = (size_t)jf_little_endian(end + 16, 4);
 	for (size_t i = 0; i < entries; i++) {
 		bool wanted = false;
 
@@ -200,7 +193,8 @@ enum jf_err jf_npz_read(uint8_t **out, const struct jf_npz_member *member, const
 	if (member->offset > size || size - member->offset < LOCAL_SIZE || memcmp(local, "PK\3\4", 4) != 0)
 		return jf_error_set(
 		    err, JF_EFORMAT, "%s: array '%s' is not where the directory says", name, member->name);
-	at = member->offset + LOCAL_SIZE + (size_t)little(local + 26, 2) + (size_t)little(local + 28, 2);
+	at = member->offset + LOCAL_SIZE + (size_t)jf_little_endian(local + 26, 2) +
+	     (size_t)jf_little_endian(local + 28, 2);
 	if (at > size || size - at < member->packed ||
 	    (member->deflated ? member->unpacked / MAX_RATIO > member->packed : member->unpacked != member->packed))
 		return jf_error_set(err, JF_EFORMAT, "%s: array '%s' is cut short", name, member->name);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/bytes.h"
 #include "core/base/file.h"
 #include "core/pictures/jpeg.h"
 #include "core/pictures/png.h"
@@ -90,14 +91,6 @@ const char *jf_picture_guess(const void *data, size_t size_bytes) {
 
 /* --- what it takes to read --- */
 
-static size_t big_endian(const uint8_t *bytes, int n) {
-	size_t value = 0;
-
-	for (int i = 0; i < n; i++)
-		value = value << 8 | bytes[i];
-	return value;
-}
-
 /* ITU T.81, B.1.1.3 and B.2.2: the frame's header is the first marker from C0 to CF but C4, C8, CC. */
 static size_t jpeg_pixels(const uint8_t *data, size_t size) {
 	for (size_t at = 2; at + 9 <= size && data[at] == 0xff;) {
@@ -108,19 +101,19 @@ static size_t jpeg_pixels(const uint8_t *data, size_t size) {
 			continue;
 		}
 		if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc)
-			return big_endian(data + at + 5, 2) * big_endian(data + at + 7, 2) *
+			return (size_t)jf_big_endian(data + at + 5, 2) * (size_t)jf_big_endian(data + at + 7, 2) *
 			       (marker == 0xc2 ? TYPICAL_SCANS : 1);
-		at += 2 + big_endian(data + at + 2, 2);
+		at += 2 + (size_t)jf_big_endian(data + at + 2, 2);
 	}
 	return 0;
 }
 
 size_t jf_picture_pixels(const void *data, size_t size_bytes) {
-	const uint8_t *bytes = data;
+	uint32_t width, height;
 
 	if (jf_png_is(data, size_bytes))
-		return size_bytes < 24 ? 0 : big_endian(bytes + 16, 4) * big_endian(bytes + 20, 4);
-	return jf_jpeg_is(data, size_bytes) ? jpeg_pixels(bytes, size_bytes) : 0;
+		return jf_png_size(&width, &height, data, size_bytes, NULL) == JF_OK ? (size_t)width * height : 0;
+	return jf_jpeg_is(data, size_bytes) ? jpeg_pixels(data, size_bytes) : 0;
 }
 
 bool jf_picture_is_named(const char *name) {

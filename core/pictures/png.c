@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/file.h"
 #include "core/pictures/exif.h"
 
@@ -106,10 +107,6 @@ static void on_flush(png_structp png) {
 
 /* --- decoding --- */
 
-static uint32_t big_endian(const uint8_t *bytes) {
-	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-}
-
 enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, size_t size_bytes, struct jf_error *err) {
 	const uint8_t *header = (const uint8_t *)data + SIGNATURE_SIZE;
 
@@ -121,8 +118,8 @@ enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, siz
 		    "as a plain PNG");
 	if (memcmp(header, "\0\0\0\rIHDR", 8) != 0)
 		return jf_error_set(err, JF_EFORMAT, "PNG: the first chunk is not an IHDR of 13 bytes");
-	*width = big_endian(header + 8);
-	*height = big_endian(header + 12);
+	*width = (uint32_t)jf_big_endian(header + 8, 4);
+	*height = (uint32_t)jf_big_endian(header + 12, 4);
 	return JF_OK;
 }
 
@@ -156,7 +153,7 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, int *ori
 		if (size_bytes - at < 12)
 			return jf_error_set(
 			    err, JF_EFORMAT, "PNG: truncated at byte %zu: a chunk or IEND is missing", size_bytes);
-		length = big_endian(data + at);
+		length = (size_t)jf_big_endian(data + at, 4);
 		for (int i = 0; i < 4; i++)
 			if (!((type[i] >= 'A' && type[i] <= 'Z') || (type[i] >= 'a' && type[i] <= 'z')))
 				return jf_error_set(err, JF_EFORMAT, "PNG: corrupt: no chunk name at byte %zu", at + 4);

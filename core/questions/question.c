@@ -173,6 +173,18 @@ bool jf_votes_better(const int *votes, const float *mean, int a, int b) {
 	return a < b;
 }
 
+int jf_votes_place(const int *votes, const float *mean, int place, int classes) {
+	for (int k = 0; k < classes; k++) {
+		int better = 0;
+
+		for (int other = 0; other < classes; other++)
+			better += jf_votes_better(votes, mean, other, k);
+		if (better == place)
+			return k;
+	}
+	return 0;
+}
+
 int jf_votes_winner(const int *votes, const float *mean, int classes) {
 	int best = 0;
 

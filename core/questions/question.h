@@ -90,6 +90,8 @@ void jf_votes_add(int *votes, float *mean, const float *label, const float *prob
 /* Whether class a is a better answer than b: more votes, among equals the higher mean, then the smaller index.
  * votes NULL: by the mean alone. */
 bool jf_votes_better(const int *votes, const float *mean, int a, int b);
+/* The class on place `place` of that order, from 0 (the best) to classes - 1. */
+int jf_votes_place(const int *votes, const float *mean, int place, int classes);
 /* The best class. */
 int jf_votes_winner(const int *votes, const float *mean, int classes);
 

@@ -22,8 +22,8 @@ static void run(void *context) {
 	else
 		jf_call_fail_with(call, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
 	jf_request_unref(request); /* the call may be gone now */
-	malloc_trim(
-	    0); /* gives back what lies between blocks that are in use: a tree of JSON is a million small ones */
+	/* Gives back what lies between blocks that are in use: a tree of JSON is a million small ones. */
+	malloc_trim(0);
 }
 
 static void move(struct jf_call *call, size_t weight) {

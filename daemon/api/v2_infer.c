@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
+#include "core/pictures/image.h"
 #include "core/questions/question.h"
 #include "daemon/api/call.h"
 
@@ -41,7 +43,7 @@ static bool is_absent(const struct jf_json *object, const char *key) {
 /* --- the request --- */
 
 /* Where the JSON ends and raw tensors begin. */
-static bool split_body(struct jf_call *call, const char *body, size_t size, size_t *json_size) {
+static bool split_body(struct jf_call *call, size_t size, size_t *json_size) {
 	const char *field = jf_request_header(call->request, LENGTH_FIELD);
 	unsigned long long length;
 	char *end;
@@ -50,7 +52,6 @@ static bool split_body(struct jf_call *call, const char *body, size_t size, size
 	if (!field)
 		return true;
 	length = strtoull(field, &end, 10);
-	(void)body;
 	if (!*field || *end || strspn(field, "0123456789") != strlen(field) || length > size)
 		return jf_problem_set(&call->problem, JF_PROBLEM_MALFORMED,
 		    LENGTH_FIELD
@@ -166,8 +167,11 @@ struct filling {
 	bool pixels; /* UINT8, 0 to 255, in place of FP32, -1 to 1 */
 };
 
-static float of_pixel(double level) {
-	return (float)level / 127.5f - 1.0f;
+static float of_pixel(uint8_t level) {
+	float value;
+
+	jf_bytes_to_floats(&value, &level, 1);
+	return value;
 }
 
 /* Flat or nested data, row by row. */
@@ -189,12 +193,8 @@ static bool read_data(struct jf_call *call, const struct jf_json *data, struct f
 		return jf_problem_field(&call->problem, "/inputs/0/data", "value %zu %.150s", to->n, err.message);
 	if (to->n == to->limit)
 		return jf_problem_field(&call->problem, "/inputs/0/data", "has more than %zu values", to->limit);
-	to->out[to->n++] = to->pixels ? of_pixel(value) : (float)value;
+	to->out[to->n++] = to->pixels ? of_pixel((uint8_t)value) : (float)value;
 	return true;
-}
-
-static uint32_t little_endian(const unsigned char *p) {
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 /* Raw values, little-endian. */
@@ -205,7 +205,7 @@ static bool read_raw(struct jf_call *call, const unsigned char *raw, size_t size
 		return jf_problem_field(&call->problem, "/inputs/0/parameters/binary_data_size",
 		    "is %zu, the shape says %zu bytes", size, to->limit * width);
 	for (; to->n < to->limit; to->n++) {
-		uint32_t bits = to->pixels ? 0 : little_endian(raw + 4 * to->n);
+		uint32_t bits = to->pixels ? 0 : (uint32_t)jf_little_endian(raw + 4 * to->n, 4);
 
 		if (to->pixels)
 			to->out[to->n] = of_pixel(raw[to->n]);
@@ -292,7 +292,7 @@ struct jf_job *jf_v2_infer_parse(struct jf_call *call, struct jf_model *model) {
 	const char *body = jf_request_body(call->request, &size);
 	struct jf_job *job;
 
-	if (!split_body(call, body, size, &json_size) || !parse_json(call, body, json_size))
+	if (!split_body(call, size, &json_size) || !parse_json(call, body, json_size))
 		return NULL;
 	read_outputs(call, model->config.classes);
 	job = read_inputs(call, model, body + json_size, size - json_size);
@@ -338,16 +338,8 @@ static void put_little_endian(struct bytes *out, uint64_t value, int width) {
 
 /* "value:index:name" of the rank-th best class. */
 static void class_text(char *out, size_t size, const struct jf_model *model, const float *row, int rank) {
-	int classes = model->config.classes, best = 0;
+	int best = jf_votes_place(NULL, row, rank, model->config.classes);
 
-	for (int k = 0; k < classes; k++) {
-		int better = 0;
-
-		for (int j = 0; j < classes; j++)
-			better += row[j] > row[k] || (row[j] == row[k] && j < k);
-		if (better == rank)
-			best = k;
-	}
 	snprintf(out, size, "%f:%d:%.200s", (double)row[best], best, model->class_names[best]);
 }
 

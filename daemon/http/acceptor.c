@@ -51,8 +51,8 @@ static bool is_open(const struct jf_acceptor *acceptor, const struct jf_listener
 static bool accept_some(struct jf_acceptor *acceptor, const struct jf_listener *listener) {
 	for (int i = 0; i < AT_A_TIME && is_open(acceptor, listener); i++) {
 		struct sockaddr_storage address;
-		socklen_t size = sizeof address;
-		memset(&address, 0, sizeof address);
+		socklen_t size = sizeof(address);
+		memset(&address, 0, sizeof(address));
 		int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			acceptor->events.take(
@@ -90,7 +90,7 @@ static void *run(void *argument) {
 		choose(acceptor, fds);
 		int ready = poll(fds, (nfds_t)n + 1, stopping ? 0 : -1);
 		if (ready > 0 && fds[n].revents)
-			ready -= read(acceptor->wake_fd, &wakes, sizeof wakes) > 0;
+			ready -= read(acceptor->wake_fd, &wakes, sizeof(wakes)) > 0;
 		for (int i = 0; i < n && ready > 0; i++)
 			if (fds[i].revents)
 				well = accept_some(acceptor, &acceptor->listeners->item[i]) && well;
@@ -104,7 +104,7 @@ static void *run(void *argument) {
 
 struct jf_acceptor *jf_acceptor_start(
     const struct jf_listeners *listeners, const struct jf_acceptor_events *events, struct jf_error *err) {
-	struct jf_acceptor *acceptor = calloc(1, sizeof *acceptor);
+	struct jf_acceptor *acceptor = calloc(1, sizeof(*acceptor));
 	if (!acceptor) {
 		jf_error_set(err, JF_ENOMEM, "no memory to accept connections");
 		return NULL;
@@ -124,7 +124,7 @@ struct jf_acceptor *jf_acceptor_start(
 
 void jf_acceptor_wake(struct jf_acceptor *acceptor) {
 	uint64_t one = 1;
-	if (write(acceptor->wake_fd, &one, sizeof one) < 0) {
+	if (write(acceptor->wake_fd, &one, sizeof(one)) < 0) {
 		/* it is awake already */
 	}
 }

@@ -22,24 +22,24 @@ union address {
 /* Fills name, port, is_unix, open from the bound socket. */
 static enum jf_err describe(struct jf_listener *listener, struct jf_error *err) {
 	union address address;
-	socklen_t size = sizeof address;
+	socklen_t size = sizeof(address);
 	char text[INET6_ADDRSTRLEN] = "?";
-	memset(&address, 0, sizeof address);
+	memset(&address, 0, sizeof(address));
 	if (getsockname(listener->fd, &address.any, &size) != 0)
 		return jf_error_set(err, JF_EIO, "a listening socket has no name: %s", strerror(errno));
 	if (address.any.sa_family == AF_UNIX) {
 		listener->is_unix = true;
-		snprintf(listener->name, sizeof listener->name, "unix:%.107s", address.local.sun_path);
+		snprintf(listener->name, sizeof(listener->name), "unix:%.107s", address.local.sun_path);
 		return JF_OK;
 	}
 	if (address.any.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof text);
+		inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof(text));
 		listener->port = ntohs(address.v6.sin6_port);
-		snprintf(listener->name, sizeof listener->name, "[%s]:%d", text, listener->port);
+		snprintf(listener->name, sizeof(listener->name), "[%s]:%d", text, listener->port);
 	} else if (address.any.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof text);
+		inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof(text));
 		listener->port = ntohs(address.v4.sin_port);
-		snprintf(listener->name, sizeof listener->name, "%s:%d", text, listener->port);
+		snprintf(listener->name, sizeof(listener->name), "%s:%d", text, listener->port);
 	} else {
 		return jf_error_set(
 		    err, JF_EINVAL, "descriptor %d is neither an internet nor a Unix socket", listener->fd);
@@ -62,9 +62,9 @@ static int bind_and_listen(
 	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		goto failed;
-	if (address->any.sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+	if (address->any.sa_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
 		goto failed;
-	if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) != 0)
+	if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
 		goto failed;
 	if (bind(fd, &address->any, size) != 0 || listen(fd, backlog) != 0)
 		goto failed;
@@ -79,14 +79,14 @@ failed:
 static int open_tcp(const char *text, bool ipv6_only, const struct jf_conf *conf, struct jf_error *err) {
 	union address address;
 	char name[128];
-	memset(&address, 0, sizeof address);
-	snprintf(name, sizeof name, "%.60s port %d", text, conf->listen_port);
+	memset(&address, 0, sizeof(address));
+	snprintf(name, sizeof(name), "%.60s port %d", text, conf->listen_port);
 	if (inet_pton(AF_INET, text, &address.v4.sin_addr) == 1) {
 		address.v4.sin_family = AF_INET;
 		address.v4.sin_port = htons((uint16_t)conf->listen_port);
-		return bind_and_listen(&address, sizeof address.v4, false, conf->listen_backlog, name, err);
+		return bind_and_listen(&address, sizeof(address.v4), false, conf->listen_backlog, name, err);
 	}
-	memset(&address, 0, sizeof address);
+	memset(&address, 0, sizeof(address));
 	if (inet_pton(AF_INET6, text, &address.v6.sin6_addr) != 1) {
 		jf_error_set(err, JF_EINVAL, "cannot listen on %s: not an address", name);
 		return -1;
@@ -95,7 +95,7 @@ static int open_tcp(const char *text, bool ipv6_only, const struct jf_conf *conf
 	address.v6.sin6_port = htons((uint16_t)conf->listen_port);
 	if (IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr))
 		ipv6_only = false;
-	return bind_and_listen(&address, sizeof address.v6, ipv6_only, conf->listen_backlog, name, err);
+	return bind_and_listen(&address, sizeof(address.v6), ipv6_only, conf->listen_backlog, name, err);
 }
 
 /* Every address of the list. */
@@ -105,7 +105,7 @@ static enum jf_err open_addresses(struct jf_listeners *listeners, const struct j
 	enum jf_err rc = JF_OK;
 	/* :: and an IPv4 address on one port exclude each other unless :: leaves IPv4 alone. */
 	bool ipv6_only = conf->listen_ipv6_only || strchr(list, '.') != NULL;
-	while (rc == JF_OK && jf_conf_list_next(&list, item, sizeof item)) {
+	while (rc == JF_OK && jf_conf_list_next(&list, item, sizeof(item))) {
 		if (listeners->n == JF_MAX_LISTEN - 1) /* one is left for listen_path */
 			return jf_error_set(
 			    err, JF_ELIMIT, "listen_address: at most %d addresses are taken", JF_MAX_LISTEN - 1);
@@ -123,18 +123,18 @@ static void remove_stale(const union address *address) {
 	int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (probe < 0)
 		return;
-	if (connect(probe, &address->any, sizeof address->local) != 0 && errno == ECONNREFUSED)
+	if (connect(probe, &address->any, sizeof(address->local)) != 0 && errno == ECONNREFUSED)
 		unlink(address->local.sun_path);
 	close(probe);
 }
 
 static int open_unix(const struct jf_conf *conf, struct jf_error *err) {
 	union address address;
-	memset(&address, 0, sizeof address);
+	memset(&address, 0, sizeof(address));
 	address.local.sun_family = AF_UNIX;
-	snprintf(address.local.sun_path, sizeof address.local.sun_path, "%s", conf->listen_path);
+	snprintf(address.local.sun_path, sizeof(address.local.sun_path), "%s", conf->listen_path);
 	remove_stale(&address);
-	int fd = bind_and_listen(&address, sizeof address.local, false, conf->listen_backlog, conf->listen_path, err);
+	int fd = bind_and_listen(&address, sizeof(address.local), false, conf->listen_backlog, conf->listen_path, err);
 	/* Whatever the umask: who may connect is the folder's business. */
 	if (fd >= 0 && chmod(conf->listen_path, 0666) != 0) {
 		jf_error_set(err, JF_EIO, "cannot open %s to other users: %s", conf->listen_path, strerror(errno));

@@ -241,7 +241,7 @@ def about(d):
         for bad in ("a b", "x" * 40, "a\"b", ""):
             got = d.get("/livez", headers={"X-Request-Id": bad}).headers["x-request-id"]
             check(got != bad and len(got) == 16, bad)
-        check("[abc-123]" in d.log(), "it stands in the log")
+        check(d.logged("[abc-123]"), "it stands in the log")
     with case("about: keep-alive serves many requests on one connection"):
         link = d.connection()
         for i in range(20):
@@ -340,7 +340,7 @@ def all_of_it():
             part(d)
         with case("every answer so far was logged with its id and the log has no error"):
             check(" error: " not in d.log(), d.log()[-2000:])
-            check(json.dumps(d.get("/livez").headers["x-request-id"])[1:-1] in d.log(), "id")
+            check(d.logged(json.dumps(d.get("/livez").headers["x-request-id"])[1:-1]), "id")
 
 
 jf.main(all_of_it)

@@ -14,7 +14,7 @@ import time
 import zlib
 
 import jf
-from jf import Daemon, case, check, equal
+from jf import Daemon, case, check, equal, wait_for
 
 SEVEN = jf.png(dict(jf.test_digits())[7], 28, 28)
 JSON = {"Content-Type": "application/json"}
@@ -97,13 +97,6 @@ def bombs():
             body, headers = jf.form({"image": grey})
             equal(d.request("POST", "/v1/classify", body, headers).status, 200, "as a form")
             check(jf.SANITIZED or wait_for(lambda: d.memory() < before + 8000), f"{before} kB, then {d.memory()} kB")
-
-
-def wait_for(truth, seconds=10):
-    end = time.monotonic() + seconds * jf.PATIENCE
-    while not truth() and time.monotonic() < end:
-        time.sleep(0.02)
-    return truth()
 
 
 def peak(d, ask):
@@ -259,6 +252,7 @@ def connections():
         with case("connections: when all are taken, probes pass and the rest gets 503 at once"):
             idle = [from_address(d, f"127.0.0.{3 + i // 15}") for i in range(45)]
             check(wait_for(lambda: ask_anew(d, "/livez")[0] == 200), "no probe")
+            wait_for(lambda: ask_anew(d, "/version")[0] == 503)  # until the daemon has taken them all
             status, head = ask_anew(d, "/version")
             equal(status, 503, "status")
             check(b"\r\nRetry-After: " in head and b"\r\nConnection: close" in head, head)

@@ -11,7 +11,7 @@ import threading
 import time
 
 import jf
-from jf import Daemon, case, check, equal
+from jf import Daemon, case, check, equal, wait_for
 
 DIGITS = jf.test_digits()
 JSON = {"Content-Type": "application/json"}
@@ -145,15 +145,6 @@ def overload():
             still = long.is_alive()
             long.join()
             check(still, f"the generation was done already after {passed:.3f} s")
-
-
-def wait_for(truth, seconds):
-    end = time.monotonic() + seconds * jf.PATIENCE
-    while time.monotonic() < end:
-        if truth():
-            return True
-        time.sleep(0.01)
-    return truth()
 
 
 def leaving():

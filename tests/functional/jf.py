@@ -69,6 +69,16 @@ def finish():
     sys.exit(1 if _failed else 0)
 
 
+def wait_for(truth, seconds=10):
+    """Whether it becomes true, looking now and then."""
+    end = time.monotonic() + seconds * PATIENCE
+    while time.monotonic() < end:
+        if truth():
+            return True
+        time.sleep(0.01)
+    return bool(truth())
+
+
 def equal(got, wanted, what=""):
     if got != wanted:
         raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
@@ -324,6 +334,11 @@ class Daemon:
     def log(self):
         with open(self.log_path, errors="replace", encoding="utf-8") as file:
             return file.read()
+
+    def logged(self, text, count=1):
+        """How often the log holds the text, once it does `count` times: a request's line comes after its answer."""
+        wait_for(lambda: self.log().count(text) >= count)
+        return self.log().count(text)
 
     def wait_port(self):
         for _ in range(600 * PATIENCE):

@@ -33,7 +33,7 @@ static int manager_socket(char *name, size_t size, bool abstract) {
 	const struct timeval patience = {.tv_sec = 60};
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (abstract)
 		snprintf(name, size, "@jf-test-%ld", (long)getpid());
 	else
@@ -129,7 +129,7 @@ static void test_no_manager(void **state) {
 	(void)state;
 	unsetenv("NOTIFY_SOCKET");
 	assert_int_equal(jf_service_ready("x"), JF_OK);
-	snprintf(path, sizeof path, "%s/log", folder);
+	snprintf(path, sizeof(path), "%s/log", folder);
 	int file = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600), kept = dup(STDERR_FILENO);
 	assert_true(file >= 0 && kept >= 0);
 	dup2(file, STDERR_FILENO);
@@ -139,7 +139,7 @@ static void test_no_manager(void **state) {
 	jf_service_flush(60000);
 	dup2(kept, STDERR_FILENO);
 	close(kept);
-	ssize_t n = pread(file, text, sizeof text - 1, 0);
+	ssize_t n = pread(file, text, sizeof(text) - 1, 0);
 	assert_true(n > 0);
 	text[n] = '\0';
 	const char *said = strstr(text, "cannot tell the service manager");
