@@ -72,8 +72,7 @@ static const struct jf_option table[] = {
 	.help = "the same seed gives the same result (default: 0)"},
     {"output", 'o', JF_OPTION_TEXT, DRAWS_IMAGES, "NAME", AT(output), 0, 0, NULL,
 	.help = "NAME.png: one sheet, FOLDER/: single PNGs, NAME.npy: a NumPy array,\n-: a sheet to standard output "
-		"(default: "
-		"COMMAND.png)"},
+		"(default: COMMAND.png)"},
     {"onnx", 'O', JF_OPTION_FLAG, CLI_EXPORT, NULL, AT(onnx), 0, 0, NULL, .help = "write ONNX"},
     {"output", 'o', JF_OPTION_TEXT, CLI_EXPORT, "FOLDER", AT(output), 0, 0, NULL,
 	.help = "the folder for posterior.onnx and field.onnx (default: .)"},

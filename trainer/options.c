@@ -38,8 +38,7 @@ static const struct jf_option table[] = {
     {.type = T_GROUP, .help = "Data"},
     {"data", 'd', T_TEXT, FREE, "PATH", AT(data), 0, 0, NULL,
 	"training data: a folder with IDX files, an IDX file of images, or a folder with one sub-folder of pictures "
-	"per "
-	"class; or NumPy arrays (.npz, .npy)"},
+	"per class; or NumPy arrays (.npz, .npy)"},
     {"labels", 0, T_TEXT, FREE, "FILE", AT(labels), 0, 0, NULL,
 	"file of labels (IDX or .npy), when its name does not follow"},
     {"test", 0, T_TEXT, FREE, "PATH", AT(test), 0, 0, NULL, "data on which the finished model is measured once"},
@@ -83,8 +82,7 @@ static const struct jf_option table[] = {
     {.type = T_GROUP, .help = "Objective"},
     {"times", 0, T_CHOICE, RECIPE, "independent|shared|flexible|mixture", AT(times), 0, 0, "mixture",
 	"how the two clocks are drawn: mixture, for every question; independent, any pair; shared, joint samples "
-	"alone; "
-	"flexible, the questions alone"},
+	"alone; flexible, the questions alone"},
     {"time-density", 0, T_CHOICE, RECIPE, "uniform|arcsine|logit-normal", AT(density), 0, 0, "uniform",
 	"how often which time"},
     {"shares", 0, T_SHARES, RECIPE, "A,B,C", AT(shares), 0, 1, "0.5,0.1,0.2",

@@ -55,8 +55,7 @@ static bool astray(const struct run *run, double factor) {
 static enum jf_err diverged(const struct run *run, struct jf_error *err) {
 	return jf_error_set(err, JF_ENUMERIC,
 	    "the training has diverged: loss %.3g of an image, %.3g of a label. --lr=%g is likely too high; %s holds "
-	    "the "
-	    "last good state: --resume --extend --lr=%.1g goes on from it, or remove it and begin anew",
+	    "the last good state: --resume --extend --lr=%.1g goes on from it, or remove it and begin anew",
 	    run->loss_image, run->loss_label, run->options->lr, run->options->state, run->options->lr / 10);
 }
 

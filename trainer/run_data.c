@@ -59,8 +59,7 @@ static enum jf_err load_beside(
 	    out->channels != run->dataset.channels)
 		rc = jf_error_set(err, JF_EINVAL,
 		    "%s: other image sizes than the training data: %d x %d x %d, not %d x %d x %d (--size, and --grey "
-		    "or "
-		    "--colour, make them alike)",
+		    "or --colour, make them alike)",
 		    path, out->width, out->height, out->channels, run->dataset.width, run->dataset.height,
 		    run->dataset.channels);
 	if (rc == JF_OK)
@@ -192,8 +191,7 @@ void jf_run_tell_classes(struct run *run) {
 		if (counts[k] < RARE || counts[k] * RARE_SHARE * (size_t)d->classes < run->n_train)
 			jf_log_warn(run->log,
 			    "class '%s' has %zu image%s to train on (the mean is %zu): it will hardly be learnt; add "
-			    "pictures of "
-			    "it, or leave it out",
+			    "pictures of it, or leave it out",
 			    d->class_names[k], counts[k], counts[k] == 1 ? "" : "s", run->n_train / (size_t)d->classes);
 }
 

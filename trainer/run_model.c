@@ -253,16 +253,13 @@ static void warn_unlearnt(struct run *run, const struct jf_evaluation *e) {
 	if (e->posterior.n > 0 && learnt(e->posterior.accuracy, e->commonest) < LEAST_LEARNT)
 		jf_log_warn(run->log,
 		    "the classes are not told apart: %.1f %% of the images kept back are right, and always answering "
-		    "the "
-		    "commonest class would give %.1f %%. Either the run is too short (--steps=%llu), or --lr=%g does "
-		    "not suit "
-		    "it, or the labels do not belong to the images",
+		    "the commonest class would give %.1f %%. Either the run is too short (--steps=%llu), or --lr=%g "
+		    "does not suit it, or the labels do not belong to the images",
 		    100 * e->posterior.accuracy, 100 * e->commonest, more, o->lr);
 	else if (!isnan(e->drawn_agreement) && learnt(e->drawn_agreement, chance) < LEAST_LEARNT)
 		jf_log_warn(run->log,
 		    "drawing does not follow the label: %.1f %% of the drawn images are what was asked for, and chance "
-		    "would "
-		    "give %.1f %%. Either the run is too short (--steps=%llu), or%s",
+		    "would give %.1f %%. Either the run is too short (--steps=%llu), or%s",
 		    100 * e->drawn_agreement, 100 * chance, more,
 		    o->times == JF_TIMES_MIXTURE
 			? " there are too few images of each class"

@@ -86,13 +86,11 @@ enum jf_err jf_dataset_check_labels(const struct jf_dataset *dataset, const char
 	if (gap == 0)
 		return jf_error_set(err, JF_EINVAL,
 		    "%s: no image has label 0, the largest is %d: labels must count from 0. Subtract the first, or "
-		    "name "
-		    "all %d classes in %s beside it, one a line",
+		    "name all %d classes in %s beside it, one a line",
 		    name, last, dataset->classes, JF_DATASET_CLASS_NAMES);
 	return jf_error_set(err, JF_EINVAL,
 	    "%s: %zu image%s the label %d, and no image has label %d: labels must count from 0 without gaps. Mend or "
-	    "leave "
-	    "out those images, or name all %d classes in %s beside it, one a line",
+	    "leave out those images, or name all %d classes in %s beside it, one a line",
 	    name, counts[last], counts[last] == 1 ? " has" : "s have", last, gap, dataset->classes,
 	    JF_DATASET_CLASS_NAMES);
 }

@@ -151,8 +151,7 @@ static enum jf_err labels_beside(char **labels, const char *path, struct jf_erro
 	else if (!at)
 		return jf_error_set(err, JF_EINVAL,
 		    "%s: cannot tell the name of the labels from it (no \"images\" inside, no x at its beginning); "
-		    "name them "
-		    "too",
+		    "name them too",
 		    path);
 	return *labels ? JF_OK : jf_error_set(err, JF_ENOMEM, "%s: out of memory", path);
 }

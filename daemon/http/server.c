@@ -300,7 +300,6 @@ static bool has_room(void *context) {
 static void take_connection(
     void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size) {
 	struct jf_server *server = context;
-
 	struct jf_peer peer;
 
 	read_peer(&peer, address);
