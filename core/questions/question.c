@@ -165,7 +165,8 @@ void jf_votes_add(int *votes, float *mean, const float *label, const float *prob
 		mean[k] += probabilities[k] / (float)draws;
 }
 
-bool jf_votes_better(const int *votes, const float *mean, int a, int b) {
+/* Whether class a is a better answer than b. */
+static bool is_better(const int *votes, const float *mean, int a, int b) {
 	if (votes && votes[a] != votes[b])
 		return votes[a] > votes[b];
 	if (mean[a] < mean[b] || mean[a] > mean[b])
@@ -178,7 +179,7 @@ int jf_votes_place(const int *votes, const float *mean, int place, int classes) 
 		int better = 0;
 
 		for (int other = 0; other < classes; other++)
-			better += jf_votes_better(votes, mean, other, k);
+			better += is_better(votes, mean, other, k);
 		if (better == place)
 			return k;
 	}
@@ -189,7 +190,7 @@ int jf_votes_winner(const int *votes, const float *mean, int classes) {
 	int best = 0;
 
 	for (int k = 1; k < classes; k++)
-		if (jf_votes_better(votes, mean, k, best))
+		if (is_better(votes, mean, k, best))
 			best = k;
 	return best;
 }

@@ -87,12 +87,10 @@ int jf_draw_class(const float *label, int classes);
  * [classes], which may be NULL. Both begin as zeros. label [classes]: what was drawn; NULL of a posterior, which draws
  * none and votes for its most probable class. */
 void jf_votes_add(int *votes, float *mean, const float *label, const float *probabilities, int draws, int classes);
-/* Whether class a is a better answer than b: more votes, among equals the higher mean, then the smaller index.
- * votes NULL: by the mean alone. */
-bool jf_votes_better(const int *votes, const float *mean, int a, int b);
-/* The class on place `place` of that order, from 0 (the best) to classes - 1. */
+/* The class on place `place`, from 0 (the best) to classes - 1, when they are ordered by votes, among equals by the
+ * higher mean, then by the smaller index. votes NULL: by the mean alone. */
 int jf_votes_place(const int *votes, const float *mean, int place, int classes);
-/* The best class. */
+/* The one on place 0. */
 int jf_votes_winner(const int *votes, const float *mean, int classes);
 
 /* --- blends --- */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/engine/exec.h"
 #include "daemon/work/dispatch.h"
 
 static void beat(struct jf_worker *worker) {
@@ -39,7 +40,7 @@ static struct jf_sampler *sampler_for(
     const struct jf_worker *worker, struct jf_sampler_set *set, enum jf_task task, struct jf_error *err) {
 	int max_batch = worker->scheduler->options.max_batch;
 	size_t classes = (size_t)set->model->config.classes;
-	if (!set->probabilities && !(set->probabilities = malloc((size_t)max_batch * classes * sizeof(float)))) {
+	if (!set->probabilities && !(set->probabilities = jf_alloc_floats((size_t)max_batch * classes))) {
 		jf_error_set(err, JF_ENOMEM, "no memory for a worker's probabilities");
 		return NULL;
 	}

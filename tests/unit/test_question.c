@@ -97,7 +97,7 @@ static void test_votes(void **state) {
 	assert_int_equal(jf_votes_winner((const int[]){1, 1, 0}, mean, 3), 1); /* equal votes: the likelier */
 	assert_int_equal(jf_votes_winner((const int[]){1, 1, 0}, (const float[]){0.4f, 0.4f, 0.2f}, 3), 0);
 	assert_int_equal(jf_votes_winner(NULL, mean, 3), 2);
-	assert_true(jf_votes_better(NULL, mean, 1, 0) && !jf_votes_better(NULL, mean, 0, 1));
+	assert_true(jf_votes_place(NULL, mean, 1, 3) == 1 && jf_votes_place(NULL, mean, 2, 3) == 0);
 }
 
 static void test_blend(void **state) {
