@@ -148,7 +148,8 @@ def overload():
 
 
 def leaving():
-    with Daemon("--workers=1", "--queue-capacity=1000000", "--request-timeout-ms=600000") as d:
+    # A day, so that no machine is too slow for the work to be admitted.
+    with Daemon("--workers=1", "--queue-capacity=1000000", "--request-timeout-ms=86400000") as d:
         busy = lambda: d.get("/health").json()["workers"]["busy"]
         long = {"digit": 7, "count": 128, "steps": 200}
         for name, headers in (("waits for JSON", JSON), ("follows a stream", {**JSON, "Accept": "text/event-stream"})):
