@@ -131,8 +131,9 @@ static enum jf_err parse_label(
 	const char *const *names = (const char *const *)model->class_names;
 	int classes = model->config.classes, class;
 
-	if (args->digit) {
-		if (cli_class_parse(&class, model, "digit", args->digit, err) == JF_OK)
+	if (args->class || args->digit) {
+		if (cli_class_parse(&class, model, args->class ? "class" : "digit",
+			args->class ? args->class : args->digit, err) == JF_OK)
 			jf_label_one_hot(label, class, classes);
 	} else if (args->label) {
 		if (jf_label_parse(label, args->label, classes, err))
@@ -148,7 +149,7 @@ static enum jf_err parse_label(
 /* The label vectors that were asked for: rows of `count` images each, same noise down a column. */
 static enum jf_err plan_generate(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
 	int classes = d->model->config.classes;
-	bool all = !args->digit && !args->label && !args->weights;
+	bool all = !args->class && !args->digit && !args->label && !args->weights;
 	int count = args->count ? args->count : JF_DEFAULT_COUNT;
 	int rows = all ? classes : 1;
 	enum jf_err status = drawing_allocate(d, (int64_t)rows * count, err);
@@ -179,8 +180,8 @@ int cli_generate(const struct cli_args *args) {
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (cli_output_plan(&d.output, args, "generate.png", &err))
 		return cli_usage("%s", err.message);
-	if (!!args->digit + !!args->label + !!args->weights > 1)
-		return cli_usage("--digit, --weights and --label exclude each other");
+	if (!!args->class + !!args->digit + !!args->label + !!args->weights > 1)
+		return cli_usage("--class (or --digit), --weights and --label exclude each other");
 	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) || plan_generate(&d, args, &err) ||
 	    draw(&d, args, "generate", &err) || write_and_tell(&d, args, &err))
 		status = cli_fail(&err);

@@ -18,8 +18,9 @@ static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
 #define AT(field) offsetof(struct cli_args, field)
 
 static const struct jf_option table[] = {
-    {"digit", 'd', JF_OPTION_TEXT, CLI_GENERATE, "CLASS", AT(digit), 0, 0, NULL,
+    {"class", 'k', JF_OPTION_TEXT, CLI_GENERATE, "CLASS", AT(class), 0, 0, NULL,
 	.help = "draw this class, by name or number (default: every class)"},
+    {"digit", 'd', JF_OPTION_TEXT, CLI_GENERATE, "CLASS", AT(digit), 0, 0, NULL, .help = "the same as --class"},
     {"weights", 'w', JF_OPTION_TEXT, CLI_GENERATE, "CLASS=W,...", AT(weights), 0, 0, NULL,
 	.help = "draw a mixture, as in 6=0.5,7=0.5; weights are 0 to " JF_TEXT_OF(JF_MAX_WEIGHT)},
     {"label", 'l', JF_OPTION_TEXT, CLI_GENERATE, "NUMBERS", AT(label), 0, 0, NULL,

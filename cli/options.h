@@ -36,7 +36,7 @@ struct cli_args {
 	bool json, csv, quiet;
 	const char *model;
 	const char *output;
-	const char *digit, *label, *weights; /* generate: at most one of them */
+	const char *class, *digit, *label, *weights; /* generate: at most one of them */
 	const char *from, *to;
 	const char *data;
 	bool matrix, generate, onnx;

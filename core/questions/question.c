@@ -45,6 +45,47 @@ void jf_label_from_weights(float *label, const float *weights, int classes) {
 		label[k] = 2.0f * weights[k] - 1.0f;
 }
 
+/* What the names of the classes are. */
+enum naming {
+	PLACES,  /* each its own number: 0, 1, 2 */
+	NUMBERS, /* numbers, and not their own: 1, 2, 3. There a number can only mean a name, and 0 is no class */
+	WORDS,
+};
+
+static enum naming naming_of(const char *const *names, int classes) {
+	enum naming naming = PLACES;
+
+	for (int k = 0; k < classes; k++) {
+		int64_t number;
+
+		if (!jf_number_parse_integer(&number, names[k]))
+			return WORDS;
+		if (number != k)
+			naming = NUMBERS;
+	}
+	return naming;
+}
+
+const char *jf_class_word(const char *const *names, int classes) {
+	return classes <= 10 && naming_of(names, classes) == PLACES ? "digit" : "class";
+}
+
+static enum jf_err no_class(const char *text, const char *const *names, int classes, struct jf_error *err) {
+	enum naming naming = naming_of(names, classes);
+	char list[256] = "";
+	size_t used = 0;
+	int k;
+
+	for (k = 0; k < classes && used + 48 < sizeof(list); k++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%.40s", k ? ", " : "", names[k]);
+	if (k < classes)
+		snprintf(list + used, sizeof(list) - used, ", ...");
+	if (naming == NUMBERS)
+		return jf_error_set(err, JF_EINVAL, "must be one of the classes %s, not \"%.40s\"", list, text);
+	return jf_error_set(err, JF_EINVAL, "must be a class from 0 to %d or its name%s%s%s, not \"%.40s\"",
+	    classes - 1, naming == WORDS ? " (" : "", naming == WORDS ? list : "", naming == WORDS ? ")" : "", text);
+}
+
 enum jf_err jf_class_parse(int *class, const char *text, const char *const *names, int classes, struct jf_error *err) {
 	int64_t number;
 
@@ -53,9 +94,9 @@ enum jf_err jf_class_parse(int *class, const char *text, const char *const *name
 			*class = k;
 			return JF_OK;
 		}
-	if (!jf_number_parse_integer(&number, text) || number < 0 || number >= classes)
-		return jf_error_set(
-		    err, JF_EINVAL, "must be a class from 0 to %d or its name, not \"%.40s\"", classes - 1, text);
+	if (!jf_number_parse_integer(&number, text) || number < 0 || number >= classes ||
+	    naming_of(names, classes) == NUMBERS)
+		return no_class(text, names, classes, err);
 	*class = (int)number;
 	return JF_OK;
 }

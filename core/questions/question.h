@@ -64,9 +64,13 @@ void jf_label_one_hot(float *label, int class, int classes);
 /* label out [classes], weights [classes]; both may be the same memory. */
 void jf_label_from_weights(float *label, const float *weights, int classes);
 
+/* "digit" where the classes are digits, named 0, 1, 2 ... in this order, otherwise "class". */
+const char *jf_class_word(const char *const *names, int classes);
+
 /* How labels are written. names [classes]; what is wrong is said as "must be ...", for the caller to name the place:
  * JF_EINVAL, or JF_EFORMAT for what is no number.
- * A class: its name or, when no class has that name, its number. */
+ * A class: its name or, when no class has that name, its number from 0; where all names are numbers, and not the
+ * classes' own, only names are taken. */
 enum jf_err jf_class_parse(int *class, const char *text, const char *const *names, int classes, struct jf_error *err);
 /* A mixture: "6=0.5,7=0.5" or "6:0.5,7:0.5"; at least one class, none twice. A name may hold commas and separators: the
  * longest that fits is meant. weights out [classes], 0 for classes that are not named. */

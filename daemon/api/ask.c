@@ -229,13 +229,17 @@ static void read_label(struct jf_call *call, const struct jf_model *model, float
 	const char *const *names = (const char *const *)model->class_names;
 	struct jf_params *params = &call->params;
 	int classes = model->config.classes, class;
-	int given = jf_params_has(params, "digit") + jf_params_has(params, "label") + jf_params_has(params, "weights");
+	const char *word = jf_class_word(names, classes);
+	int given = jf_params_has(params, "class") + jf_params_has(params, "digit") + jf_params_has(params, "label") +
+		    jf_params_has(params, "weights");
 
-	if (given != 1)
-		jf_problem_field(&call->problem, given ? "/label" : "/digit",
-		    given ? "exactly one of digit, label and weights may be given"
-			  : "is missing: one of digit, label and weights is needed");
-	if (jf_params_class(params, "digit", &class, classes, names))
+	if (given > 1)
+		jf_problem_field(&call->problem, "/label", "exactly one of %s, label and weights may be given", word);
+	if (given == 0)
+		jf_problem_field(&call->problem, strcmp(word, "digit") == 0 ? "/digit" : "/class",
+		    "is missing: one of %s, label and weights is needed", word);
+	if (jf_params_class(params, "class", &class, classes, names) ||
+	    jf_params_class(params, "digit", &class, classes, names))
 		jf_label_one_hot(label, class, classes);
 	jf_params_label(params, "label", label, classes);
 	if (jf_params_weights(params, "weights", label, classes, names))

@@ -312,13 +312,20 @@ bool jf_params_choice(struct jf_params *params, const char *name, int *out, cons
 bool jf_params_class(struct jf_params *params, const char *name, int *out, int n, const char *const *class_names) {
 	struct jf_param_value *value = find(params, name);
 	struct jf_error err = {0};
+	char number_text[24];
 	const char *text;
+	int64_t number;
 	size_t length;
 
-	if (value && value->json && jf_json_type(value->json) != JF_JSON_STRING)
-		return jf_params_int(params, name, out, 0, n - 1);
-	if (!jf_params_string(params, name, &text, &length))
+	if (value && value->json && jf_json_type(value->json) != JF_JSON_STRING) {
+		if (json_integer(value->json, &number, -JF_MAX_SEED, JF_MAX_SEED, NULL) != JF_OK)
+			return jf_params_int(params, name, out, 0, n - 1); /* which says what is wrong */
+		value->used = true;
+		snprintf(number_text, sizeof(number_text), "%lld", (long long)number);
+		text = number_text; /* a number means the same wherever it is written */
+	} else if (!jf_params_string(params, name, &text, &length)) {
 		return false;
+	}
 	return jf_class_parse(out, text, class_names, n, &err) == JF_OK || wrong(params, name, err.message);
 }
 

@@ -309,6 +309,16 @@ def test_colour_and_names():
     # a name goes before a number
     assert np.array_equal(npy("generate", "--digit", "7", "--count", 1, "--steps", 2, model=COLOUR),
                           npy("generate", "--digit", "1", "--count", 1, "--steps", 2, model=COLOUR))
+    for option in (["--class", "7"], ["-k", "7"], ["--class", "1"]):
+        assert np.array_equal(npy("generate", *option, "--count", 1, "--steps", 2, model=COLOUR),
+                              npy("generate", "--digit", "1", "--count", 1, "--steps", 2, model=COLOUR)), option
+    bad(2, "generate", "--class", 7, "--digit", 7, say="exclude each other")
+    bad(1, "generate", "--class", "zebra", model=COLOUR, say="--class: must be a class from 0 to 2 or its name (left shoe, 7, bag)")
+    # of the classes 1, 2 and 3 no number is a place
+    numbers = make_model("numbers.safetensors", "classes=3", "names=1,2,3")
+    for option in ("--digit", "--class"):
+        bad(1, "generate", option, 0, model=numbers, say=f'{option}: must be one of the classes 1, 2, 3, not "0"')
+    good("generate", "--class", 3, "--steps", 1, "-o", "three.png", model=numbers)
     good("generate", "--digit", "bag", "--count", 4, "--steps", 2, "-o", "colour.png", "--scale", 1, model=COLOUR)
     assert read_png("colour.png").shape == (2 * 12 + 3 * 2, 2 * 16 + 3 * 2, 3)
     write_png("one.png", pictures[0])

@@ -182,6 +182,29 @@ def told_by_the_daemon(d):
         equal(d.get("/v1/generate?digit=7&steps=1&guidance=20.5").status, 422, "above the limit")
 
 
+def classes():
+    """The names of the classes decide what a number means and which word is used; class and digit are one question."""
+    with Daemon() as d, case("class and digit: one question"):
+        wanted = cli(d, "generate", "--class", 7, "--seed", 5, "--steps", 2, "-o", "-")
+        for field in ("class", "digit"):
+            equal(picture(d, "generate", **{field: 7, "seed": 5, "steps": 2}), wanted, field)
+            equal(d.post("/v1/generate", {field: 7.0, "seed": 5, "steps": 2}, {"Accept": "image/png"}).body, wanted, field)
+        refused(d, "generate", ["--class=7", "--digit=7"], **{"class": 7, "digit": 7})
+        equal(d.post("/v1/generate", {}).json()["errors"], [{
+            "pointer": "/digit", "detail": "is missing: one of digit, label and weights is needed"}], "words of digits")
+    model = jf.scratch("numbers.safetensors")
+    subprocess.run([os.path.join(jf.BUILD, "tests/make_model"), model, "classes=3", "names=1,2,3"], check=True)
+    with Daemon(model=model) as d, case("class: of 1, 2 and 3 a number is a name"):
+        detail = 'must be one of the classes 1, 2, 3, not "0"'
+        for field in ("class", "digit"):
+            for answer in (d.get(f"/v1/generate?{field}=0"), d.post("/v1/generate", {field: 0})):
+                equal((answer.status, answer.json()["errors"]), (422, [{"pointer": "/" + field, "detail": detail}]), field)
+        same = {d.post("/v1/generate", {"class": value, "seed": 1, "steps": 2}, {"Accept": "image/png"}).body for value in (3, "3", 3.0)}
+        equal(same, {picture(d, "generate", **{"class": 3, "seed": 1, "steps": 2})}, "3")
+        equal(d.post("/v1/generate", {}).json()["errors"], [{
+            "pointer": "/class", "detail": "is missing: one of class, label and weights is needed"}], "words of classes")
+
+
 def all_rows():
     with Daemon("--max-samples=4096", "--queue-capacity=1000000") as d:
         weights(d)
@@ -189,6 +212,7 @@ def all_rows():
         pictures(d)
         framing(d)
         told_by_the_daemon(d)
+    classes()
 
 
 jf.main(all_rows)

@@ -32,6 +32,27 @@ static void test_class(void **state) {
 	}
 }
 
+/* Of the classes 1, 2 and 3 a number is a name, never a place; the message names them. */
+static void test_classes_that_are_numbers(void **state) {
+	static const char *const numbers[] = {"1", "2", "3"}, *const places[] = {"0", "1", "2"};
+	struct jf_error err = {0};
+	float weights[3];
+	int class = -1;
+
+	(void)state;
+	assert_int_equal(jf_class_parse(&class, "3", numbers, 3, &err), JF_OK);
+	assert_int_equal(class, 2);
+	assert_int_equal(jf_class_parse(&class, "0", numbers, 3, &err), JF_EINVAL);
+	assert_string_equal(err.message, "must be one of the classes 1, 2, 3, not \"0\"");
+	assert_int_not_equal(jf_weights_parse(weights, "0=1", numbers, 3, &err), JF_OK);
+	assert_int_equal(jf_class_parse(&class, "zebra", names, K, &err), JF_EINVAL);
+	assert_string_equal(
+	    err.message, "must be a class from 0 to 4 or its name (zero, a,b, a, x=1, 7), not \"zebra\"");
+	assert_string_equal(jf_class_word(numbers, 3), "class");
+	assert_string_equal(jf_class_word(names, K), "class");
+	assert_string_equal(jf_class_word(places, 3), "digit");
+}
+
 static void test_weights(void **state) {
 	static const struct {
 		const char *text;
@@ -119,6 +140,7 @@ static void test_blend(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_class),
+	    cmocka_unit_test(test_classes_that_are_numbers),
 	    cmocka_unit_test(test_weights),
 	    cmocka_unit_test(test_label),
 	    cmocka_unit_test(test_votes),
