@@ -62,7 +62,9 @@ size_t jf_op_scratch_floats(const struct jf_graph *g, int node, bool train) {
 	case JF_OP_GROUP_NORM:
 		return train ? jf_shape_count(n->shape) + 8 * channels : 0;
 	case JF_OP_ATTENTION:
-		return attention_keys(g, n) * (channels + (size_t)n->shape.rows);
+		floats = train ? attention_keys(g, n) * (channels + (size_t)n->shape.rows) : 0;
+		channels = JF_ATTENTION_SCRATCH(attention_keys(g, n), channels, (size_t)n->attr.heads);
+		return floats > channels ? floats : channels;
 	default:
 		return 0;
 	}

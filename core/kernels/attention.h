@@ -51,6 +51,25 @@ struct head {
 	int na, nb, nk, nk_padded, d, width;
 };
 
+/* y[m][n] = x[m][k] w, rows y_stride and x_stride apart, w packed as gemm's. */
+static void rows_product(
+    float *y, size_t y_stride, const float *x, size_t x_stride, const float *w, int m, int k, int n) {
+	const struct product p = {
+	    .x = x,
+	    .m = m,
+	    .width = m,
+	    .step = x_stride,
+	    .segments = 1,
+	    .run = k,
+	    .w = w,
+	    .y = y,
+	    .n = n,
+	    .y_stride = y_stride,
+	};
+
+	product_run(&p);
+}
+
 static void zero_rows(float *out, size_t stride, int rows, int width) {
 	for (int i = 0; i < rows; i++)
 		memset(out + (size_t)i * stride, 0, (size_t)width * sizeof(float));
@@ -84,35 +103,98 @@ static struct head head_of(const float *a, const float *b, int na, int nb, int d
 	return (struct head){a + column, b + column, na, nb, na + nb, JF_PAD16(na + nb), d, width};
 }
 
-static void softmax_rows(float *p, int rows, int nk, int nk_padded, float factor) {
-	for (int i = 0; i < rows; i++, p += nk_padded) {
-		vf sum;
+/* Row of a token in one third of a head's columns. */
+SIMD_INLINE const float *token(const struct head *h, int third, int j) {
+	const size_t row = 3 * (size_t)h->d, offset = (size_t)third * (size_t)h->d;
 
-		for (int j = 0; j < nk_padded; j += VL)
-			vf_store(p + j, vf_mul(vf_load(p + j), vf_set1(factor)));
-		sum = vf_set1(exp_row(p, p, nk));
-		for (int j = nk; j < nk_padded; j++)
-			p[j] = 0.0f;
-		for (int j = 0; j < nk_padded; j += VL)
-			vf_store(p + j, vf_div(vf_load(p + j), sum));
+	return offset + (j < h->na ? h->a + (size_t)j * row : h->b + (size_t)(j - h->na) * row);
+}
+
+/* Third `third` of all tokens, transposed and packed as gemm's weight of nk_padded outputs: t[block][column][16
+ * tokens], zero beyond the last token. */
+static void pack_keys(float *t, const struct head *h, int third) {
+	static const float zero[16];
+
+	for (int j0 = 0; j0 < h->nk_padded; j0 += 16, t += 16 * h->width)
+		if (h->width % 16 == 0) {
+			const float *from[16];
+
+			for (int c = 0; c < h->width; c += 16) {
+				for (int j = 0; j < 16; j++)
+					from[j] = j0 + j < h->nk ? token(h, third, j0 + j) + c : zero;
+				transpose_16x16(t + 16 * c, from);
+			}
+		} else {
+			for (int j = 0; j < 16; j++)
+				for (int c = 0; c < h->width; c++)
+					t[16 * c + j] = j0 + j < h->nk ? token(h, third, j0 + j)[c] : 0.0f;
+		}
+}
+
+/* Third `third` of all tokens, packed as gemm's weight of `width` outputs: t[block of 16 columns][token][16]. */
+static void pack_values(float *t, const struct head *h, int third) {
+	for (int c = 0; c < h->width; c += 16) {
+		const int lanes = h->width - c < 16 ? h->width - c : 16;
+
+		for (int j = 0; j < h->nk; j++, t += 16)
+			v16_store(t, lanes == 16 ? v16_load(token(h, third, j) + c)
+						 : v16_load_part(token(h, third, j) + c, lanes));
 	}
 }
 
+/* p = softmax(factor p) over the first nk of nk_padded = 16 blocks values, 0 beyond. */
+SIMD_INLINE void softmax_row(float *p, const int blocks, int nk, float factor) {
+	const int last = nk - 16 * (blocks - 1);
+	const struct v16 f = v16_set1(factor), low = v16_set1(-0x1p+126f);
+	struct v16 e, top = low, sum = v16_zero(), shift;
+
+#pragma GCC unroll 4
+	for (int b = 0; b < blocks; b++) {
+		e = v16_load(p + 16 * b);
+		top = v16_max(top, b == blocks - 1 ? v16_blend(e, low, last) : e);
+	}
+	shift = v16_set1(-reduce16_max(top) * factor);
+#pragma GCC unroll 4
+	for (int b = 0; b < blocks; b++) {
+		e = v16_fma(v16_load(p + 16 * b), f, shift);
+		for (int i = 0; i < NVL; i++)
+			e.v[i] = vf_exp(e.v[i]);
+		if (b == blocks - 1)
+			e = v16_blend(e, v16_zero(), last);
+		sum = v16_add(sum, e);
+		v16_store(p + 16 * b, e);
+	}
+	shift = v16_set1(1.0f / reduce16(sum));
+#pragma GCC unroll 4
+	for (int b = 0; b < blocks; b++)
+		v16_store(p + 16 * b, v16_mul(v16_load(p + 16 * b), shift));
+}
+
+static void softmax_rows(float *p, int rows, int nk, int nk_padded, float factor) {
+	if (nk_padded == 64)
+		for (int i = 0; i < rows; i++, p += 64)
+			softmax_row(p, 4, nk, factor);
+	else
+		for (int i = 0; i < rows; i++, p += nk_padded)
+			softmax_row(p, nk_padded / 16, nk, factor);
+}
+
+/* Each head: scores as one product with the packed keys, softmax in place, then one product with the packed values;
+ * all of it fits the first-level cache. */
 static void attention(const struct jf_attention *n) {
-	int nq = n->nq, d = n->d;
+	const size_t row = 3 * (size_t)n->d;
 
 	for (int i = 0; i < n->heads; i++) {
-		struct head h = head_of(n->a, n->b, n->na, n->nb, d, n->heads, i);
-		size_t padded = (size_t)h.nk_padded;
-		float *p = n->probs + (size_t)i * (size_t)nq * padded, *out = n->y + i * h.width;
-		struct view queries = {n->q_rows + i * h.width, 3 * (size_t)d, 1};
+		const struct head h = head_of(n->a, n->b, n->na, n->nb, n->d, n->heads, i);
+		const size_t padded = (size_t)h.nk_padded;
+		float *keys = n->scratch, *values = keys + padded * (size_t)h.width;
+		float *p = n->probs + (size_t)i * (size_t)n->nq * padded;
 
-		transpose_tokens(n->scratch, &h, 1);
-		zero_rows(p, padded, nq, h.nk_padded);
-		weighted_rows(p, padded, nq, queries, n->scratch, padded, h.width, h.nk_padded);
-		softmax_rows(p, nq, h.nk, h.nk_padded, 1.0f / sqrtf((float)h.width));
-		zero_rows(out, (size_t)d, nq, h.width);
-		gather_tokens(out, (size_t)d, nq, (struct view){p, padded, 1}, &h, 2);
+		pack_keys(keys, &h, 1);
+		pack_values(values, &h, 2);
+		rows_product(p, padded, n->q_rows + i * h.width, row, keys, n->nq, h.width, h.nk_padded);
+		softmax_rows(p, n->nq, h.nk, h.nk_padded, 1.0f / sqrtf((float)h.width));
+		rows_product(n->y + i * h.width, (size_t)n->d, p, padded, values, n->nq, h.nk, h.width);
 	}
 }
 

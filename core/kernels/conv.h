@@ -26,6 +26,7 @@ static void conv3x3(const struct jf_conv *c) {
 	    .residual = c->residual,
 	    .y = c->y,
 	    .n = c->cout,
+	    .y_stride = (size_t)c->cout,
 	};
 
 	if (p.m > 0)

@@ -38,9 +38,10 @@ struct product {
 	size_t segment_stride;
 	const float *w;
 	const float *bias;     /* [n] or NULL */
-	const float *residual; /* [m][n] or NULL */
-	float *y;              /* [m][n] */
+	const float *residual; /* beside y, or NULL */
+	float *y;              /* [m][n], rows y_stride apart */
 	int n;
+	size_t y_stride;
 };
 
 /* One tile of a product. Copies what the inner loop needs, so that no store to y makes the compiler load it again. */
@@ -51,15 +52,15 @@ struct tile {
 	size_t segment_stride;
 	const float *w;        /* the first of the tile's blocks */
 	size_t block;          /* floats of a packed block */
-	float *y;              /* first output; rows are n apart */
+	float *y;              /* first output */
 	const float *residual; /* beside y, or NULL */
-	int n;                 /* outputs of a row */
+	size_t y_stride;       /* from one row of outputs to the next */
 	int lanes;             /* outputs from the tile's first on */
 	vf bias[TILE_VECTORS];
 };
 
 SIMD_INLINE void tile_store(const struct tile *t, vf acc[TILE_ROWS][TILE_VECTORS], const int rows, const int vectors) {
-	const size_t n = (size_t)t->n;
+	const size_t n = t->y_stride;
 	const float *residual = t->residual;
 	float *y = t->y;
 
@@ -83,7 +84,7 @@ SIMD_INLINE void tile_store_part(
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
 		for (int v = 0; v < vectors; v++) {
-			const size_t at = (size_t)r * (size_t)t->n + (size_t)(v * VL);
+			const size_t at = (size_t)r * t->y_stride + (size_t)(v * VL);
 			const int lanes = v16_lanes(t->lanes, v);
 			vf sum = acc[r][v];
 
@@ -173,9 +174,9 @@ static void product_columns(const struct product *p, struct tile *t) {
 			}
 		}
 		fns[rows - 1](t);
-		t->y += (size_t)rows * (size_t)p->n;
+		t->y += (size_t)rows * p->y_stride;
 		if (t->residual != NULL)
-			t->residual += (size_t)rows * (size_t)p->n;
+			t->residual += (size_t)rows * p->y_stride;
 	}
 }
 
@@ -185,7 +186,7 @@ static void product_run(const struct product *p) {
 	    .run = p->run,
 	    .segment_stride = p->segment_stride,
 	    .block = (size_t)p->segments * (size_t)p->run * JF_LANES,
-	    .n = p->n,
+	    .y_stride = p->y_stride,
 	};
 
 	for (int column = 0; column < p->n; column += TILE_VECTORS * VL) {
@@ -214,6 +215,7 @@ static void gemm(
 	    .residual = residual,
 	    .y = y,
 	    .n = n,
+	    .y_stride = (size_t)n,
 	};
 
 	if (m > 0)

@@ -60,12 +60,15 @@ struct jf_layer_norm_grad {
 	bool accumulate; /* dx += */
 };
 
+/* Keys and values of one head, packed. */
+#define JF_ATTENTION_SCRATCH(n_keys, d, heads) ((size_t)(2 * JF_PAD16(n_keys) * JF_PAD16((d) / (heads))))
+
 /* Multi-head attention of one sample. Head j owns columns j * d / heads ... of each third of a row.
  * Source: Vaswani et al., arXiv:1706.03762. */
 struct jf_attention {
 	float *y;            /* [nq][d] */
 	float *probs;        /* out [heads][nq][JF_PAD16(na + nb)], kept for the backward pass */
-	float *scratch;      /* JF_PAD16(na + nb) * d floats */
+	float *scratch;      /* JF_ATTENTION_SCRATCH floats */
 	const float *q_rows; /* [nq][3 * d]: queries are the first third */
 	const float *a, *b;  /* [na][3 * d] and [nb][3 * d]: keys and values are the second and third thirds of both */
 	int nq, na, nb, d, heads;

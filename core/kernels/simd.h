@@ -71,6 +71,10 @@ SIMD_INLINE vf vf_min(vf a, vf b) {
 SIMD_INLINE vf vf_sqrt(vf a) {
 	return _mm512_sqrt_ps(a);
 }
+/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
+SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
+	return _mm512_mask_mov_ps(b, (__mmask16)((1U << n) - 1U), a);
+}
 /* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
 	__m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
@@ -123,6 +127,10 @@ SIMD_INLINE vf vf_min(vf a, vf b) {
 }
 SIMD_INLINE vf vf_sqrt(vf a) {
 	return _mm256_sqrt_ps(a);
+}
+/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
+SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
+	return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(vf_mask(n)));
 }
 /* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
@@ -181,6 +189,12 @@ SIMD_INLINE vf vf_min(vf a, vf b) {
 SIMD_INLINE vf vf_sqrt(vf a) {
 	return vsqrtq_f32(a);
 }
+/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
+SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
+	static const uint32_t mask[8] = {~0U, ~0U, ~0U, ~0U, 0, 0, 0, 0};
+
+	return vbslq_f32(vld1q_u32(mask + 4 - n), a, b);
+}
 /* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
 	uint32x4_t shifted = vshlq_n_u32(vreinterpretq_u32_f32(t), 23);
@@ -230,6 +244,10 @@ SIMD_INLINE vf vf_min(vf a, vf b) {
 }
 SIMD_INLINE vf vf_sqrt(vf a) {
 	return __builtin_sqrtf(a);
+}
+/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
+SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
+	return n > 0 ? a : b;
 }
 /* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
@@ -343,6 +361,13 @@ SIMD_INLINE struct v16 v16_max(struct v16 a, struct v16 b) {
 	return a;
 }
 
+/* The first n lanes of a, 0 <= n <= 16, and the others of b. */
+SIMD_INLINE struct v16 v16_blend(struct v16 a, struct v16 b, int n) {
+	for (int i = 0; i < NVL; i++)
+		a.v[i] = vf_blend(a.v[i], b.v[i], v16_lanes(n, i));
+	return a;
+}
+
 /* Folds 16 lanes into one, always as the tree i + (i + 8), then 4, 2, 1 apart. `OP` names vf_OP and the 128-bit
  * instruction. */
 #if VL == 1
@@ -377,5 +402,44 @@ SIMD_INLINE struct v16 v16_max(struct v16 a, struct v16 b) {
 
 SIMD_REDUCE(reduce16, add)
 SIMD_REDUCE(reduce16_max, max)
+
+/* to[c * 16 + j] = from[j][c] for 16 rows of 16 floats. */
+#if VL >= 8
+SIMD_INLINE void transpose_8x8(float *to, const float *const from[8], int column) {
+	__m256 r[8], t[8];
+
+#pragma GCC unroll 8
+	for (int j = 0; j < 8; j++)
+		r[j] = _mm256_loadu_ps(from[j] + column);
+#pragma GCC unroll 4
+	for (int j = 0; j < 8; j += 2) {
+		t[j] = _mm256_unpacklo_ps(r[j], r[j + 1]);
+		t[j + 1] = _mm256_unpackhi_ps(r[j], r[j + 1]);
+	}
+#pragma GCC unroll 2
+	for (int j = 0; j < 8; j += 4) {
+		r[j] = _mm256_shuffle_ps(t[j], t[j + 2], 0x44);
+		r[j + 1] = _mm256_shuffle_ps(t[j], t[j + 2], 0xee);
+		r[j + 2] = _mm256_shuffle_ps(t[j + 1], t[j + 3], 0x44);
+		r[j + 3] = _mm256_shuffle_ps(t[j + 1], t[j + 3], 0xee);
+	}
+#pragma GCC unroll 4
+	for (int c = 0; c < 4; c++) {
+		_mm256_storeu_ps(to + 16 * c, _mm256_permute2f128_ps(r[c], r[c + 4], 0x20));
+		_mm256_storeu_ps(to + 16 * (c + 4), _mm256_permute2f128_ps(r[c], r[c + 4], 0x31));
+	}
+}
+SIMD_INLINE void transpose_16x16(float *to, const float *const from[16]) {
+	for (int j = 0; j < 16; j += 8)
+		for (int c = 0; c < 16; c += 8)
+			transpose_8x8(to + 16 * c + j, from + j, c);
+}
+#else
+SIMD_INLINE void transpose_16x16(float *to, const float *const from[16]) {
+	for (int j = 0; j < 16; j++)
+		for (int c = 0; c < 16; c++)
+			to[c * 16 + j] = from[j][c];
+}
+#endif
 
 #endif

@@ -46,6 +46,15 @@ EMULATED void emulated_mask_storeu_ps(float *p, __mmask16 mask, __m512 v) {
 		if (mask >> i & 1)
 			p[i] = part[i];
 }
+EMULATED __m512 emulated_mask_mov_ps(__m512 b, __mmask16 mask, __m512 a) {
+	float from[16], to[16];
+	emulated_storeu_ps(from, a);
+	emulated_storeu_ps(to, b);
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1)
+			to[i] = from[i];
+	return emulated_loadu_ps(to);
+}
 EMULATED __m512 emulated_set1_ps(float x) {
 	return (__m512){_mm256_set1_ps(x), _mm256_set1_ps(x)};
 }
@@ -99,6 +108,7 @@ EMULATED __m256 emulated_extractf32x8_ps(__m512 a, int half) {
 #define _mm512_storeu_ps emulated_storeu_ps
 #define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps
 #define _mm512_mask_storeu_ps emulated_mask_storeu_ps
+#define _mm512_mask_mov_ps emulated_mask_mov_ps
 #define _mm512_set1_ps emulated_set1_ps
 #define _mm512_fmadd_ps emulated_fmadd_ps
 #define _mm512_add_ps emulated_add_ps

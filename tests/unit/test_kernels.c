@@ -1,6 +1,6 @@
-/* The numeric kernels: packing, matrix product, the choice of an instruction set. The product against a naive one in
- * double precision on every instruction set that this CPU runs; equal bytes across instruction sets and numbers of
- * rows. */
+/* The numeric kernels: packing, matrix product, attention, the choice of an instruction set. Product and attention
+ * against naive ones in double precision on every instruction set that this CPU runs; equal bytes across instruction
+ * sets and numbers of rows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,6 +194,111 @@ static void test_gemm_of_no_rows(void **state) {
 	free(w);
 }
 
+/* --- attention --- */
+
+struct attention {
+	struct jf_attention n;
+	float *q_rows, *a, *b, *y, *first_y, *first_probs;
+	size_t probs_floats;
+};
+
+static void attention_setup(struct attention *t, const int shape[5]) {
+	const size_t nq = (size_t)shape[0], na = (size_t)shape[1], nb = (size_t)shape[2], d = (size_t)shape[3];
+	const size_t heads = (size_t)shape[4];
+
+	t->probs_floats = heads * nq * JF_PAD16(na + nb);
+	t->n = (struct jf_attention){.y = t->y = noise(nq * d),
+	    .probs = noise(t->probs_floats),
+	    .scratch = floats(JF_ATTENTION_SCRATCH(na + nb, d, heads)),
+	    .q_rows = t->q_rows = noise(nq * 3 * d),
+	    .a = t->a = noise(na * 3 * d),
+	    .b = t->b = noise(nb * 3 * d),
+	    .nq = shape[0],
+	    .na = shape[1],
+	    .nb = shape[2],
+	    .d = shape[3],
+	    .heads = shape[4]};
+	t->first_y = noise(nq * d);
+	t->first_probs = noise(t->probs_floats);
+	for (size_t i = 0; i < nq * 3 * d; i++) /* far from even weights, and scores far below 0 */
+		t->q_rows[i] = 40.0f * t->q_rows[i] - 10.0f;
+}
+
+static void attention_teardown(struct attention *t) {
+	free(t->n.probs);
+	free(t->n.scratch);
+	free(t->q_rows);
+	free(t->a);
+	free(t->b);
+	free(t->y);
+	free(t->first_y);
+	free(t->first_probs);
+}
+
+/* Query i's weights and answer in one head, in double precision. A score is off by at most 1e-4 of its magnitude. */
+static void attention_check_row(const struct attention *t, int head, int i, const char *where) {
+	const struct jf_attention *n = &t->n;
+	const int nk = n->na + n->nb, width = n->d / n->heads, column = head * width;
+	const float *p = n->probs + (size_t)(head * n->nq + i) * (size_t)JF_PAD16(nk);
+	const float *q = n->q_rows + 3 * i * n->d + column;
+	double e[512], top = -1e30, sum = 0.0;
+
+	for (int j = 0; j < nk; j++) {
+		const float *k = (j < n->na ? n->a + 3 * j * n->d : n->b + 3 * (j - n->na) * n->d) + n->d + column;
+
+		e[j] = 0.0;
+		for (int c = 0; c < width; c++)
+			e[j] += (double)q[c] * (double)k[c] / sqrt((double)width);
+		top = e[j] > top ? e[j] : top;
+	}
+	for (int j = 0; j < nk; j++)
+		sum += e[j] = exp(e[j] - top);
+	for (int j = 0; j < JF_PAD16(nk); j++)
+		if (!(fabs((double)p[j] - (j < nk ? e[j] / sum : 0.0)) <= (j < nk ? 1e-4 : 0.0)))
+			fail_msg("%s: weight %d of query %d is %.9g", where, j, i, (double)p[j]);
+	for (int c = 0; c < width; c++) {
+		double y = 0.0;
+
+		for (int j = 0; j < nk; j++)
+			y += e[j] / sum *
+			     (double)(j < n->na ? n->a + 3 * j * n->d
+						: n->b + 3 * (j - n->na) * n->d)[2 * n->d + column + c];
+		if (!(fabs((double)n->y[i * n->d + column + c] - y) <= 1e-4))
+			fail_msg("%s: element %d of query %d", where, c, i);
+	}
+}
+
+static void test_attention(void **state) {
+	/* queries, tokens of either set, width, heads */
+	static const int shapes[][5] = {{49, 49, 8, 64, 4}, {8, 49, 8, 64, 4}, {1, 1, 1, 1, 1}, {3, 2, 14, 32, 1},
+	    {5, 16, 1, 24, 3}, {17, 30, 35, 40, 2}, {9, 60, 4, 96, 2}, {2, 256, 8, 20, 1}};
+
+	(void)state;
+	for (size_t s = 0; s < COUNT(shapes); s++) {
+		struct attention t;
+		size_t bytes;
+
+		attention_setup(&t, shapes[s]);
+		bytes = (size_t)(t.n.nq * t.n.d) * sizeof(float);
+		for (size_t i = 0; i < COUNT(isa_names); i++) {
+			const struct jf_kernels *jf = isa(i);
+
+			if (jf == NULL)
+				continue;
+			jf->attention(&t.n);
+			for (int q = 0; q < t.n.nq * t.n.heads; q++)
+				attention_check_row(&t, q / t.n.nq, q % t.n.nq, jf->name);
+			if (i == 0) {
+				memcpy(t.first_y, t.y, bytes);
+				memcpy(t.first_probs, t.n.probs, t.probs_floats * sizeof(float));
+			}
+			assert_memory_equal(t.y, t.first_y, bytes);
+			assert_memory_equal(t.n.probs, t.first_probs, t.probs_floats * sizeof(float));
+		}
+		attention_teardown(&t);
+	}
+}
+
 /* --- the choice --- */
 
 static void test_by_name(void **state) {
@@ -246,6 +351,7 @@ static void test_choice(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_attention),
 	    cmocka_unit_test(test_by_name),
 	    cmocka_unit_test(test_choice),
 	    cmocka_unit_test(test_gemm),
