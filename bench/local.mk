@@ -16,3 +16,8 @@ bench_likelihood_LDADD = $(CORE_LIBS)
 noinst_PROGRAMS += bench-train
 bench_train_SOURCES = bench/peak.c bench/peak.h bench/train.c
 bench_train_LDADD = libtrainer.a $(GRADIENT_LIBS) $(MPI_LIBS)
+
+noinst_PROGRAMS += bench-peers
+bench_peers_SOURCES = bench/peers/engine.c
+bench_peers_LDADD = $(CORE_LIBS)
+EXTRA_DIST += bench/peers.md bench/peers/peers.py bench/peers/runtime.mjs
