@@ -94,10 +94,11 @@ static const struct jf_option table[] = {
     {"label-weight", 0, T_REAL, RECIPE, "X", AT(label_weight), -1, 1000, "-1",
 	"weight of the label's loss; -1: 0.3 for endpoint, 1 for velocity"},
     {"augment", 0, T_REAL, FIXED, "STRENGTH", AT(augment), 0, 4, "auto",
-	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %; auto: 0.5 for fewer than 20000 "
-	"images, else 0"},
-    {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "0.5",
-	"share of images that are distorted"},
+	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %; auto: 1 for fewer than 20000 "
+	"images (0.5 with --augment-what=all), else 0"},
+    {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "auto",
+	"share of images that are distorted; auto: all for fewer than 20000 images and --augment-what=labels, else "
+	"0.5"},
     {"augment-what", 0, T_CHOICE, RECIPE, "all|labels", AT(augment_what), 0, 0, "labels",
 	"labels: only examples that ask for the label of a whole image, so that drawing learns from clean ones"},
     {.type = T_GROUP, .help = "Files"},
@@ -335,8 +336,11 @@ enum jf_err jf_options_match(
 		format(mine, sizeof(mine), e, options);
 		theirs = jf_safetensors_metadata(stored, key);
 		if (!theirs)
-			return jf_error_set(err, JF_EFORMAT, "%s: is not a training state (no %s in its metadata)",
-			    jf_safetensors_origin(stored), key);
+			return jf_error_set(err, JF_EFORMAT,
+			    "%s: was saved by a version of jointflow-train that had no --%s: go on with that version, "
+			    "or "
+			    "begin anew with another --state (--init takes the weights of a finished model)",
+			    jf_safetensors_origin(stored), e->name);
 		if (strcmp(theirs, mine) != 0)
 			return jf_error_set(err, JF_EINVAL, "%s: was made with --%s=%s, not %s%s",
 			    jf_safetensors_origin(stored), e->name, theirs, mine,

@@ -47,10 +47,10 @@ struct jf_train_options {
 	int density; /* enum jf_time_density */
 	float shares[JF_N_SHARES];
 	double image_shift;
-	double label_weight; /* -1: 0.3 for the endpoint head, 1 for velocity */
-	double augment;      /* -1: chosen */
-	double augment_probability;
-	int augment_what; /* 0: any image; 1: those that owe no image loss */
+	double label_weight;        /* -1: 0.3 for the endpoint head, 1 for velocity */
+	double augment;             /* -1: chosen */
+	double augment_probability; /* -1: chosen */
+	int augment_what;           /* 0: any image; 1: those that owe no image loss */
 	/* files */
 	const char *init; /* a checkpoint to start from; NULL: random weights */
 	const char *output;

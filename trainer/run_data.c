@@ -211,7 +211,7 @@ static enum jf_err check_writable(const char *path, const char *option, double b
 	else if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
 		rc = jf_error_set(err, JF_EINVAL, "%s: is a folder; --%s needs the name of a file", path, option);
 	else if (statvfs(folder, &room) == 0 && (double)room.f_bavail * (double)room.f_frsize < bytes)
-		rc = jf_error_set(err, JF_EIO, "%s: the disk has room for %.0f MB, and %.0f are needed", path,
+		rc = jf_error_set(err, JF_EIO, "%s: the disk has room for %.1f MB, and %.1f are needed", path,
 		    (double)room.f_bavail * (double)room.f_frsize / 1e6, bytes / 1e6);
 	free(copy);
 	return rc;

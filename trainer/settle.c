@@ -14,6 +14,7 @@
 enum jf_err jf_options_settle(
     struct jf_train_options *o, size_t images, bool validation, const bool *init_augments, struct jf_error *err) {
 	bool small = images < SMALL;
+	bool strongly = small && o->augment_what == 1; /* distorting what drawing learns from costs it its looks */
 	size_t left;
 
 	if (o->holdout < 0)
@@ -32,7 +33,9 @@ enum jf_err jf_options_settle(
 	if (o->weight_decay < 0)
 		o->weight_decay = small ? 0.05 : 0.01;
 	if (o->augment < 0)
-		o->augment = (init_augments ? *init_augments : small) ? 0.5 : 0;
+		o->augment = !(init_augments ? *init_augments : small) ? 0 : strongly ? 1 : 0.5;
+	if (o->augment_probability < 0)
+		o->augment_probability = strongly ? 1 : 0.5;
 	return JF_OK;
 }
 

@@ -170,7 +170,8 @@ static enum jf_err load_files(struct jf_dataset *out, const char *images_path, c
 	memset(out, 0, sizeof(*out));
 	rc = jf_dataset_is_npy(images_path) ? jf_dataset_read_npy(out, images_path, labels_path, part, err)
 					    : jf_dataset_read_idx(out, images_path, labels_path, err);
-	single = out->classes < 2; /* whatever is named beside them */
+	/* whatever is named beside them; what is only measured may be of one class */
+	single = out->classes < 2 && part == JF_DATASET_TRAIN;
 	if (rc == JF_OK && asprintf(&names, "%.*s%s", slash ? (int)(slash + 1 - images_path) : 0, images_path,
 			       JF_DATASET_CLASS_NAMES) < 0) {
 		names = NULL;
@@ -199,7 +200,7 @@ static enum jf_err load_folder(struct jf_dataset *out, const char *path, enum jf
 	char *folder = NULL;
 	enum jf_err rc = jf_dataset_find_part(&folder, path, part, err);
 
-	if (rc == JF_OK && !jf_dataset_has_class_folders(folder))
+	if (rc == JF_OK && !jf_dataset_has_class_folders(folder, part == JF_DATASET_TRAIN ? 2 : 1))
 		rc = jf_error_set(err, JF_EEMPTY,
 		    "%s: neither IDX files (%s-images-idx3-ubyte, plain or .gz) nor sub-folders of pictures", folder,
 		    part == JF_DATASET_TRAIN ? "train" : "t10k");

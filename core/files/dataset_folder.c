@@ -85,13 +85,13 @@ static enum jf_err list(struct names *names, const char *path, bool folders, str
 	return rc;
 }
 
-bool jf_dataset_has_class_folders(const char *path) {
+bool jf_dataset_has_class_folders(const char *path, size_t least) {
 	struct names names;
 	bool enough;
 
 	if (list(&names, path, true, NULL) != JF_OK)
 		return false;
-	enough = names.n >= 2;
+	enough = names.n >= least;
 	names_free(&names);
 	return enough;
 }
@@ -322,8 +322,8 @@ enum jf_err jf_dataset_read_folder(
 		return rc;
 	if (form)
 		reader.form = *form;
-	if (folders.n < 2 || folders.n > JF_DATASET_MAX_CLASSES)
-		rc = jf_error_set(err, JF_EINVAL, "%s: %zu sub-folders; a data set has 2 to %d classes", path,
+	if (folders.n > JF_DATASET_MAX_CLASSES)
+		rc = jf_error_set(err, JF_EINVAL, "%s: %zu sub-folders; a data set has at most %d classes", path,
 		    folders.n, JF_DATASET_MAX_CLASSES);
 	for (size_t i = 0; rc == JF_OK && i < folders.n; i++) {
 		if (asprintf(&folder, "%s/%s", path, folders.name[i]) < 0) {

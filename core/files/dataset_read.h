@@ -17,8 +17,8 @@ enum jf_err jf_dataset_finish(struct jf_dataset *out, struct jf_error *err);
 enum jf_err jf_dataset_read_folder(
     struct jf_dataset *out, const char *path, const struct jf_dataset_form *form, struct jf_error *err);
 
-/* Whether `path` has at least two sub-folders (and so may be a data set of class folders). */
-bool jf_dataset_has_class_folders(const char *path);
+/* Whether `path` has at least so many sub-folders (and so may be a data set of class folders). */
+bool jf_dataset_has_class_folders(const char *path, size_t least);
 
 /* The sub-folder of `part` when `path` is a folder of parts (nothing but train, test, val, valid, validation, and train
  * among them), else `path` itself: *folder, new. JF_EEMPTY when the part is missing. */

@@ -221,6 +221,11 @@ def test_bad_states():
         assert said.startswith("jointflow-train: ") and "bad.state" in said and said.count("\n") == 1, (name, said)
         assert read(path("bad.state")) == content, name
         assert not os.path.exists(path("bad"))
+    # an option that came after the version which saved it: the padding keeps the header's length
+    with open(path("bad.state"), "wb") as file:
+        file.write(good.replace(b'"option.label-tokens":', b'"option.label-tokeNS":'))
+    said = train("bad", "--epochs=1", "--resume", expect=1)
+    assert "was saved by a version of jointflow-train that had no --label-tokens" in said, said
     with open(path("bad.state"), "wb") as file:
         file.write(good)
     with open(path("data/class-names.txt"), "w", encoding="utf-8") as file:

@@ -59,7 +59,7 @@ async function posterior() {
 			if (Number(label.data[i]) !== arg_max(Array.from(expected.subarray(i * classes, (i + 1) * classes)))) other++;
 	}
 	console.log(`# posterior: ${n} images, ${other} labels differ, largest difference of a probability ${most}`);
-	console.log(`${n > 0 && other === 0 ? "ok" : "not ok"} the same label for every image`);
+	console.log(`${n > 0 && other === 0 ? "ok" : "not ok"} the same label for each of ${n} images`);
 	console.log(`${n > 0 && most <= LIMIT ? "ok" : "not ok"} probabilities within ${LIMIT}`);
 }
 

@@ -225,7 +225,7 @@ static void test_settle(void **state) {
 	assert_int_equal(jf_options_settle(&o, 1437, false, NULL, &err), JF_OK);
 	assert_int_equal(o.holdout, 143);
 	assert_int_equal(o.batch, 64);
-	assert_true(o.weight_decay == 0.05 && o.augment == 0.5);
+	assert_true(o.weight_decay == 0.05 && o.augment == 1 && o.augment_probability == 1);
 	assert_true(jf_options_steps(&o, 1437 - 143) == 3000);
 	assert_int_equal(jf_options_warmup(&o, 3000), 300);
 	assert_int_equal(jf_options_warmup(&o, 100), 10);
@@ -235,7 +235,7 @@ static void test_settle(void **state) {
 	assert_int_equal(jf_options_settle(&o, 60000, false, NULL, &err), JF_OK);
 	assert_int_equal(o.holdout, 5000);
 	assert_int_equal(o.batch, 128);
-	assert_true(o.weight_decay == 0.01 && o.augment == 0);
+	assert_true(o.weight_decay == 0.01 && o.augment == 0 && o.augment_probability == 0.5);
 	assert_true(jf_options_steps(&o, 55000) == 5157); /* 12 epochs */
 	jf_options_deinit(&o);
 
