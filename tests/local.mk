@@ -63,6 +63,7 @@ check_PROGRAMS += \
 	tests/unit/test_question \
 	tests/unit/test_rng \
 	tests/unit/test_safetensors \
+	tests/unit/test_edit \
 	tests/unit/test_sampler \
 	tests/unit/test_step \
 	tests/unit/test_train_options
@@ -89,6 +90,7 @@ TESTS += \
 	tests/unit/test_question \
 	tests/unit/test_rng \
 	tests/unit/test_safetensors \
+	tests/unit/test_edit \
 	tests/unit/test_sampler \
 	tests/unit/test_step \
 	tests/unit/test_train_options
@@ -138,6 +140,8 @@ tests_unit_test_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_png_LDADD = $(UNIT_LDADD)
 tests_unit_test_question_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
+tests_unit_test_edit_SOURCES = tests/unit/test_edit.c tests/unit/rig.c tests/unit/rig.h
+tests_unit_test_edit_LDADD = $(UNIT_LDADD)
 tests_unit_test_sampler_SOURCES = tests/unit/test_sampler.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_sampler_LDADD = $(UNIT_LDADD)
 tests_unit_test_step_SOURCES = tests/unit/test_step.c tests/unit/rig.c tests/unit/rig.h

@@ -22,7 +22,8 @@ enum jf_stream {
 	/* fresh noise of a stochastic solver, for each step its own */
 	JF_STREAM_IMAGE_STEP = 8,
 	JF_STREAM_LABEL_STEP = 9,
-	JF_STREAM_REQUEST = 10, /* ids of requests */
+	JF_STREAM_REQUEST = 10,    /* ids of requests */
+	JF_STREAM_IMAGE_BACK = 11, /* noise put on again between two repeats of a step */
 };
 
 /* The block function: 4 counter words, 2 key words -> 4 random words. */

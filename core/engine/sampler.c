@@ -57,6 +57,17 @@ struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {
 	return spec;
 }
 
+static size_t pixels_of(const struct jf_sampler *s) {
+	return (size_t)s->model->config.height * (size_t)s->model->config.width;
+}
+
+static bool make_room_to_keep(struct jf_sampler *s) {
+	s->kept = jf_alloc_floats((size_t)s->max_batch * s->image_size);
+	s->redraw = calloc((size_t)s->max_batch * pixels_of(s), sizeof(*s->redraw));
+	s->keeps = calloc((size_t)s->max_batch, sizeof(*s->keeps));
+	return s->kept && s->redraw && s->keeps;
+}
+
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err) {
 	const struct jf_network_config *c = &model->config;
 	struct jf_plan_spec spec = jf_sampler_plan_spec(task, max_batch);
@@ -83,6 +94,8 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	s->indices = calloc((size_t)max_batch, sizeof(*s->indices));
 	if (!s->start || !s->velocity || !s->probabilities || !s->seeds || !s->indices)
 		goto no_memory;
+	if (task == JF_TASK_GENERATE && !make_room_to_keep(s))
+		goto no_memory;
 	s->plan = jf_plan_create(model->graph, &spec, err);
 	if (s->plan)
 		s->exec = jf_exec_create(s->plan, model->params, model->packed, NULL, NULL, err);
@@ -108,7 +121,32 @@ void jf_sampler_destroy(struct jf_sampler *s) {
 	free(s->probabilities);
 	free(s->seeds);
 	free(s->indices);
+	free(s->kept);
+	free(s->redraw);
+	free(s->keeps);
 	free(s);
+}
+
+/* What only an edit sets. */
+static enum jf_err check_edit(const struct jf_sampler *s, const struct jf_sampler_args *args, struct jf_error *err) {
+	if (!(args->start >= 0.0f && args->start <= 1.0f))
+		return jf_error_set(
+		    err, JF_EINVAL, "the start is at t = %g; it must be above 0, up to 1", (double)args->start);
+	if (args->repeats < 0 || args->repeats > JF_MAX_REPEATS)
+		return jf_error_set(err, JF_EINVAL, "repeats is %d; it must be 1 to %d", args->repeats, JF_MAX_REPEATS);
+	if (s->task != JF_TASK_GENERATE && ((args->start > 0.0f && args->start < 1.0f) || args->repeats > 1))
+		return jf_error_set(
+		    err, JF_EINVAL, "the task %s always starts at t = 1, without repeats", jf_task_name(s->task));
+	return JF_OK;
+}
+
+/* Whether a trajectory has what its task holds or starts from, and nothing else. */
+static bool is_complete(const struct jf_sampler *s, const struct jf_sampler_args *args, const struct jf_trajectory *t) {
+	if (t->redraw && !(s->task == JF_TASK_GENERATE && t->image))
+		return false;
+	if (s->task == JF_TASK_GENERATE)
+		return t->label && (t->image || args->start <= 0.0f || args->start >= 1.0f);
+	return !t->label && (s->task == JF_TASK_CLASSIFY) == (t->image != NULL);
 }
 
 static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampler_args *args,
@@ -125,19 +163,39 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 	if (!(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
 		return jf_error_set(
 		    err, JF_EINVAL, "guidance is %g; it must be 0 to %d", (double)args->guidance, JF_MAX_GUIDANCE);
+	if (check_edit(s, args, err) != JF_OK)
+		return err ? err->code : JF_EINVAL;
 	for (int i = 0; i < n; i++) {
-		if ((s->task == JF_TASK_CLASSIFY) != (t[i].image != NULL) ||
-		    (s->task == JF_TASK_GENERATE) != (t[i].label != NULL))
+		if (!is_complete(s, args, &t[i]))
 			return jf_error_set(err, JF_EINVAL, "sample %d: the task %s holds %s", i, jf_task_name(s->task),
-			    s->task == JF_TASK_CLASSIFY   ? "an image"
-			    : s->task == JF_TASK_GENERATE ? "a label"
-							  : "nothing");
+			    s->task == JF_TASK_CLASSIFY  ? "an image"
+			    : s->task == JF_TASK_SAMPLE  ? "nothing"
+			    : t[i].label && !t[i].redraw ? "a label; below t = 1 it starts from an image"
+			    : t[i].label                 ? "a label; a mask goes with an image"
+							 : "a label");
 		if (t[i].image && jf_sampler_check_finite(t[i].image, image, "image", i, err) != JF_OK)
 			return JF_ENUMERIC;
 		if (t[i].label && jf_sampler_check_finite(t[i].label, (size_t)c->classes, "label", i, err) != JF_OK)
 			return JF_ENUMERIC;
 	}
 	return JF_OK;
+}
+
+/* generate: the noise at t = 1, or the image with noise on it further down. */
+static void set_start_image(struct jf_sampler *s, int i, const struct jf_trajectory *t) {
+	const float start = s->args.start;
+	float *z = sampler_image(s, i);
+
+	jf_rng_normal(z, s->image_size, t->seed, JF_STREAM_IMAGE, t->index);
+	for (size_t j = 0; j < s->image_size && start < 1.0f; j++)
+		z[j] = (1.0f - start) * t->image[j] + start * z[j];
+	if (s->task != JF_TASK_GENERATE)
+		return;
+	s->keeps[i] = t->redraw != NULL;
+	if (t->redraw) {
+		memcpy(s->kept + (size_t)i * s->image_size, t->image, s->image_size * sizeof(float));
+		memcpy(s->redraw + (size_t)i * pixels_of(s), t->redraw, pixels_of(s) * sizeof(*s->redraw));
+	}
 }
 
 /* What the task holds, and the noise of the rest. */
@@ -147,10 +205,10 @@ static void set_start(struct jf_sampler *s, int i, const struct jf_trajectory *t
 
 	s->seeds[i] = t->seed;
 	s->indices[i] = t->index;
-	if (t->image)
+	if (s->task == JF_TASK_CLASSIFY)
 		memcpy(sampler_image(s, i), t->image, image * sizeof(float));
 	else
-		jf_rng_normal(sampler_image(s, i), image, t->seed, JF_STREAM_IMAGE, t->index);
+		set_start_image(s, i, t);
 	if (t->label) {
 		memcpy(sampler_label(s, i), t->label, k * sizeof(float));
 		sampler_set_input(s, JF_INPUT_TIME_LAB, sampler_slot(s, i), 0.0f);
@@ -177,8 +235,12 @@ enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args 
 	if (rc != JF_OK)
 		return rc;
 	s->args = *args;
+	if (!(args->start > 0.0f))
+		s->args.start = 1.0f;
+	if (args->repeats < 1)
+		s->args.repeats = 1;
 	s->n = n;
-	s->step = 0;
+	s->step = s->repeat = 0;
 	s->guided = s->task == JF_TASK_GENERATE && args->guidance != 1.0f;
 	clear_augmentation(s);
 	for (int i = 0; i < n; i++)
@@ -192,7 +254,7 @@ enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args 
 enum jf_err jf_sampler_restart(struct jf_sampler *s, const uint64_t *index, struct jf_error *err) {
 	if (s->task != JF_TASK_CLASSIFY || s->n < 1)
 		return jf_error_set(err, JF_EINVAL, "only a classification that has begun can be restarted");
-	s->step = 0;
+	s->step = s->repeat = 0;
 	for (int i = 0; i < s->n; i++) {
 		s->indices[i] = index[i];
 		jf_rng_normal(sampler_label(s, i), s->label_size, s->seeds[i], JF_STREAM_LABEL, index[i]);
@@ -201,11 +263,19 @@ enum jf_err jf_sampler_restart(struct jf_sampler *s, const uint64_t *index, stru
 }
 
 int jf_sampler_steps_left(const struct jf_sampler *s) {
-	return s->args.steps - s->step;
+	return (s->args.steps - s->step) * s->args.repeats - s->repeat;
 }
 
 float jf_sampler_time(const struct jf_sampler *s) {
 	return jf_sampler_time_at(s, s->step);
+}
+
+static void move_kept(struct jf_sampler *s, int to, int from) {
+	const size_t size = s->image_size, pixels = pixels_of(s);
+
+	s->keeps[to] = s->keeps[from];
+	memmove(s->kept + (size_t)to * size, s->kept + (size_t)from * size, size * sizeof(*s->kept));
+	memmove(s->redraw + (size_t)to * pixels, s->redraw + (size_t)from * pixels, pixels * sizeof(*s->redraw));
 }
 
 int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
@@ -220,6 +290,8 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 		s->seeds[kept] = s->seeds[i];
 		s->indices[kept] = s->indices[i];
 		memmove(s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
+		if (s->keeps)
+			move_kept(s, kept, i);
 		kept++;
 	}
 	s->n = kept;
@@ -240,7 +312,7 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 
 enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, const float *const *images, int n,
     int draws, bool (*between)(void *context), void *context, struct jf_error *err) {
-	const struct jf_sampler_args args = {JF_SOLVER_EULER, 1, 1.0f};
+	const struct jf_sampler_args args = {.solver = JF_SOLVER_EULER, .steps = 1, .guidance = 1.0f};
 	struct jf_trajectory trajectories[JF_MAX_BATCH];
 	size_t k = s->label_size;
 

@@ -4,7 +4,8 @@
  * a batch share task, solver, steps and guidance; nothing else. The result of a trajectory does not depend on what else
  * is in its batch: same seed and index, same bytes.
  * Sources: Lipman et al., arXiv:2210.02747, optimal-transport path, clock reversed: dz/dt = v, from t = 1 to 0; the
- * ancestral solver runs the stochastic chain with the same marginals, Song et al., arXiv:2010.02502. */
+ * ancestral solver runs the stochastic chain with the same marginals, Song et al., arXiv:2010.02502. An edit is a
+ * generation that starts on the way, from a picture with noise on it: Meng et al., arXiv:2108.01073. */
 #ifndef JF_CORE_ENGINE_SAMPLER_H
 #define JF_CORE_ENGINE_SAMPLER_H
 
@@ -45,6 +46,7 @@ int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluati
 #define JF_MAX_STEPS 1000
 #define JF_MAX_DRAWS 1000 /* of a posterior */
 #define JF_MAX_GUIDANCE 20
+#define JF_MAX_REPEATS 10
 #define JF_MAX_BATCH 256 /* trajectories that one sampler integrates at a time */
 
 struct jf_sampler_args {
@@ -52,13 +54,25 @@ struct jf_sampler_args {
 	int steps;      /* 1 to JF_MAX_STEPS */
 	float guidance; /* generate only; 1 = plain conditional; v = v_uncond + g (v_cond - v_uncond); 0 to
 			   JF_MAX_GUIDANCE */
+	/* generate only: the time it starts at, above 0 up to 1; 0 counts as 1. Below 1 every trajectory has an image
+	 * to start from; the steps divide the time from there to 0. */
+	float start;
+	/* generate only: how often each step is gone through, 1 to JF_MAX_REPEATS; 0 counts as 1. Between two of them
+	 * the noise that the step took away is put on again, so that what is drawn anew can adapt to what is kept
+	 * (RePaint, Lugmayr et al., arXiv:2201.09865). Each counts as a step in jf_sampler_steps_left. */
+	int repeats;
 };
 
 /* One sample to integrate. Pointers are borrowed during jf_sampler_begin only (contents are copied). */
 struct jf_trajectory {
-	uint64_t seed;      /* noise key */
-	uint64_t index;     /* which sample of that seed: noise of (seed, index) */
-	const float *image; /* classify: [H][W][C] in [-1, 1]; otherwise NULL */
+	uint64_t seed;  /* noise key */
+	uint64_t index; /* which sample of that seed: noise of (seed, index) */
+	/* [H][W][C] in [-1, 1]. classify: what is held. generate: NULL, or what it starts from: (1 - t) image + t noise
+	 * at t = args.start. sample: NULL. */
+	const float *image;
+	/* generate with an image: [H][W], true where pixels are drawn anew. The others follow the image, with noise of
+	 * the right level after every step and none at the end. NULL: all are drawn anew. */
+	const bool *redraw;
 	const float *label; /* generate: [K], -1/+1 coded, any real value; otherwise NULL */
 };
 
@@ -87,7 +101,7 @@ enum jf_err jf_sampler_restart(struct jf_sampler *sampler, const uint64_t *index
  * (doc/architecture.md has the figures). JF_EINVAL when no step is left; JF_ENUMERIC when a state became not finite. */
 enum jf_err jf_sampler_step(struct jf_sampler *sampler, struct jf_error *err);
 int jf_sampler_steps_left(const struct jf_sampler *sampler);
-float jf_sampler_time(const struct jf_sampler *sampler); /* current t: 1 at the start, exactly 0 at the end */
+float jf_sampler_time(const struct jf_sampler *sampler); /* current t: args.start at first, exactly 0 at the end */
 
 /* Drops trajectories: those with keep[i] false leave, the rest close up in order and go on unchanged.
  * Returns how many are left. */

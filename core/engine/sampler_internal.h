@@ -13,7 +13,8 @@ struct jf_sampler {
 	struct jf_exec *exec;
 	struct jf_sampler_args args;
 	int n;                         /* trajectories */
-	int step;                      /* steps done */
+	int step;                      /* steps done, each with all its repeats */
+	int repeat;                    /* repeats of the next step that are done */
 	bool guided;                   /* slots 2i (with label) and 2i + 1 (without) instead of i */
 	size_t image_size, label_size; /* floats of a state that is integrated; 0 where that modality is held */
 	size_t state_size;             /* their sum */
@@ -21,6 +22,9 @@ struct jf_sampler {
 	float *velocity;           /* [max_batch][state_size] */
 	float *probabilities;      /* [max_batch][K] */
 	uint64_t *seeds, *indices; /* [max_batch] the noise of each */
+	float *kept;               /* generate: [max_batch][image_size], the image that pixels are kept from */
+	bool *redraw;              /* generate: [max_batch][H * W] */
+	bool *keeps;               /* [max_batch]: some of its pixels are kept */
 };
 
 static inline int sampler_slot(const struct jf_sampler *s, int i) {

@@ -101,7 +101,7 @@ static void advance_all(struct jf_sampler *s, bool from_start, float dt) {
 }
 
 float jf_sampler_time_at(const struct jf_sampler *s, int step) {
-	return step >= s->args.steps ? 0.0f : 1.0f - (float)step / (float)s->args.steps;
+	return step >= s->args.steps ? 0.0f : s->args.start * (1.0f - (float)step / (float)s->args.steps);
 }
 
 static void midpoint_step(struct jf_sampler *s, float t, float next) {
@@ -150,6 +150,11 @@ static void ancestral_part(float *z, const float *v, const float *noise, size_t 
 	}
 }
 
+/* Which noise of its own a step has; every repeat has another. At most JF_MAX_STEPS x JF_MAX_REPEATS, which fits. */
+static unsigned noise_step(const struct jf_sampler *s) {
+	return (unsigned)(s->repeat * s->args.steps + s->step);
+}
+
 static void ancestral_step(struct jf_sampler *s, float t, float next) {
 	const enum jf_stream stream = s->image_size ? JF_STREAM_IMAGE_STEP : JF_STREAM_LABEL_STEP;
 
@@ -158,8 +163,48 @@ static void ancestral_step(struct jf_sampler *s, float t, float next) {
 		const size_t at = (size_t)i * s->state_size;
 		float *noise = s->start + at;
 
-		jf_rng_normal_step(noise, s->state_size, s->seeds[i], stream, s->indices[i], (unsigned)s->step);
+		jf_rng_normal_step(noise, s->state_size, s->seeds[i], stream, s->indices[i], noise_step(s));
 		ancestral_part(state_of(s, i), s->velocity + at, noise, s->state_size, t, next);
+	}
+}
+
+/* After a step to `next`: pixels that are kept become (1 - next) image + next noise. The noise is the start's, which
+ * makes their path the straight line of the flow; the ancestral solver's is the step's own, as for all it draws. */
+static void put_back_kept(struct jf_sampler *s, float next) {
+	const size_t channels = (size_t)s->model->config.image_channels;
+	float *noise = s->start;
+
+	for (int i = 0; i < s->n; i++) {
+		const float *image = s->kept + (size_t)i * s->image_size;
+		const bool *redraw = s->redraw + (size_t)i * (s->image_size / channels);
+		float *z = sampler_image(s, i);
+
+		if (!s->keeps[i])
+			continue;
+		if (s->args.solver == JF_SOLVER_ANCESTRAL)
+			jf_rng_normal_step(
+			    noise, s->image_size, s->seeds[i], JF_STREAM_IMAGE_STEP, s->indices[i], noise_step(s));
+		else
+			jf_rng_normal(noise, s->image_size, s->seeds[i], JF_STREAM_IMAGE, s->indices[i]);
+		for (size_t j = 0; j < s->image_size; j++)
+			if (!redraw[j / channels])
+				z[j] = (1.0f - next) * image[j] + next * noise[j];
+	}
+}
+
+/* From `next` back to t by the flow's own noising: z_t = a z_next + sqrt(t^2 - (a next)^2) n, a = (1 - t) / (1 - next),
+ * which has the right mean and variance given z0. */
+static void go_back(struct jf_sampler *s, float t, float next) {
+	const float a = (1.0f - t) / (1.0f - next), fresh = sqrtf(t * t - a * next * a * next);
+	float *noise = s->start;
+
+	for (int i = 0; i < s->n; i++) {
+		float *z = sampler_image(s, i);
+
+		jf_rng_normal_step(
+		    noise, s->image_size, s->seeds[i], JF_STREAM_IMAGE_BACK, s->indices[i], noise_step(s));
+		for (size_t j = 0; j < s->image_size; j++)
+			z[j] = a * z[j] + fresh * noise[j];
 	}
 }
 
@@ -236,7 +281,14 @@ enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
 		jf_sampler_evaluate(s, t, s->velocity);
 		advance_all(s, false, t - next);
 	}
-	s->step++;
+	if (s->keeps)
+		put_back_kept(s, next);
+	if (++s->repeat < s->args.repeats) {
+		go_back(s, t, next);
+	} else {
+		s->repeat = 0;
+		s->step++;
+	}
 	if (s->task == JF_TASK_SAMPLE && s->step == s->args.steps)
 		look_again(s);
 	for (int i = 0; i < s->n; i++)

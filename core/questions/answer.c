@@ -1,5 +1,7 @@
 #include "core/questions/answer.h"
 
+#include "core/questions/question.h"
+
 void jf_answer_put_label(
     struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
 	jf_json_put_integer(writer, "label", label);
@@ -45,5 +47,21 @@ void jf_answer_put_model(struct jf_json_writer *writer, const struct jf_model *m
 	jf_json_begin_object(writer, "model");
 	jf_json_put_string(writer, "name", model->name);
 	jf_json_put_string(writer, "checksum", model->checksum);
+	jf_json_end_object(writer);
+}
+
+void jf_answer_put_edited(struct jf_json_writer *writer, const struct jf_model *model, const float *label,
+    const float *probabilities, float strength) {
+	int classes = model->config.classes, seen = jf_argmax(probabilities, classes);
+
+	jf_answer_put_label(writer, model, seen, probabilities);
+	jf_json_put_floats(writer, "label_values", label, (size_t)classes);
+	jf_json_put_bool(writer, "reached", seen == jf_draw_class(label, classes));
+	jf_json_put_float(writer, "strength", strength);
+}
+
+void jf_answer_put_original(struct jf_json_writer *writer, const struct jf_model *model, const float *probabilities) {
+	jf_json_begin_object(writer, "original");
+	jf_answer_put_label(writer, model, jf_argmax(probabilities, model->config.classes), probabilities);
 	jf_json_end_object(writer);
 }

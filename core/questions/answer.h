@@ -9,6 +9,12 @@
 /* label, name, confidence, probabilities: of one row of probabilities [K], where `label` was chosen. */
 void jf_answer_put_label(
     struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities);
+/* label, name, confidence, probabilities of an edited image's posterior [K], beside label_values [K], under which it
+ * was drawn, reached (whether the posterior names that label) and strength. */
+void jf_answer_put_edited(struct jf_json_writer *writer, const struct jf_model *model, const float *label,
+    const float *probabilities, float strength);
+/* "original": {...}: the posterior [K] of the picture that an edit began with. */
+void jf_answer_put_original(struct jf_json_writer *writer, const struct jf_model *model, const float *probabilities);
 /* votes: [K] */
 void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes);
 /* The members of "preprocess", inside the object that the caller has begun. */

@@ -8,14 +8,14 @@
 const char *const jf_method_names[JF_N_METHODS + 1] = {"posterior", "sample", NULL};
 
 const char *jf_question_name(enum jf_question question) {
-	static const char *const names[JF_N_QUESTIONS] = {"classify", "generate", "blend", "sample"};
+	static const char *const names[JF_N_QUESTIONS] = {"classify", "generate", "blend", "sample", "edit"};
 
 	return (unsigned)question < JF_N_QUESTIONS ? names[question] : "unknown";
 }
 
 enum jf_task jf_question_task(enum jf_question question) {
 	static const enum jf_task tasks[JF_N_QUESTIONS] = {
-	    JF_TASK_CLASSIFY, JF_TASK_GENERATE, JF_TASK_GENERATE, JF_TASK_SAMPLE};
+	    JF_TASK_CLASSIFY, JF_TASK_GENERATE, JF_TASK_GENERATE, JF_TASK_SAMPLE, JF_TASK_GENERATE};
 
 	return tasks[question];
 }
@@ -253,4 +253,28 @@ void jf_blend_fill(float *labels, uint64_t *noise, const struct jf_blend *blend,
 			mix(label, blend->from, blend->to, (float)column / (float)(blend->columns - 1), classes);
 		noise[i] = blend->matrix ? 0 : (uint64_t)row;
 	}
+}
+
+/* --- edits --- */
+
+float jf_edit_strength(int place) {
+	return (float)(place + 1) / JF_EDIT_GRID;
+}
+
+enum jf_err jf_edit_check_mask(int mask_height, int mask_width, int height, int width, struct jf_error *err) {
+	if (mask_height == height && mask_width == width)
+		return JF_OK;
+	return jf_error_set(err, JF_EINVAL, "is %d x %d pixels; a mask has the size of the model's images, %d x %d",
+	    mask_width, mask_height, width, height);
+}
+
+enum jf_err jf_edit_mask(bool *redraw, const struct jf_image *mask, int height, int width, struct jf_error *err) {
+	if (jf_edit_check_mask(mask->height, mask->width, height, width, err) != JF_OK)
+		return JF_EINVAL;
+	for (int i = 0; i < height * width; i++) {
+		const uint8_t *p = mask->pixels + (size_t)i * (size_t)mask->channels;
+
+		redraw[i] = (mask->channels == 1 ? p[0] : jf_luma(p[0], p[1], p[2])) >= 128;
+	}
+	return JF_OK;
 }

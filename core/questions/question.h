@@ -1,4 +1,4 @@
-/* The four questions: what they are called, what may be asked, what holds when nothing is said, how labels are coded
+/* The questions: what they are called, what may be asked, what holds when nothing is said, how labels are coded
  * and written, how a label is chosen, how a blend is laid out. Command line, daemon, evaluation and page all read it
  * here. */
 #ifndef JF_CORE_QUESTIONS_QUESTION_H
@@ -10,15 +10,17 @@
 #include "core/base/error.h"
 #include "core/engine/model.h"
 #include "core/engine/sampler.h"
+#include "core/pictures/image.h"
 
 enum jf_question {
 	JF_QUESTION_CLASSIFY, /* P(label | image) */
 	JF_QUESTION_GENERATE, /* P(image | label) */
 	JF_QUESTION_BLEND,    /* generate, with what lies between two labels, from the same noise */
 	JF_QUESTION_SAMPLE,   /* P(image, label) */
+	JF_QUESTION_EDIT,     /* P(image | label, an image with noise on it) */
 	JF_N_QUESTIONS
 };
-const char *jf_question_name(enum jf_question question); /* "classify", "generate", "blend", "sample" */
+const char *jf_question_name(enum jf_question question); /* "classify", "generate", "blend", "sample", "edit" */
 enum jf_task jf_question_task(enum jf_question question);
 
 /* How a classification comes about. */
@@ -36,16 +38,19 @@ extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior", "sam
 #define JF_MAX_SEED INT64_C(9007199254740991) /* over HTTP: 2^53 - 1, exact in every JSON reader */
 #define JF_MAX_VOTES 4096                     /* samples of JF_METHOD_SAMPLE */
 #define JF_MAX_SCALE 16
-#define JF_MAX_LABEL 10 /* of a label vector's entries, either way; -1 and +1 are the usual ones */
-#define JF_MAX_WEIGHT 1 /* weights are 0 to this */
+#define JF_MAX_LABEL 10       /* of a label vector's entries, either way; -1 and +1 are the usual ones */
+#define JF_MIN_STRENGTH 0.001 /* of an edit; the most is 1 */
+#define JF_MAX_WEIGHT 1       /* weights are 0 to this */
 
 #define JF_DEFAULT_STEPS 20
 #define JF_DEFAULT_GUIDANCE 1
-#define JF_DEFAULT_VOTES 8   /* samples of JF_METHOD_SAMPLE; a posterior has one */
-#define JF_DEFAULT_COUNT 1   /* images of a label, pairs of image and label */
-#define JF_DEFAULT_ROWS 1    /* of a morph */
-#define JF_DEFAULT_COLUMNS 9 /* of a morph */
-#define JF_DEFAULT_SCALE 4   /* of a sheet; single pictures that are handed out as data have one pixel for one */
+#define JF_DEFAULT_VOTES 8       /* samples of JF_METHOD_SAMPLE; a posterior has one */
+#define JF_DEFAULT_COUNT 1       /* images of a label, pairs of image and label */
+#define JF_DEFAULT_ROWS 1        /* of a morph */
+#define JF_DEFAULT_COLUMNS 9     /* of a morph */
+#define JF_DEFAULT_STRENGTH 0.75 /* of an edit */
+#define JF_DEFAULT_REPEATS 1     /* of an edit's steps */
+#define JF_DEFAULT_SCALE 4       /* of a sheet; single pictures that are handed out as data have one pixel for one */
 
 /* A number as a literal, for tables of texts. */
 #define JF_TEXT_OF(number) JF_TEXT_OF_(number)
@@ -106,5 +111,19 @@ struct jf_blend {
 
 /* labels out [rows * columns][classes]; noise out [rows * columns]: the index of each image's noise, from 0. */
 void jf_blend_fill(float *labels, uint64_t *noise, const struct jf_blend *blend, int classes);
+
+/* --- edits -----------------------------------------------------------------------------------------------------------
+ * An edit puts noise on a picture, up to the time t = `strength`, and takes it off again under a label. */
+
+/* A counterfactual is the edit with the least strength after which the posterior names the label that was asked for. It
+ * is looked for on a grid, upwards: strength number `place`, from 0 to JF_EDIT_GRID - 1, of which the last is 1. */
+#define JF_EDIT_GRID 20
+float jf_edit_strength(int place);
+
+/* Whether a mask's size is the model's; JF_EINVAL says of another "is 30 x 28 pixels ...", for the caller to name. */
+enum jf_err jf_edit_check_mask(int mask_height, int mask_width, int height, int width, struct jf_error *err);
+/* A mask as a picture of the model's size: light pixels (128 and above) are drawn anew, dark ones are kept. redraw out
+ * [height][width]. JF_EINVAL as above. */
+enum jf_err jf_edit_mask(bool *redraw, const struct jf_image *mask, int height, int width, struct jf_error *err);
 
 #endif

@@ -17,6 +17,7 @@ struct work {
 	/* What each sample holds and where its answers go; NULL where the task has none. */
 	const float *in_images, *in_labels;
 	const uint64_t *noise_index;
+	const struct jf_edit *edit; /* what all start from; NULL: noise */
 	float *out_images, *out_labels, *out_probabilities;
 	int draws;   /* posterior; 0 otherwise */
 	int samples; /* votes of each image; 0 otherwise */
@@ -67,7 +68,10 @@ static void begin_arguments(const struct work *w, struct jf_trajectory *t, int f
 	for (int i = 0; i < n; i++)
 		t[i] = (struct jf_trajectory){.seed = w->options->seed,
 		    .index = noise_of(w, first + i),
-		    .image = w->in_images ? w->in_images + (size_t)(first + i) * image_floats(w) : NULL,
+		    .image = w->in_images ? w->in_images + (size_t)(first + i) * image_floats(w)
+			     : w->edit    ? w->edit->picture
+					  : NULL,
+		    .redraw = w->edit ? w->edit->redraw : NULL,
 		    .label = w->in_labels ? w->in_labels + (size_t)(first + i) * classes(w) : NULL};
 }
 
@@ -283,4 +287,120 @@ enum jf_err jf_sample(struct jf_model *model, float *images, float *labels, floa
 	    .out_probabilities = probabilities};
 
 	return run(&w, err);
+}
+
+/* Edits of one strength, of the noises noise_index[n]. */
+static enum jf_err edit_once(struct jf_model *model, float *images, float *probabilities, const struct jf_edit *edit,
+    const float *labels, const uint64_t *noise_index, int n, const struct jf_task_options *options,
+    struct jf_error *err) {
+	struct work w = {.model = model,
+	    .options = options,
+	    .task = JF_TASK_GENERATE,
+	    .n = n,
+	    .in_labels = labels,
+	    .noise_index = noise_index,
+	    .edit = edit,
+	    .out_images = images};
+	enum jf_err rc = run(&w, err);
+
+	if (rc == JF_OK)
+		rc = jf_classify_posterior(model, probabilities, images, n, 1, options, err);
+	return rc;
+}
+
+/* The edits that are still looked for: their numbers, and what one round makes of them. */
+struct search {
+	uint64_t *left;       /* [n] */
+	float *images;        /* [n][H][W][C] */
+	float *probabilities; /* [n][K] */
+	int n;
+};
+
+/* Hands out what the last round found, or everything that is left when it was the last one. */
+static void take_found(struct search *search, const struct jf_model *model, const struct jf_edited *out, int class,
+    float strength, bool last) {
+	const size_t pixels = jf_network_image_floats(&model->config), k = (size_t)model->config.classes;
+	int left = 0;
+
+	for (int i = 0; i < search->n; i++) {
+		const float *p = search->probabilities + (size_t)i * k;
+		const size_t at = (size_t)search->left[i];
+
+		if (!last && jf_argmax(p, (int)k) != class) {
+			search->left[left++] = search->left[i];
+			continue;
+		}
+		memcpy(out->images + at * pixels, search->images + (size_t)i * pixels, pixels * sizeof(float));
+		memcpy(out->probabilities + at * k, p, k * sizeof(float));
+		out->strengths[at] = strength;
+	}
+	search->n = left;
+}
+
+/* The picture itself is the answer when it is seen as that class already. */
+static void start_search(struct search *search, const struct jf_model *model, const struct jf_edited *out,
+    const struct jf_edit *edit, int class, int n) {
+	const size_t pixels = jf_network_image_floats(&model->config), k = (size_t)model->config.classes;
+
+	search->n = n;
+	for (int i = 0; i < n; i++) {
+		search->left[i] = (uint64_t)i;
+		memcpy(search->images + (size_t)i * pixels, edit->picture, pixels * sizeof(float));
+		memcpy(search->probabilities + (size_t)i * k, out->original, k * sizeof(float));
+	}
+	take_found(search, model, out, class, 0.0f, false);
+}
+
+static enum jf_err find_counterfactuals(struct jf_model *model, const struct jf_edited *out, const struct jf_edit *edit,
+    const float *labels, int n, const struct jf_task_options *options, struct jf_error *err) {
+	const size_t pixels = jf_network_image_floats(&model->config), k = (size_t)model->config.classes;
+	const int class = jf_draw_class(out->label, (int)k);
+	struct jf_task_options one = *options;
+	struct search search = {.left = calloc((size_t)n, sizeof(*search.left)),
+	    .images = calloc((size_t)n * pixels, sizeof(float)),
+	    .probabilities = calloc((size_t)n * k, sizeof(float))};
+	enum jf_err rc = JF_OK;
+
+	if (!search.left || !search.images || !search.probabilities) {
+		rc = jf_error_set(err, JF_ENOMEM, "no memory for %d edits", n);
+		goto out;
+	}
+	start_search(&search, model, out, edit, class, n);
+	for (int place = 0; place < JF_EDIT_GRID && search.n > 0 && rc == JF_OK; place++) {
+		one.sampler.start = jf_edit_strength(place);
+		rc = edit_once(
+		    model, search.images, search.probabilities, edit, labels, search.left, search.n, &one, err);
+		if (rc == JF_OK)
+			take_found(&search, model, out, class, one.sampler.start, place + 1 == JF_EDIT_GRID);
+	}
+out:
+	free(search.left);
+	free(search.images);
+	free(search.probabilities);
+	return rc;
+}
+
+enum jf_err jf_edit(struct jf_model *model, const struct jf_edited *out, const struct jf_edit *edit, int n,
+    const struct jf_task_options *options, struct jf_error *err) {
+	const size_t k = (size_t)model->config.classes;
+	float *labels = calloc((size_t)(n > 0 ? n : 1) * k, sizeof(*labels));
+	enum jf_err rc = JF_OK;
+
+	if (!labels)
+		return jf_error_set(err, JF_ENOMEM, "no memory for %d labels", n);
+	rc = jf_classify_posterior(model, out->original, edit->picture, 1, 1, options, err);
+	if (edit->label)
+		memcpy(out->label, edit->label, k * sizeof(float));
+	else if (rc == JF_OK)
+		jf_label_one_hot(out->label, jf_argmax(out->original, (int)k), (int)k);
+	for (int i = 0; i < n; i++) {
+		memcpy(labels + (size_t)i * k, out->label, k * sizeof(float));
+		out->strengths[i] = options->sampler.start > 0.0f ? options->sampler.start : 1.0f;
+	}
+	if (rc == JF_OK && edit->counterfactual)
+		rc = find_counterfactuals(model, out, edit, labels, n, options, err);
+	else if (rc == JF_OK)
+		rc = edit_once(model, out->images, out->probabilities, edit, labels, NULL, n, options, err);
+	free(labels);
+	return rc;
 }

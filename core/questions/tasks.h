@@ -1,4 +1,4 @@
-/* The four questions as plain calls for programs without a scheduler (cli, trainer, tests).
+/* The questions as plain calls for programs without a scheduler (cli, trainer, tests).
  *
  * They split the work into batches, run it on `threads` threads and report progress. The daemon drives
  * core/engine/sampler.h itself, step by step; both give the same bytes for the same (seed, index). */
@@ -41,6 +41,28 @@ enum jf_err jf_classify_sample(struct jf_model *model, int *votes, float *final_
 /* images out [n][H][W][C]; labels [n][K], -1/+1 coded. Noise of image i: index first_index + noise_index[i], or
  * first_index + i when noise_index is NULL (a blend gives a row of images the same noise). */
 enum jf_err jf_generate(struct jf_model *model, float *images, const float *labels, const uint64_t *noise_index, int n,
+    const struct jf_task_options *options, struct jf_error *err);
+
+/* What an edit starts from; borrowed. */
+struct jf_edit {
+	const float *picture; /* [H][W][C] */
+	const bool *redraw;   /* [H][W]: pixels that are drawn anew; NULL: all */
+	const float *label;   /* [K]; NULL: that of the class that the posterior sees in the picture */
+	bool counterfactual;  /* look for the least strength; otherwise options->sampler.start says it */
+};
+
+/* What became of n edits; all owned by the caller. */
+struct jf_edited {
+	float *images;        /* out [n][H][W][C] */
+	float *label;         /* out [K]: the label they were drawn under */
+	float *original;      /* out [K]: P(label | picture) */
+	float *probabilities; /* out [n][K]: P(label | image) of each, one draw */
+	float *strengths;     /* out [n]; of a counterfactual 0 when the picture is seen as that label already, and 1
+				 when even that did not do */
+};
+
+/* Edit i uses noise first_index + i. */
+enum jf_err jf_edit(struct jf_model *model, const struct jf_edited *out, const struct jf_edit *edit, int n,
     const struct jf_task_options *options, struct jf_error *err);
 
 /* images out [n][H][W][C], labels out [n][K] (final z_lab), probabilities out [n][K] or NULL. */

@@ -49,7 +49,7 @@ static int teardown(void **state) {
 static struct jf_task_options options(int threads, int batch, enum jf_solver solver, int steps, float guidance) {
 	struct jf_task_options o = jf_task_options_default();
 
-	o.sampler = (struct jf_sampler_args){solver, steps, guidance};
+	o.sampler = (struct jf_sampler_args){.solver = solver, .steps = steps, .guidance = guidance};
 	o.seed = 42;
 	o.threads = threads;
 	o.batch = batch;
@@ -269,7 +269,7 @@ static void test_guidance(void **state) {
 }
 
 static void begin_all(struct jf_sampler *s, enum jf_solver solver, int steps) {
-	const struct jf_sampler_args args = {solver, steps, 1.5f};
+	const struct jf_sampler_args args = {.solver = solver, .steps = steps, .guidance = 1.5f};
 	struct jf_trajectory t[N];
 	struct jf_error err;
 
@@ -325,15 +325,15 @@ static void test_bad_arguments(void **state) {
 		int n;
 		enum jf_err rc;
 	} cases[] = {
-	    {{JF_SOLVER_EULER, 0, 1.0f}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, JF_MAX_STEPS + 1, 1.0f}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, -1.0f}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, NAN}, {.label = labels}, 1, JF_EINVAL},
-	    {{(enum jf_solver)9, 1, 1.0f}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f}, {.label = labels}, 0, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f}, {.label = labels}, 3, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f}, {.image = images}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f}, {.label = bad_label}, 1, JF_ENUMERIC},
+	    {{JF_SOLVER_EULER, 0, 1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, JF_MAX_STEPS + 1, 1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, -1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, NAN, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{(enum jf_solver)9, 1, 1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.label = labels}, 0, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.label = labels}, 3, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.image = images}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.label = bad_label}, 1, JF_ENUMERIC},
 	};
 
 	(void)state;
