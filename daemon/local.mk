@@ -6,6 +6,7 @@ libhttp_a_CPPFLAGS = $(AM_CPPFLAGS) $(MICROHTTPD_CFLAGS) $(GNUTLS_CFLAGS) $(ZLIB
 libhttp_a_SOURCES =
 libhttp_a_SOURCES += daemon/api/api.c
 libhttp_a_SOURCES += daemon/api/ask.c daemon/api/ask.h
+libhttp_a_SOURCES += daemon/api/ask_edit.c daemon/api/ask_parts.h
 libhttp_a_SOURCES += daemon/api/ask_image.c daemon/api/ask_image.h
 libhttp_a_SOURCES += daemon/api/call.c daemon/api/call.h
 libhttp_a_SOURCES += daemon/api/endpoints.c daemon/api/endpoints.h

@@ -7,6 +7,7 @@
 
 #include "core/pictures/sheet.h"
 #include "daemon/api/ask_image.h"
+#include "daemon/api/ask_parts.h"
 #include "daemon/api/call.h"
 #include "daemon/api/heavy.h"
 
@@ -27,8 +28,10 @@ void jf_ask_defaults(struct jf_ask *ask, enum jf_question question, const struct
 	    .sampler = jf_sampler_args_default(jf_question_task(question)),
 	    .framing = {JF_PREPROCESS_MNIST, JF_INVERT_AUTO}, /* read_framing asks the model */
 	    .count = JF_DEFAULT_COUNT,
+	    .strength = (float)JF_DEFAULT_STRENGTH,
 	    .blend = {.rows = JF_DEFAULT_ROWS, .columns = JF_DEFAULT_COLUMNS},
 	    .gap = jf_sheet_options_default().gap};
+	ask->sampler.repeats = JF_DEFAULT_REPEATS;
 	ask->sampler.steps = conf->default_steps < conf->max_steps ? conf->default_steps : conf->max_steps;
 }
 
@@ -53,7 +56,7 @@ static void read_choice(struct jf_call *call, const char *name, int *out, const 
 	jf_params_choice(&call->params, name, out, names, n);
 }
 
-static void read_sampler(struct jf_call *call) {
+void jf_ask_read_sampler(struct jf_call *call) {
 	struct jf_sampler_args *sampler = &call->ask.sampler;
 	int solver = (int)sampler->solver;
 
@@ -64,7 +67,7 @@ static void read_sampler(struct jf_call *call) {
 		jf_params_float(&call->params, "guidance", &sampler->guidance, 0, JF_MAX_GUIDANCE);
 }
 
-static void read_seed(struct jf_call *call) {
+void jf_ask_read_seed(struct jf_call *call) {
 	struct jf_ask *ask = &call->ask;
 
 	ask->seed_given = jf_params_integer(&call->params, "seed", &ask->seed, 0, JF_MAX_SEED);
@@ -73,7 +76,7 @@ static void read_seed(struct jf_call *call) {
 	jf_params_integer(&call->params, "index", &ask->index, 0, JF_MAX_SEED);
 }
 
-static void read_picture(struct jf_call *call) {
+void jf_ask_read_picture(struct jf_call *call) {
 	struct jf_ask *ask = &call->ask;
 
 	ask->scale = call->as == JF_AS_PNG ? JF_DEFAULT_SCALE : 1;
@@ -82,7 +85,7 @@ static void read_picture(struct jf_call *call) {
 }
 
 /* A job for n items with room for that many input images and labels; NULL after noting a problem. */
-static struct jf_job *new_job(
+struct jf_job *jf_ask_new_job(
     struct jf_call *call, struct jf_model *model, enum jf_job_kind kind, int n, int images, int labels) {
 	struct jf_error err = {0};
 	struct jf_job *job;
@@ -110,16 +113,16 @@ static struct jf_job *new_job(
 }
 
 /* The job, or NULL when anything has turned out wrong, or its picture is not for this thread. */
-static struct jf_job *checked(struct jf_call *call, struct jf_job *job) {
+struct jf_job *jf_ask_checked(struct jf_call *call, struct jf_job *job) {
 	if (job && !call->problem.set && !call->heavy)
 		return job;
 	jf_job_unref(job);
 	return NULL;
 }
 
-/* --- the four questions --- */
+/* --- the questions, but for edits --- */
 
-static void read_framing(struct jf_call *call, const struct jf_model *model) {
+void jf_ask_read_framing(struct jf_call *call, const struct jf_model *model) {
 	struct jf_framing_options *framing = &call->ask.framing;
 	int preprocess = model->preprocess, invert = (int)framing->invert;
 
@@ -188,7 +191,7 @@ static struct jf_job *classify_all(struct jf_call *call, struct jf_model *model,
 	}
 	used = frame_all(call, pixels, images, each, &model->config);
 	if (used > 0)
-		job = new_job(call, model, votes ? JF_JOB_CLASSIFY : JF_JOB_POSTERIOR, used * each, used, 0);
+		job = jf_ask_new_job(call, model, votes ? JF_JOB_CLASSIFY : JF_JOB_POSTERIOR, used * each, used, 0);
 	if (!job)
 		goto out;
 	job->draws = votes ? 1 : ask->samples;
@@ -210,9 +213,9 @@ static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model)
 	if (!jf_ask_image_find(call, &images))
 		goto out;
 	read_method(call);
-	read_seed(call);
-	read_sampler(call);
-	read_framing(call, model);
+	jf_ask_read_seed(call);
+	jf_ask_read_sampler(call);
+	jf_ask_read_framing(call, model);
 	jf_params_bool(&call->params, "trace", &ask->trace);
 	if (images.many && ask->trace)
 		jf_problem_field(&call->problem, "/trace", "cannot be given together with several pictures");
@@ -222,10 +225,10 @@ static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model)
 		job = classify_all(call, model, &images);
 out:
 	jf_ask_image_deinit(&images);
-	return checked(call, job);
+	return jf_ask_checked(call, job);
 }
 
-static void read_label(struct jf_call *call, const struct jf_model *model, float *label) {
+void jf_ask_read_label(struct jf_call *call, const struct jf_model *model, float *label) {
 	const char *const *names = (const char *const *)model->class_names;
 	struct jf_params *params = &call->params;
 	int classes = model->config.classes, class;
@@ -252,14 +255,14 @@ static struct jf_job *ask_generate(struct jf_call *call, struct jf_model *model)
 
 	jf_params_int(&call->params, "count", &call->ask.count, 1, max);
 	jf_params_int(&call->params, "columns", &call->ask.columns, 1, max);
-	read_seed(call);
-	read_sampler(call);
-	read_picture(call);
-	job = new_job(call, model, JF_JOB_GENERATE, call->ask.count, 0, 1);
+	jf_ask_read_seed(call);
+	jf_ask_read_sampler(call);
+	jf_ask_read_picture(call);
+	job = jf_ask_new_job(call, model, JF_JOB_GENERATE, call->ask.count, 0, 1);
 	if (job)
-		read_label(call, model, job->labels);
+		jf_ask_read_label(call, model, job->labels);
 	jf_params_finish(&call->params);
-	return checked(call, job);
+	return jf_ask_checked(call, job);
 }
 
 /* Says of each of these fields that it may not stand beside `chosen`. */
@@ -339,20 +342,20 @@ static struct jf_job *ask_blend(struct jf_call *call, struct jf_model *model) {
 	struct jf_job *job = NULL;
 
 	read_blend(call, model);
-	read_seed(call);
-	read_sampler(call);
-	read_picture(call);
+	jf_ask_read_seed(call);
+	jf_ask_read_sampler(call);
+	jf_ask_read_picture(call);
 	mixture = !call->ask.blend.matrix && jf_params_has(&call->params, "labels");
 	n = call->ask.blend.rows * call->ask.blend.columns;
 	call->ask.columns = call->ask.blend.columns;
 	if (!call->problem.set)
-		job = new_job(call, model, JF_JOB_GENERATE, n, 0, mixture ? 1 : n);
+		job = jf_ask_new_job(call, model, JF_JOB_GENERATE, n, 0, mixture ? 1 : n);
 	if (job && !mixture)
 		fill_blend(call, job);
 	if (job && mixture && jf_params_weights(&call->params, "labels", job->labels, classes, names))
 		jf_label_from_weights(job->labels, job->labels, classes);
 	jf_params_finish(&call->params);
-	return checked(call, job);
+	return jf_ask_checked(call, job);
 }
 
 static struct jf_job *ask_sample(struct jf_call *call, struct jf_model *model) {
@@ -360,10 +363,11 @@ static struct jf_job *ask_sample(struct jf_call *call, struct jf_model *model) {
 
 	jf_params_int(&call->params, "count", &call->ask.count, 1, max);
 	jf_params_int(&call->params, "columns", &call->ask.columns, 1, max);
-	read_seed(call);
-	read_sampler(call);
-	read_picture(call);
-	return jf_params_finish(&call->params) ? new_job(call, model, JF_JOB_SAMPLE, call->ask.count, 0, 0) : NULL;
+	jf_ask_read_seed(call);
+	jf_ask_read_sampler(call);
+	jf_ask_read_picture(call);
+	return jf_params_finish(&call->params) ? jf_ask_new_job(call, model, JF_JOB_SAMPLE, call->ask.count, 0, 0)
+					       : NULL;
 }
 
 struct jf_job *jf_ask_parse(struct jf_call *call, enum jf_question question, struct jf_model *model) {
@@ -376,6 +380,8 @@ struct jf_job *jf_ask_parse(struct jf_call *call, enum jf_question question, str
 		return NULL;
 	if (question == JF_QUESTION_CLASSIFY)
 		return ask_classify(call, model);
+	if (question == JF_QUESTION_EDIT)
+		return jf_ask_edit(call, model);
 	body = jf_request_body(call->request, &size);
 	if (size && strcmp(jf_call_method(call), "POST") == 0 && !jf_params_add_json(&call->params, body, size) &&
 	    !call->params.root)

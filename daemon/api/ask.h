@@ -28,12 +28,14 @@ struct jf_ask {
 	bool seed_given;
 	int64_t seed, index;
 	int samples;           /* classify */
-	int count;             /* generate, sample */
+	int count;             /* generate, sample, edit */
+	float strength;        /* edit */
+	bool counterfactual;   /* edit */
 	int columns;           /* of the sheet; 0: nearly square */
 	struct jf_blend blend; /* blend; a mixture has rows of one column */
 	int scale, gap;
 	struct jf_framing_options framing;
-	struct jf_ask_picture *pictures; /* classify: owned */
+	struct jf_ask_picture *pictures; /* classify, edit: owned */
 	int n_pictures;
 	bool list; /* they came as a list, and a list is the answer */
 	double decode_ms;

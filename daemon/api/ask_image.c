@@ -1,6 +1,7 @@
 #include "daemon/api/ask_image.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,10 @@ static bool add_bytes(struct jf_call *call, struct jf_ask_images *images, const 
 	return true;
 }
 
+static bool takes_mask(const struct jf_call *call) {
+	return call->ask.question == JF_QUESTION_EDIT;
+}
+
 /* Parts named image, or images for a list whatever its length. */
 static bool from_parts(
     struct jf_call *call, struct jf_ask_images *images, const char *body, size_t size, const char *type) {
@@ -72,6 +77,14 @@ static bool from_parts(
 	for (i = 0; i < n; i++) {
 		bool list = strcmp(parts[i].name, "images") == 0;
 
+		if (takes_mask(call) && strcmp(parts[i].name, "mask") == 0) {
+			if (images->masked)
+				return jf_problem_field(&call->problem, "/mask", "is given twice");
+			images->masked = true;
+			images->mask.bytes = (const unsigned char *)parts[i].data;
+			images->mask.size = parts[i].size;
+			continue;
+		}
 		if (list || strcmp(parts[i].name, "image") == 0) {
 			if (!add_bytes(call, images, parts[i].data, parts[i].size))
 				return false;
@@ -138,6 +151,16 @@ static bool from_list(struct jf_call *call, struct jf_ask_images *images) {
 	return true;
 }
 
+static void mask_from_field(struct jf_call *call, struct jf_ask_images *images) {
+	const char *text;
+	size_t length;
+
+	if (images->masked || !jf_params_string(&call->params, "mask", &text, &length))
+		return;
+	images->masked = true;
+	from_text(&images->mask, text, length);
+}
+
 /* Pictures in the fields of a JSON object, or of a form that holds no file. */
 static bool from_fields(struct jf_call *call, struct jf_ask_images *images) {
 	struct jf_ask_image *image;
@@ -172,8 +195,12 @@ bool jf_ask_image_find(struct jf_call *call, struct jf_ask_images *images) {
 	} else if (size && !jf_params_add_json(&call->params, body, size) && !call->params.root) {
 		return false;
 	}
+	if (takes_mask(call))
+		mask_from_field(call, images);
 	if (images->n == 0 && !from_fields(call, images))
 		return false;
+	if (images->many && call->ask.question == JF_QUESTION_EDIT)
+		return jf_problem_field(&call->problem, "/image", "is one picture: an edit takes no list");
 	if (images->n == 0 && !call->problem.set)
 		jf_problem_field(&call->problem, "/image", "is missing");
 	return true;
@@ -258,9 +285,36 @@ enum jf_err jf_ask_image_frame(struct jf_call *call, float *out, struct jf_frami
 	return rc;
 }
 
+enum jf_err jf_ask_image_mask(
+    bool *redraw, const struct jf_ask_image *mask, const struct jf_network_config *config, struct jf_error *err) {
+	struct jf_image decoded = {0};
+	uint32_t width, height;
+	enum jf_err rc;
+
+	if (!mask->bytes)
+		return jf_error_set(err, JF_EFORMAT, "%s", mask->fault);
+	if (!jf_png_is(mask->bytes, mask->size))
+		return jf_error_set(err, JF_EFORMAT, "is not a PNG");
+	/* by its head first: a large one is not decoded */
+	if (jf_png_size(&width, &height, mask->bytes, mask->size, NULL) == JF_OK && width <= INT_MAX &&
+	    height <= INT_MAX) {
+		rc = jf_edit_check_mask((int)height, (int)width, config->height, config->width, err);
+		if (rc != JF_OK)
+			return rc;
+	}
+	rc = jf_png_decode(&decoded, mask->bytes, mask->size, err);
+	if (rc != JF_OK)
+		jf_error_prefix(err, "cannot be read");
+	else
+		rc = jf_edit_mask(redraw, &decoded, config->height, config->width, err);
+	jf_image_deinit(&decoded);
+	return rc;
+}
+
 void jf_ask_image_deinit(struct jf_ask_images *images) {
 	for (int i = 0; i < images->n; i++)
 		free(images->item[i].owned);
 	free(images->item);
+	free(images->mask.owned);
 	*images = (struct jf_ask_images){0};
 }

@@ -70,3 +70,7 @@ void jf_endpoint_blend(struct jf_call *call) {
 void jf_endpoint_sample(struct jf_call *call) {
 	handle(call, JF_QUESTION_SAMPLE);
 }
+
+void jf_endpoint_edit(struct jf_call *call) {
+	handle(call, JF_QUESTION_EDIT);
+}

@@ -1,4 +1,4 @@
-/* Handlers of the four questions. */
+/* Handlers of the questions. */
 #ifndef JF_DAEMON_API_ENDPOINTS_H
 #define JF_DAEMON_API_ENDPOINTS_H
 
@@ -8,5 +8,6 @@ void jf_endpoint_classify(struct jf_call *call);
 void jf_endpoint_generate(struct jf_call *call);
 void jf_endpoint_blend(struct jf_call *call);
 void jf_endpoint_sample(struct jf_call *call);
+void jf_endpoint_edit(struct jf_call *call);
 
 #endif

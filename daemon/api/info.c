@@ -33,6 +33,7 @@ static void put_limits(struct jf_json_writer *writer, const struct jf_conf *conf
 	jf_json_put_integer(writer, "samples", jf_ask_max_samples(conf, JF_METHOD_SAMPLE));
 	jf_json_put_integer(writer, "posterior_samples", jf_ask_max_samples(conf, JF_METHOD_POSTERIOR));
 	jf_json_put_integer(writer, "guidance", JF_MAX_GUIDANCE);
+	jf_json_put_integer(writer, "repeats", JF_MAX_REPEATS);
 	jf_json_put_integer(writer, "label", JF_MAX_LABEL);
 	jf_json_put_integer(writer, "weight", JF_MAX_WEIGHT);
 	jf_json_put_integer(writer, "scale", JF_MAX_SCALE);
@@ -63,8 +64,14 @@ static void put_question_defaults(struct jf_json_writer *writer, enum jf_questio
 		jf_json_put_integer(writer, "scale", JF_DEFAULT_SCALE);
 		jf_json_put_integer(writer, "gap", ask.gap);
 	}
-	if (question == JF_QUESTION_GENERATE || question == JF_QUESTION_SAMPLE)
+	if (question == JF_QUESTION_GENERATE || question == JF_QUESTION_SAMPLE || question == JF_QUESTION_EDIT)
 		jf_json_put_integer(writer, "count", ask.count);
+	if (question == JF_QUESTION_EDIT) {
+		jf_json_put_float(writer, "strength", ask.strength);
+		jf_json_put_integer(writer, "repeats", ask.sampler.repeats);
+		jf_json_put_string(writer, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
+		jf_json_put_string(writer, "invert", jf_invert_name(ask.framing.invert));
+	}
 	if (question == JF_QUESTION_BLEND) {
 		jf_json_put_integer(writer, "rows", ask.blend.rows);
 		jf_json_put_integer(writer, "columns", ask.blend.columns);

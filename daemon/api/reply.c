@@ -74,7 +74,7 @@ static void put_sampler(const struct jf_call *call, struct jf_json_writer *write
 
 static void put_end(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	jf_json_begin_object(writer, "timings_ms");
-	if (call->ask.question == JF_QUESTION_CLASSIFY)
+	if (call->ask.n_pictures > 0)
 		jf_json_put_float(writer, "decode", (float)call->ask.decode_ms);
 	jf_json_put_float(writer, "queue", (float)jf_job_queue_ms(job));
 	jf_json_put_float(writer, "compute", (float)jf_job_compute_ms(job));
@@ -90,7 +90,7 @@ static void put_preprocess(const struct jf_call *call, struct jf_json_writer *wr
     const struct jf_framing_report *framed) {
 	jf_json_begin_object(writer, "preprocess");
 	jf_answer_put_framing(writer, framed);
-	if (call->ask.trace)
+	if (call->ask.trace || call->ask.question == JF_QUESTION_EDIT)
 		put_picture(writer, "image", job->images, &job->model->config, 1);
 	jf_json_end_object(writer);
 }
@@ -186,6 +186,15 @@ static void put_classification(struct jf_call *call, struct jf_json_writer *writ
 
 /* --- pictures --- */
 
+/* What all edits of a picture have in common. */
+static void put_edit(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
+	jf_json_put_integer(writer, "repeats", call->ask.sampler.repeats);
+	jf_json_put_bool(writer, "counterfactual", call->ask.counterfactual);
+	jf_json_put_bool(writer, "masked", job->redraw != NULL);
+	jf_answer_put_original(writer, job->model, job->out_originals);
+	put_preprocess(call, writer, job, &call->ask.pictures[0].framed);
+}
+
 static void put_images(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	const struct jf_network_config *config = &job->model->config;
 	size_t classes = (size_t)config->classes;
@@ -204,6 +213,9 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 			jf_answer_put_label(writer, job->model, jf_draw_class(label, config->classes),
 			    job->out_probabilities + (size_t)i * classes);
 			jf_json_put_floats(writer, "label_values", label, classes);
+		} else if (call->ask.question == JF_QUESTION_EDIT) {
+			jf_answer_put_edited(writer, job->model, job->out_labels + (size_t)i * classes,
+			    job->out_probabilities + (size_t)i * classes, job->out_strengths[i]);
 		} else {
 			jf_json_put_floats(writer, "label_values", job->items[i].label, classes);
 		}
@@ -226,6 +238,8 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 	put_sampler(call, writer);
 	if (call->ask.question != JF_QUESTION_SAMPLE)
 		jf_json_put_float(writer, "guidance", call->ask.sampler.guidance);
+	if (call->ask.question == JF_QUESTION_EDIT)
+		put_edit(call, writer, job);
 }
 
 static void reply_png(struct jf_call *call, const struct jf_job *job) {

@@ -7,7 +7,7 @@
 #include "core/questions/question.h"
 
 const char *jf_job_kind_name(enum jf_job_kind kind) {
-	static const char *const names[] = {"posterior", "classify", "generate", "sample"};
+	static const char *const names[] = {"posterior", "classify", "generate", "sample", "edit"};
 	return (unsigned)kind < JF_N_JOB_KINDS ? names[kind] : "unknown";
 }
 
@@ -16,10 +16,10 @@ const char *jf_job_end_name(enum jf_job_end end) {
 	return (unsigned)end < JF_N_JOB_ENDS ? names[end] : "unknown";
 }
 
-/* Three flags, one for each kind of result. */
 static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
-	bool images = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_SAMPLE;
-	bool labels = job->kind == JF_JOB_CLASSIFY || job->kind == JF_JOB_SAMPLE;
+	bool edit = job->kind == JF_JOB_EDIT;
+	bool images = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_SAMPLE || edit;
+	bool labels = job->kind == JF_JOB_CLASSIFY || job->kind == JF_JOB_SAMPLE || edit;
 	bool probabilities = job->kind != JF_JOB_GENERATE;
 	size_t n = (size_t)job->n, classes = (size_t)job->model->config.classes;
 	if (images)
@@ -28,7 +28,12 @@ static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
 		job->out_labels = calloc(n * classes, sizeof(float));
 	if (probabilities)
 		job->out_probabilities = calloc(n * classes, sizeof(float));
-	if ((images && !job->out_images) || (labels && !job->out_labels) || (probabilities && !job->out_probabilities))
+	if (edit) {
+		job->out_originals = calloc(n * classes, sizeof(float));
+		job->out_strengths = calloc(n, sizeof(float));
+	}
+	if ((images && !job->out_images) || (labels && !job->out_labels) ||
+	    (probabilities && !job->out_probabilities) || (edit && (!job->out_originals || !job->out_strengths)))
 		return jf_error_set(err, JF_ENOMEM, "no memory for the results of %d items", job->n);
 	return JF_OK;
 }
@@ -91,6 +96,9 @@ void jf_job_unref(struct jf_job *job) {
 	free(job->out_images);
 	free(job->out_labels);
 	free(job->out_probabilities);
+	free(job->out_originals);
+	free(job->out_strengths);
+	free(job->redraw);
 	free(job->images);
 	free(job->labels);
 	free(job->items);
@@ -98,14 +106,41 @@ void jf_job_unref(struct jf_job *job) {
 	free(job);
 }
 
+/* How often an item goes through all steps. */
+static int rounds(const struct jf_job *job) {
+	return job->kind == JF_JOB_EDIT && job->counterfactual ? JF_EDIT_GRID : 1;
+}
+
+static int repeats(const struct jf_job *job) {
+	return job->args.repeats > 1 ? job->args.repeats : 1;
+}
+
+int jf_job_steps(const struct jf_job *job) {
+	return job->kind == JF_JOB_POSTERIOR ? 1 : job->args.steps * repeats(job) * rounds(job);
+}
+
+/* Evaluations in all rounds together, without those of posteriors. */
+static long integration(const struct jf_job *job) {
+	bool draws = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_EDIT;
+	bool guided = draws && (job->args.guidance < 1.0f || job->args.guidance > 1.0f);
+	return (long)jf_solver_evaluations(job->args.solver, job->args.steps) * repeats(job) * rounds(job) *
+	       (guided ? 2L : 1L);
+}
+
+double jf_job_step_cost(const struct jf_job *job) {
+	if (job->kind == JF_JOB_POSTERIOR)
+		return job->draws;
+	return (double)(integration(job) + (job->kind == JF_JOB_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0)) /
+	       jf_job_steps(job);
+}
+
 long jf_job_cost(const struct jf_job *job) {
 	long evaluations;
-	if (job->kind == JF_JOB_POSTERIOR) {
+	if (job->kind == JF_JOB_POSTERIOR)
 		evaluations = job->draws;
-	} else {
-		bool guided = job->kind == JF_JOB_GENERATE && (job->args.guidance < 1.0f || job->args.guidance > 1.0f);
-		evaluations = jf_solver_evaluations(job->args.solver, job->args.steps) * (guided ? 2L : 1L);
-		evaluations += job->kind == JF_JOB_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0;
-	}
+	else if (job->kind == JF_JOB_SAMPLE)
+		evaluations = integration(job) + JF_SAMPLE_EXTRA_EVALUATIONS;
+	else
+		evaluations = integration(job) + (job->kind == JF_JOB_EDIT ? 1 + rounds(job) : 0);
 	return evaluations * job->n;
 }

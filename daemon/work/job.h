@@ -22,9 +22,11 @@ enum jf_job_kind {
 	JF_JOB_CLASSIFY,  /* label ODE, one trajectory a draw: labels, probabilities */
 	JF_JOB_GENERATE,  /* images (blend is a generate with mixed labels and equal (seed, index) along a row) */
 	JF_JOB_SAMPLE,    /* images, labels, probabilities */
+	JF_JOB_EDIT,      /* images, labels, probabilities, originals, strengths */
 	JF_N_JOB_KINDS
 };
-const char *jf_job_kind_name(enum jf_job_kind kind); /* "posterior", "classify", "generate", "sample": metric label */
+const char *jf_job_kind_name(
+    enum jf_job_kind kind); /* "posterior", "classify", "generate", "sample", "edit": metric label */
 
 /* How a job ended. */
 enum jf_job_end {
@@ -43,8 +45,9 @@ struct jf_job;
 struct jf_job_step {
 	int item;                   /* 0 to n - 1 */
 	int step, steps;            /* step 1 to steps */
-	float time;                 /* the clock after the step: 1 > t >= 0, exactly 0 at the end */
-	const float *image;         /* [H][W][C]; generate, sample */
+	float time;                 /* the clock after the step: 1 > t >= 0, exactly 0 at the end; of a
+				       counterfactual at the end of each round */
+	const float *image;         /* [H][W][C]; generate, sample, edit */
 	const float *label;         /* [K]; classify, sample */
 	const float *probabilities; /* [K]; classify, sample */
 };
@@ -58,11 +61,15 @@ struct jf_job {
 	/* --- filled by the submitter before submit
 	 * ----------------------------------------------------------------- */
 	/* [n], owned. seed, index: noise of the item (posterior ignores them). image: points into `images`, several
-	 * items may share one (votes); label: into `labels`. All values must be finite: submit checks. */
+	 * items may share one (votes, edits); label: into `labels`; of an edit NULL means the class
+	 * that the posterior sees in the image. All values must be finite: submit checks. */
 	struct jf_trajectory *items;
 	float *images; /* owned by the job, freed by it; [any][H][W][C]; see jf_job_alloc_images; NULL if not needed */
 	float *labels; /* the same, [any][K] */
 	struct jf_sampler_args args; /* solver, steps, guidance; posterior ignores them; at first euler, 20, 1 */
+	bool *redraw;                /* edit: owned by the job, [H][W], what items' redraw points to; NULL: all */
+	bool counterfactual;         /* edit: look for the least strength, upwards on jf_edit_strength's grid, at which
+				      * the posterior names the label; args.start is not looked at */
 	int draws;                   /* posterior: label noises averaged; default 1 */
 	int64_t deadline_ns;         /* jf_clock_ns() clock; 0 = none */
 
@@ -78,10 +85,14 @@ struct jf_job {
 
 	/* --- results, valid once done was called ----------------------------------------------------------------- */
 	enum jf_job_end end;
-	struct jf_error error;                         /* FAILED: why; otherwise a sentence that fits the end */
-	float *out_images;                             /* owned; [n][H][W][C]; generate, sample; else NULL */
-	float *out_labels;                             /* owned; [n][K], final z_lab; classify, sample; else NULL */
-	float *out_probabilities;                      /* owned; [n][K]; posterior, classify, sample; else NULL */
+	struct jf_error error;    /* FAILED: why; otherwise a sentence that fits the end */
+	float *out_images;        /* owned; [n][H][W][C]; generate, sample, edit; else NULL */
+	float *out_labels;        /* owned; [n][K], final z_lab; classify, sample; edit: the
+				     label it was drawn under; else NULL */
+	float *out_probabilities; /* owned; [n][K]; all but generate; else NULL. edit: the
+				     posterior of what was drawn */
+	float *out_originals;     /* owned; edit: [n][K], the posterior of the picture that it began with; else NULL */
+	float *out_strengths;     /* owned; edit: [n], see struct jf_edited in core/questions/tasks.h; else NULL */
 	int64_t submitted_ns, started_ns, finished_ns; /* started_ns 0: never ran */
 	int max_batch_seen;                            /* largest batch an item of it shared */
 	int steps_done;                                /* solver steps of its furthest item */
@@ -119,8 +130,13 @@ static inline bool jf_job_is_classification(const struct jf_job *job) {
 }
 
 /* Cost in the queue's units: items x network evaluations (twice with guidance other than 1, two more for a joint
- * sample). */
+ * sample; an edit's with all repeats, a posterior after every round and one before, a counterfactual's as if it went
+ * through the whole grid). */
 long jf_job_cost(const struct jf_job *job);
+/* Of that, what one step of one item costs. */
+double jf_job_step_cost(const struct jf_job *job);
+/* Steps that jf_sampler_step takes for one item: of a counterfactual at most, in all rounds together. */
+int jf_job_steps(const struct jf_job *job);
 
 static inline double jf_job_queue_ms(const struct jf_job *job) {
 	int64_t end = job->started_ns ? job->started_ns : job->finished_ns;

@@ -49,8 +49,12 @@ static bool compatible(const struct jf_job *a, const struct jf_job *b) {
 		return a->draws == b->draws;
 	if (a->args.solver != b->args.solver || a->args.steps != b->args.steps)
 		return false;
-	return a->kind != JF_JOB_GENERATE ||
-	       memcmp(&a->args.guidance, &b->args.guidance, sizeof(a->args.guidance)) == 0;
+	if (a->kind != JF_JOB_GENERATE && a->kind != JF_JOB_EDIT)
+		return true;
+	if (a->args.repeats != b->args.repeats || a->counterfactual != b->counterfactual)
+		return false;
+	return memcmp(&a->args.guidance, &b->args.guidance, sizeof(a->args.guidance)) == 0 &&
+	       memcmp(&a->args.start, &b->args.start, sizeof(a->args.start)) == 0;
 }
 
 static bool passes(const struct jf_job *job, enum jf_queue_filter filter) {

@@ -19,7 +19,7 @@ struct jf_batch_item {
 	int reported; /* steps that job->step has been called for */
 };
 
-/* Items that run together: one model, kind, solver, steps, guidance, number of draws. */
+/* Items that run together: one model, kind, solver, steps, guidance, start, repeats, number of draws. */
 struct jf_batch {
 	struct jf_batch_item items[JF_MAX_BATCH];
 	int n;

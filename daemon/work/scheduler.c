@@ -32,7 +32,7 @@ static bool all_finite(const float *values, size_t n) {
 static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 	const struct jf_network_config *config = &job->model->config;
 	size_t pixels = jf_network_image_floats(config);
-	bool image = job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
+	bool image = job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY || job->kind == JF_JOB_EDIT;
 	bool label = job->kind == JF_JOB_GENERATE;
 	for (int i = 0; i < job->n; i++) {
 		const struct jf_trajectory *item = &job->items[i];
@@ -41,7 +41,7 @@ static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 		/* one image that many items share is looked at once */
 		bool same = i > 0 && item->image == item[-1].image && item->label == item[-1].label;
 		if (!same && ((image && !all_finite(item->image, pixels)) ||
-				 (label && !all_finite(item->label, (size_t)config->classes))))
+				 (item->label && !all_finite(item->label, (size_t)config->classes))))
 			return jf_error_set(err, JF_EINVAL, "item %d: a value is not finite", i);
 	}
 	return JF_OK;
@@ -54,8 +54,13 @@ static enum jf_err check_job(const struct jf_job *job, struct jf_error *err) {
 	if (job->kind != JF_JOB_POSTERIOR &&
 	    ((unsigned)args->solver >= JF_N_SOLVERS || args->steps < 1 || args->steps > JF_MAX_STEPS))
 		return jf_error_set(err, JF_EINVAL, "steps: 1 to %d expected, got %d", JF_MAX_STEPS, args->steps);
-	if (job->kind == JF_JOB_GENERATE && !(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
+	bool draws = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_EDIT;
+	if (draws && !(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
 		return jf_error_set(err, JF_EINVAL, "guidance: 0 to %d expected", JF_MAX_GUIDANCE);
+	if (job->kind == JF_JOB_EDIT &&
+	    (!(args->start >= 0.0f && args->start <= 1.0f) || args->repeats < 0 || args->repeats > JF_MAX_REPEATS))
+		return jf_error_set(
+		    err, JF_EINVAL, "start: above 0, up to 1 expected; repeats: 1 to %d", JF_MAX_REPEATS);
 	return check_items(job, err);
 }
 

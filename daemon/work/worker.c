@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/engine/exec.h"
+#include "core/questions/question.h"
 #include "daemon/work/dispatch.h"
 
 static void beat(struct jf_worker *worker) {
@@ -50,7 +51,9 @@ static struct jf_sampler *sampler_for(
 }
 
 static enum jf_task task_of(enum jf_job_kind kind) {
-	return kind == JF_JOB_GENERATE ? JF_TASK_GENERATE : kind == JF_JOB_SAMPLE ? JF_TASK_SAMPLE : JF_TASK_CLASSIFY;
+	if (kind == JF_JOB_GENERATE || kind == JF_JOB_EDIT)
+		return JF_TASK_GENERATE;
+	return kind == JF_JOB_SAMPLE ? JF_TASK_SAMPLE : JF_TASK_CLASSIFY;
 }
 
 static enum jf_err prepare(struct jf_worker *worker, struct jf_error *err) {
@@ -127,7 +130,7 @@ static void report_step(struct jf_batch *batch, const struct jf_sampler *sampler
 		    .time = jf_sampler_time(sampler),
 		    .image = jf_sampler_image(sampler, i),
 		    .label = jf_sampler_label(sampler, i),
-		    .probabilities = job->kind == JF_JOB_GENERATE ? NULL : jf_sampler_probabilities(sampler, i)};
+		    .probabilities = jf_sampler_probabilities(sampler, i)};
 		job->step(job->context, job, &state);
 	}
 }
@@ -146,8 +149,7 @@ static void copy_results(const struct jf_batch *batch, const struct jf_sampler *
 		int item = batch->items[i].item;
 		copy_row(job->out_images, jf_sampler_image(sampler, i), item, pixels);
 		copy_row(job->out_labels, jf_sampler_label(sampler, i), item, classes);
-		if (job->out_probabilities)
-			copy_row(job->out_probabilities, jf_sampler_probabilities(sampler, i), item, classes);
+		copy_row(job->out_probabilities, jf_sampler_probabilities(sampler, i), item, classes);
 	}
 }
 
@@ -196,37 +198,43 @@ static void serve_in_between(struct jf_worker *worker) {
 		run_batch(worker, &urgent);
 }
 
-static enum jf_err begin(const struct jf_batch *batch, struct jf_sampler *sampler, struct jf_error *err) {
+static enum jf_err begin(const struct jf_batch *batch, const struct jf_sampler_args *args, struct jf_sampler *sampler,
+    struct jf_error *err) {
 	struct jf_trajectory trajectories[JF_MAX_BATCH];
-	for (int i = 0; i < batch->n; i++)
-		trajectories[i] = batch->items[i].job->items[batch->items[i].item];
-	return jf_sampler_begin(sampler, &batch->items[0].job->args, trajectories, batch->n, err);
+	for (int i = 0; i < batch->n; i++) {
+		const struct jf_job *job = batch->items[i].job;
+		int item = batch->items[i].item;
+		trajectories[i] = job->items[item];
+		if (job->kind == JF_JOB_EDIT)
+			trajectories[i].label = job->out_labels + (size_t)item * (size_t)job->model->config.classes;
+	}
+	return jf_sampler_begin(sampler, args, trajectories, batch->n, err);
 }
 
-/* Runs a batch of trajectories step by step; batch->n falls as jobs end. *steps: how many were done. outer: not itself
- * between the steps of another batch. */
-static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler,
-    bool outer, int *steps, struct jf_error *err) {
+/* Runs a batch of trajectories step by step; batch->n falls as jobs end. *steps goes up by how many were done. outer:
+ * not itself between the steps of another batch. */
+static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *batch,
+    const struct jf_sampler_args *args, struct jf_sampler *sampler, bool outer, int *steps, struct jf_error *err) {
 	struct jf_scheduler *scheduler = worker->scheduler;
 	const struct jf_job *first = batch->items[0].job;
 	const char *task = jf_job_kind_name(first->kind);
-	int total = first->args.steps;
-	double step_cost = (double)first->q.item_cost / total; /* of one item */
+	int repeats = args->repeats > 1 ? args->repeats : 1, total = jf_job_steps(first) / repeats;
+	double step_cost = jf_job_step_cost(first); /* of one item */
 	int64_t start = jf_clock_ns();
-	enum jf_err rc = begin(batch, sampler, err);
-	*steps = 0;
-	while (rc == JF_OK && *steps < total) {
+	enum jf_err rc = begin(batch, args, sampler, err);
+	while (rc == JF_OK && jf_sampler_steps_left(sampler) > 0) {
 		rc = jf_sampler_step(sampler, err);
 		if (rc != JF_OK)
 			break;
 		++*steps;
 		beat(worker);
 		jf_metric_add(scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS(task));
-		report_step(batch, sampler, *steps, total);
+		if (*steps % repeats == 0)
+			report_step(batch, sampler, *steps / repeats, total);
 		jf_dispatch_note_speed(scheduler, batch->items[0].job, step_cost * batch->n, jf_clock_ns() - start);
 		if (drop_ending(worker, batch, sampler, *steps) == 0)
 			return JF_OK;
-		if (outer && *steps < total)
+		if (outer && jf_sampler_steps_left(sampler) > 0)
 			serve_in_between(worker);
 		start = jf_clock_ns();
 	}
@@ -235,9 +243,108 @@ static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *b
 	return rc;
 }
 
+/* --- edits --- */
+
+/* The posterior of each image into the items' rows of out_originals or out_probabilities. */
+static enum jf_err look_at(struct jf_worker *worker, struct jf_sampler_set *set, const struct jf_batch *batch,
+    const float *const *images, bool originals, struct jf_error *err) {
+	size_t classes = (size_t)set->model->config.classes;
+	/* Free now: classifications that run between an edit's steps are through by then. */
+	struct jf_sampler *sampler = sampler_for(worker, set, JF_TASK_CLASSIFY, err);
+	if (!sampler)
+		return err->code;
+	enum jf_err rc = jf_sampler_posterior(sampler, set->probabilities, images, batch->n, 1, NULL, NULL, err);
+	for (int i = 0; i < batch->n && rc == JF_OK; i++) {
+		const struct jf_job *job = batch->items[i].job;
+		copy_row(originals ? job->out_originals : job->out_probabilities,
+		    set->probabilities + (size_t)i * classes, batch->items[i].item, classes);
+	}
+	return rc;
+}
+
+/* What the pictures show before, and with it the label that each is drawn under. */
+static enum jf_err look_before(
+    struct jf_worker *worker, struct jf_sampler_set *set, const struct jf_batch *batch, struct jf_error *err) {
+	int classes = set->model->config.classes;
+	const float *images[JF_MAX_BATCH];
+	for (int i = 0; i < batch->n; i++)
+		images[i] = batch->items[i].job->items[batch->items[i].item].image;
+	enum jf_err rc = look_at(worker, set, batch, images, true, err);
+	for (int i = 0; i < batch->n && rc == JF_OK; i++) {
+		const struct jf_job *job = batch->items[i].job;
+		int item = batch->items[i].item;
+		size_t at = (size_t)item * (size_t)classes;
+		if (job->items[item].label)
+			copy_row(job->out_labels, job->items[item].label, item, (size_t)classes);
+		else
+			jf_label_one_hot(job->out_labels + at, jf_argmax(job->out_originals + at, classes), classes);
+	}
+	return rc;
+}
+
+static enum jf_err look_after(struct jf_worker *worker, struct jf_sampler_set *set, const struct jf_batch *batch,
+    float strength, struct jf_error *err) {
+	size_t pixels = jf_network_image_floats(&set->model->config);
+	const float *images[JF_MAX_BATCH];
+	for (int i = 0; i < batch->n; i++) {
+		const struct jf_job *job = batch->items[i].job;
+		images[i] = job->out_images + (size_t)batch->items[i].item * pixels;
+		job->out_strengths[batch->items[i].item] = strength;
+	}
+	return look_at(worker, set, batch, images, false, err);
+}
+
+/* Counterfactuals: gives back the items that are seen as what was asked for, and keeps the rest. before: by what the
+ * pictures show themselves, which are the answer then. */
+static void give_back_found(struct jf_worker *worker, struct jf_batch *batch, bool before, int steps) {
+	struct jf_batch_item found[JF_MAX_BATCH];
+	int n_found = 0, n_left = 0, size = batch->n;
+	for (int i = 0; i < size; i++) {
+		const struct jf_job *job = batch->items[i].job;
+		int item = batch->items[i].item, classes = job->model->config.classes;
+		size_t at = (size_t)item * (size_t)classes;
+		const float *seen = (before ? job->out_originals : job->out_probabilities) + at;
+		if (jf_argmax(seen, classes) != jf_draw_class(job->out_labels + at, classes)) {
+			batch->items[n_left++] = batch->items[i];
+			continue;
+		}
+		if (before) {
+			copy_row(job->out_images, job->items[item].image, item,
+			    jf_network_image_floats(&job->model->config));
+			copy_row(job->out_probabilities, seen, item, (size_t)classes);
+			job->out_strengths[item] = 0.0f;
+		}
+		found[n_found++] = batch->items[i];
+	}
+	batch->n = n_left;
+	jf_dispatch_give_back(worker->scheduler, found, n_found, true, size, steps);
+}
+
+/* The same answers as jf_edit gives (core/questions/tasks.h). */
+static enum jf_err run_edit(struct jf_worker *worker, struct jf_sampler_set *set, struct jf_batch *batch,
+    struct jf_sampler *sampler, bool outer, int *steps, struct jf_error *err) {
+	struct jf_sampler_args args = batch->items[0].job->args;
+	bool search = batch->items[0].job->counterfactual;
+	int rounds = search ? JF_EDIT_GRID : 1;
+	enum jf_err rc = look_before(worker, set, batch, err);
+	if (rc == JF_OK && search)
+		give_back_found(worker, batch, true, 0);
+	for (int round = 0; round < rounds && batch->n > 0 && rc == JF_OK; round++) {
+		if (search)
+			args.start = jf_edit_strength(round);
+		rc = run_trajectories(worker, batch, &args, sampler, outer, steps, err);
+		if (rc != JF_OK || batch->n == 0)
+			break;
+		rc = look_after(worker, set, batch, args.start > 0.0f ? args.start : 1.0f, err);
+		if (rc == JF_OK && round + 1 < rounds)
+			give_back_found(worker, batch, false, *steps);
+	}
+	return rc;
+}
+
 /* Runs the batch on a sampler that nobody else is using: an outer batch may be using another of the same set, never the
  * same one, since only classifications run in between and only generations let them. */
-static enum jf_err run_on(struct jf_worker *worker, const struct jf_sampler_set *set, struct jf_sampler *sampler,
+static enum jf_err run_on(struct jf_worker *worker, struct jf_sampler_set *set, struct jf_sampler *sampler,
     struct jf_batch *batch, int *steps, struct jf_error *err) {
 	const struct jf_job *first = batch->items[0].job;
 	if (first->kind == JF_JOB_POSTERIOR) {
@@ -254,7 +361,10 @@ static enum jf_err run_on(struct jf_worker *worker, const struct jf_sampler_set 
 	bool outer = !worker->pinned;
 	if (outer)
 		worker->pinned = set;
-	enum jf_err rc = run_trajectories(worker, batch, sampler, outer && first->kind != JF_JOB_CLASSIFY, steps, err);
+	bool lets_pass = outer && first->kind != JF_JOB_CLASSIFY;
+	enum jf_err rc = first->kind == JF_JOB_EDIT
+			     ? run_edit(worker, set, batch, sampler, lets_pass, steps, err)
+			     : run_trajectories(worker, batch, &first->args, sampler, lets_pass, steps, err);
 	if (outer) {
 		worker->pinned = NULL;
 		clear_set(&worker->leaving);

@@ -14,6 +14,7 @@ if [ ! -e "$model" ] || [ ! -x "$top_builddir/jointflowd" ]; then
 	exit 77
 fi
 cp "$top_srcdir/data/digits/7.png" "$scratch/digit.png"
+cp "$top_srcdir/data/digits/7.png" "$scratch/mask.png" # any picture of the model's size will do
 cd "$scratch"
 
 # Port 0: the daemon takes a free one and says which.

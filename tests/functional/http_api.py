@@ -186,6 +186,68 @@ def blend_and_sample(d):
               (2 * 28 + 6, 2 * 28 + 6), "sheet")
 
 
+def edit(d):
+    plain = {"image": base64.b64encode(SEVEN).decode(), "seed": 3, "steps": 3}
+    def mask(light):
+        return base64.b64encode(jf.png(bytes(255 if light(i % 28, i // 28) else 0 for i in range(784)), 28, 28)).decode()
+    def pixels(text):
+        return b"".join(jf.png_decode(base64.b64decode(text))[3])
+    with case("edit: another label, under which it was drawn, and what is seen in it"):
+        value = d.post("/v1/edit", {**plain, "digit": 9, "count": 3, "strength": 0.8}).json()
+        equal((len(value["images"]), value["original"]["label"], value["masked"]), (3, 7, False), "answer")
+        for i, image in enumerate(value["images"]):
+            equal(image["label_values"], [1 if k == 9 else -1 for k in range(10)], "label")
+            equal((image["index"], image["reached"], round(image["strength"], 6)), (i, image["label"] == 9, 0.8), "image")
+        again = d.post("/v1/edit", {**plain, "digit": 9, "index": 2, "strength": 0.8}).json()
+        equal(again["images"][0], value["images"][2], "the same alone")
+    with case("edit: at full strength it is generate"):
+        drawn = d.post("/v1/generate", {"digit": 4, "seed": 3, "steps": 3, "count": 2}).json()["images"]
+        value = d.post("/v1/edit", {**plain, "digit": 4, "count": 2, "strength": 1}).json()["images"]
+        equal([i["b64_json"] for i in value], [i["b64_json"] for i in drawn], "bytes")
+    with case("edit: without a label, variations of what is seen"):
+        value = d.post("/v1/edit", {**plain, "strength": 0.3}).json()
+        equal(value["images"][0]["label_values"], [1 if k == 7 else -1 for k in range(10)], "label")
+        equal(value["images"][0]["reached"], True, "still a seven")
+    with case("edit: what a mask keeps stays to the bit"):
+        value = d.post("/v1/edit", {**plain, "digit": 3, "mask": mask(lambda x, y: y >= 14), "repeats": 2}).json()
+        before, after = pixels(value["preprocess"]["image"]), pixels(value["images"][0]["b64_json"])
+        equal((value["masked"], after[:14 * 28]), (True, before[:14 * 28]), "the upper half")
+        check(after[14 * 28:] != before[14 * 28:], "the lower half is drawn anew")
+        value = d.post("/v1/edit", {**plain, "digit": 3, "mask": mask(lambda x, y: False)}).json()
+        equal(pixels(value["images"][0]["b64_json"]), pixels(value["preprocess"]["image"]), "all is kept")
+    with case("edit: a counterfactual is the edit of that strength"):
+        value = d.post("/v1/edit", {**plain, "digit": 9, "counterfactual": True}).json()["images"][0]
+        equal((value["reached"], value["label"]), (True, 9), "found")
+        equal(d.post("/v1/edit", {**plain, "digit": 9, "strength": value["strength"]}).json()["images"][0], value, "edit")
+        less = d.post("/v1/edit", {**plain, "digit": 9, "strength": round(value["strength"] - 0.05, 2)}).json()["images"][0]
+        equal(less["reached"], False, "with less it is not")
+        value = d.post("/v1/edit", {**plain, "digit": 7, "counterfactual": True}).json()
+        equal((value["images"][0]["strength"], value["images"][0]["b64_json"]), (0, value["preprocess"]["image"]), "it is one already")
+    with case("edit: every way to send it, a sheet, a stream"):
+        wanted = d.post("/v1/edit", {**plain, "digit": 9}, {"Accept": "image/png"}).body
+        equal(d.request("POST", "/edit?digit=9&seed=3&steps=3", SEVEN, {"Content-Type": "image/png", "Accept": "image/png"}).body,
+              wanted, "a picture as the body")
+        body, headers = jf.form({"image": SEVEN, "mask": base64.b64decode(mask(lambda x, y: True)), "digit": 9, "seed": 3, "steps": 3})
+        equal(d.request("POST", "/edit", body, {**headers, "Accept": "image/png"}).body, wanted, "a form")
+        equal(jf.png_decode(wanted)[:2], (112, 112), "size")
+        events = d.post("/v1/edit", {**plain, "digit": 9, "repeats": 2}, {"Accept": "text/event-stream"}).events()
+        equal([(n, v.get("step")) for n, v in events], [("step", 1), ("step", 2), ("step", 3), ("result", None)], "events")
+        equal(events[2][1]["image"], events[3][1]["images"][0]["b64_json"], "the last step is the picture")
+    with case("edit: what is refused, and where"):
+        for more, pointer in (({"strength": 0}, "/strength"), ({"strength": 1.5}, "/strength"), ({"digit": 11}, "/digit"),
+                              ({"counterfactual": True}, "/digit"), ({"repeats": 11}, "/repeats"),
+                              ({"counterfactual": True, "digit": 9, "strength": 0.5}, "/strength"),
+                              ({"digit": 1, "weights": {"1": 1}}, "/label"), ({"mask": "aGFsbG8="}, "/mask"),
+                              ({"mask": base64.b64encode(jf.png(bytes(28 * 30), 28, 30)).decode()}, "/mask"),
+                              ({"image": "aGFsbG8="}, "/image"), ({"images": [plain["image"]]}, "/image"), ({"method": "sample"}, "/method")):
+            answer = d.post("/v1/edit", {**plain, **more})
+            equal((answer.status, [e["pointer"] for e in answer.json()["errors"]][:1]), (422, [pointer]), str(more)[:80])
+        detail = d.post("/v1/edit", {**plain, "mask": base64.b64encode(jf.png(bytes(28 * 30), 28, 30)).decode()}).json()["errors"][0]["detail"]
+        check("28 x 30" in detail and "28 x 28" in detail, detail)
+        equal(d.post("/v1/edit", {"digit": 1}).json()["errors"][0]["pointer"], "/image", "no picture")
+        equal(d.classify(SEVEN, "?mask=x").status, 422, "a mask is for edits")
+
+
 def streams(d):
     accept = {"Accept": "text/event-stream"}
     for path, ask, items in (("/v1/generate", {"digit": 7, "count": 2}, 2), ("/v1/sample", {"count": 2}, 2),
@@ -336,7 +398,7 @@ def inference_protocol(d):
 
 def all_of_it():
     with Daemon() as d:
-        for part in (classify, generate, blend_and_sample, streams, about, page, inference_protocol):
+        for part in (classify, generate, blend_and_sample, edit, streams, about, page, inference_protocol):
             part(d)
         with case("every answer so far was logged with its id and the log has no error"):
             check(" error: " not in d.log(), d.log()[-2000:])

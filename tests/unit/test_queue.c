@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/questions/question.h"
 #include "daemon/work/queue.h"
 #include "tests/unit/small_model.h"
 
@@ -132,6 +133,21 @@ static void test_compatible(void **state) {
 	assert_true(take(16, 1));
 	for (int i = 0; i < 3; i++)
 		jf_job_unref(jobs[i]);
+
+	/* edits: of one strength, as often repeated, and searches by themselves */
+	for (int i = 0; i < 5; i++)
+		jobs[i] = push(JF_JOB_EDIT, 1, 20, i);
+	jobs[1]->args.start = 0.5f;
+	jobs[2]->args.repeats = 3;
+	jobs[3]->counterfactual = true;
+	assert_true(take(16, 1));
+	expect((const struct jf_job *[]){jobs[0], jobs[4]}, 2);
+	for (int i = 1; i < 4; i++) {
+		assert_true(take(16, 1));
+		expect((const struct jf_job *[]){jobs[i]}, 1);
+	}
+	for (int i = 0; i < 5; i++)
+		jf_job_unref(jobs[i]);
 }
 
 /* 10 items on 3 workers: 4, 4, 2; a batch limit cuts further. */
@@ -180,7 +196,8 @@ static void test_cost(void **state) {
 	} cases[] = {{JF_JOB_POSTERIOR, JF_SOLVER_HEUN, 1, 3 * 5}, {JF_JOB_GENERATE, JF_SOLVER_EULER, 1, 3 * 10},
 	    {JF_JOB_GENERATE, JF_SOLVER_EULER, 2, 3 * 20}, {JF_JOB_GENERATE, JF_SOLVER_MIDPOINT, 1, 3 * 20},
 	    {JF_JOB_GENERATE, JF_SOLVER_HEUN, 1, 3 * 19}, {JF_JOB_SAMPLE, JF_SOLVER_EULER, 2, 3 * 12},
-	    {JF_JOB_CLASSIFY, JF_SOLVER_EULER, 1, 3 * 10}};
+	    {JF_JOB_CLASSIFY, JF_SOLVER_EULER, 1, 3 * 10}, {JF_JOB_EDIT, JF_SOLVER_EULER, 1, 3 * (10 + 2)},
+	    {JF_JOB_EDIT, JF_SOLVER_HEUN, 2, 3 * (2 * 19 + 2)}};
 	struct jf_error error;
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -192,6 +209,15 @@ static void test_cost(void **state) {
 		assert_int_equal(jf_job_cost(job), cases[i].cost);
 		jf_job_unref(job);
 	}
+	/* repeats of every step; a posterior before, and one after each round of a search */
+	struct jf_job *edit = jf_job_create(model, JF_JOB_EDIT, 3, &error);
+	assert_non_null(edit);
+	edit->args = (struct jf_sampler_args){.steps = 10, .guidance = 1.0f, .repeats = 4};
+	assert_int_equal(jf_job_cost(edit), 3 * (4 * 10 + 2));
+	edit->counterfactual = true;
+	assert_int_equal(jf_job_cost(edit), 3 * (JF_EDIT_GRID * (4 * 10 + 1) + 1));
+	assert_int_equal(jf_job_steps(edit), JF_EDIT_GRID * 4 * 10);
+	jf_job_unref(edit);
 	assert_null(jf_job_create(model, JF_JOB_GENERATE, 0, &error));
 	assert_null(jf_job_create(model, JF_N_JOB_KINDS, 1, &error));
 }

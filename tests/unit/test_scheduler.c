@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "core/base/clock.h"
+#include "core/questions/tasks.h"
 #include "daemon/work/scheduler.h"
 #include "tests/unit/small_model.h"
 
@@ -66,6 +67,20 @@ static void wait_done(struct ticket *ticket) {
 	assert_int_equal(atomic_load(&ticket->n_done), 1);
 }
 
+static void make_edit(struct jf_job *job, unsigned variant) {
+	job->args.start = variant % 2 ? 0.7f : 0.4f;
+	job->args.repeats = 1 + (int)(variant % 2);
+	job->counterfactual = variant % 3 == 1;
+	if (variant % 2 == 0)
+		return;
+	job->redraw = calloc(64, sizeof(*job->redraw));
+	assert_non_null(job->redraw);
+	for (int p = 0; p < 64; p += 1 + (int)variant)
+		job->redraw[p] = true;
+	for (int i = 0; i < job->n; i++)
+		job->items[i].redraw = job->redraw;
+}
+
 /* A job whose inputs follow from `variant` alone. */
 static struct ticket *make(enum jf_job_kind kind, int n, int steps, unsigned variant) {
 	struct jf_error error;
@@ -76,10 +91,11 @@ static struct ticket *make(enum jf_job_kind kind, int n, int steps, unsigned var
 	struct jf_job *job = ticket->job = jf_job_create(model, kind, n, &error);
 	assert_non_null(job);
 	size_t pixels = 64, classes = 5;
-	if (kind == JF_JOB_POSTERIOR || kind == JF_JOB_CLASSIFY) {
+	if (kind == JF_JOB_POSTERIOR || kind == JF_JOB_CLASSIFY || kind == JF_JOB_EDIT) {
 		assert_int_equal(jf_job_alloc_images(job, n, &error), JF_OK);
 		jf_rng_uniform(job->images, pixels * (size_t)n, variant, JF_STREAM_EVAL, 0);
-	} else if (kind == JF_JOB_GENERATE) {
+	}
+	if (kind == JF_JOB_GENERATE || (kind == JF_JOB_EDIT && variant % 3)) {
 		assert_int_equal(jf_job_alloc_labels(job, n, &error), JF_OK);
 		jf_rng_normal(job->labels, classes * (size_t)n, variant, JF_STREAM_EVAL, 0);
 	}
@@ -92,6 +108,8 @@ static struct ticket *make(enum jf_job_kind kind, int n, int steps, unsigned var
 	job->args.solver = variant % 2 ? JF_SOLVER_HEUN : JF_SOLVER_EULER;
 	job->args.guidance = variant % 3 ? 1.0f : 2.0f;
 	job->draws = 1 + (int)(variant % 2);
+	if (kind == JF_JOB_EDIT)
+		make_edit(job, variant);
 	job->done = on_done;
 	job->context = ticket;
 	return ticket;
@@ -177,6 +195,8 @@ static void test_same_bytes(void **state) {
 		assert_same(a->out_images, b->out_images, n * 64);
 		assert_same(a->out_labels, b->out_labels, n * 5);
 		assert_same(a->out_probabilities, b->out_probabilities, n * 5);
+		assert_same(a->out_originals, b->out_originals, n * 5);
+		assert_same(a->out_strengths, b->out_strengths, n);
 		assert_int_equal(a->max_batch_seen, 1);
 		assert_true(b->started_ns >= b->submitted_ns && b->finished_ns >= b->started_ns);
 		if (b->max_batch_seen > largest)
@@ -185,7 +205,8 @@ static void test_same_bytes(void **state) {
 	assert_int_equal(largest, 8);
 	jf_scheduler_destroy(busy);
 	/* different seeds do give different bytes */
-	assert_memory_not_equal(alone[2]->job->out_images, alone[6]->job->out_images, 64 * sizeof(float));
+	assert_memory_not_equal(
+	    alone[2]->job->out_images, alone[2 + JF_N_JOB_KINDS]->job->out_images, 64 * sizeof(float));
 	for (int i = 0; i < N_JOBS; i++) {
 		discard(alone[i]);
 		discard(together[i]);
@@ -209,6 +230,47 @@ static void test_steps(void **state) {
 	wait_done(ticket);
 	assert_int_equal(atomic_load(&ticket->n_steps), 20);
 	discard(ticket);
+	ticket = make(JF_JOB_EDIT, 1, 4, 5); /* each step twice, and told of once */
+	ticket->job->step = on_step;
+	assert_int_equal(submit(scheduler, ticket), JF_ADMITTED);
+	wait_done(ticket);
+	assert_int_equal(ticket->job->args.repeats, 2);
+	assert_int_equal(atomic_load(&ticket->n_steps), 4);
+	assert_false(ticket->out_of_order);
+	assert_int_equal(ticket->job->steps_done, 8);
+	discard(ticket);
+	jf_scheduler_destroy(scheduler);
+}
+
+/* The workers' edits are those of jf_edit, a counterfactual's least strength included. */
+static void test_edit_is_the_plain_call(void **state) {
+	(void)state;
+	struct jf_scheduler *scheduler = scheduler_of(2, 8, 100000);
+	for (unsigned variant = 3; variant < 6; variant++) {
+		struct ticket *ticket = make(JF_JOB_EDIT, 5, 3, variant);
+		struct jf_job *job = ticket->job;
+		struct jf_task_options o = jf_task_options_default();
+		float images[5 * 64], probabilities[5 * 5], strengths[5], label[5], original[5];
+		struct jf_error error;
+		for (int i = 0; i < 5; i++) { /* of one picture, under one label */
+			job->items[i].image = job->images;
+			job->items[i].label = job->labels;
+		}
+		assert_int_equal(submit(scheduler, ticket), JF_ADMITTED);
+		wait_done(ticket);
+		o.sampler = job->args;
+		o.seed = variant;
+		assert_int_equal(
+		    jf_edit(model, &(struct jf_edited){images, label, original, probabilities, strengths},
+			&(struct jf_edit){job->images, job->redraw, job->labels, job->counterfactual}, 5, &o, &error),
+		    JF_OK);
+		assert_same(job->out_images, images, 5 * 64);
+		assert_same(job->out_probabilities, probabilities, 5 * 5);
+		assert_same(job->out_strengths, strengths, 5);
+		assert_same(job->out_labels, label, 5);
+		assert_same(job->out_originals, original, 5);
+		discard(ticket);
+	}
 	jf_scheduler_destroy(scheduler);
 }
 
@@ -873,6 +935,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_same_bytes),
 	    cmocka_unit_test(test_steps),
+	    cmocka_unit_test(test_edit_is_the_plain_call),
 	    cmocka_unit_test(test_batching),
 	    cmocka_unit_test(test_queue_delay),
 	    cmocka_unit_test(test_splitting),
