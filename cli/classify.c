@@ -6,7 +6,6 @@
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/setup.h"
-#include "core/pictures/picture.h"
 #include "core/questions/answer.h"
 
 /* One picture on the command line. */
@@ -57,20 +56,8 @@ static enum jf_err classification_init(struct classification *c, const struct cl
 /* Reads and frames one picture into `out`. */
 static enum jf_err read_picture(
     struct picture *picture, float *out, const struct jf_model *model, const struct cli_args *args) {
-	struct jf_framing_options options = {
-	    .preprocess = (enum jf_preprocess)(args->preprocess < 0 ? model->preprocess : args->preprocess),
-	    .invert = (enum jf_invert)args->invert};
-	const struct jf_network_config *config = &model->config;
-	struct jf_image image = {0};
-
-	if (jf_picture_read(&image, picture->file, &picture->error))
-		return picture->error.code;
-	if (jf_frame(out, &picture->framing, &image, config->height, config->width, config->image_channels, &options,
-		&picture->error))
-		jf_error_prefix(&picture->error, "%s", picture->file);
-	else
-		picture->usable = true;
-	jf_image_deinit(&image);
+	picture->usable =
+	    cli_picture_read(out, &picture->framing, picture->file, model, args, &picture->error) == JF_OK;
 	return picture->error.code;
 }
 

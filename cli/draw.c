@@ -69,21 +69,6 @@ static enum jf_err draw(struct drawing *d, const struct cli_args *args, const ch
 	return status;
 }
 
-static void put_settings(struct jf_json_writer *json, const struct drawing *d) {
-	const struct jf_network_config *c = &d->model->config;
-
-	jf_answer_put_model(json, d->model);
-	jf_json_put_unsigned(json, "seed", d->options.seed);
-	jf_json_put_string(json, "solver", jf_solver_name(d->options.sampler.solver));
-	jf_json_put_integer(json, "steps", d->options.sampler.steps);
-	jf_json_put_float(json, "guidance", d->options.sampler.guidance);
-	jf_json_put_string(json, "output", d->output.name);
-	jf_json_put_integer(json, "count", d->n);
-	jf_json_put_integer(json, "height", c->height);
-	jf_json_put_integer(json, "width", c->width);
-	jf_json_put_integer(json, "channels", c->image_channels);
-}
-
 static enum jf_err print_json(struct drawing *d, struct jf_error *err) {
 	struct jf_json_writer json;
 	size_t classes = (size_t)d->model->config.classes;
@@ -91,7 +76,7 @@ static enum jf_err print_json(struct drawing *d, struct jf_error *err) {
 
 	jf_json_writer_init(&json);
 	jf_json_begin_object(&json, NULL);
-	put_settings(&json, d);
+	cli_output_put_settings(&json, &d->output, d->model, &d->options, d->n);
 	jf_json_begin_array(&json, "images");
 	for (int i = 0; i < d->n; i++) {
 		char member[32];
@@ -125,31 +110,10 @@ static enum jf_err write_and_tell(struct drawing *d, const struct cli_args *args
 
 /* --- generate ------------------------------------------------------------- */
 
-/* The one label vector that the options name. */
-static enum jf_err parse_label(
-    float *label, const struct jf_model *model, const struct cli_args *args, struct jf_error *err) {
-	const char *const *names = (const char *const *)model->class_names;
-	int classes = model->config.classes, class;
-
-	if (args->class || args->digit) {
-		if (cli_class_parse(&class, model, args->class ? "class" : "digit",
-			args->class ? args->class : args->digit, err) == JF_OK)
-			jf_label_one_hot(label, class, classes);
-	} else if (args->label) {
-		if (jf_label_parse(label, args->label, classes, err))
-			jf_error_prefix(err, "--label");
-	} else if (jf_weights_parse(label, args->weights, names, classes, err)) {
-		jf_error_prefix(err, "--weights");
-	} else {
-		jf_label_from_weights(label, label, classes);
-	}
-	return err->code;
-}
-
 /* The label vectors that were asked for: rows of `count` images each, same noise down a column. */
 static enum jf_err plan_generate(struct drawing *d, const struct cli_args *args, struct jf_error *err) {
 	int classes = d->model->config.classes;
-	bool all = !args->class && !args->digit && !args->label && !args->weights;
+	bool all = cli_labels_given(args) == 0;
 	int count = args->count ? args->count : JF_DEFAULT_COUNT;
 	int rows = all ? classes : 1;
 	enum jf_err status = drawing_allocate(d, (int64_t)rows * count, err);
@@ -165,7 +129,7 @@ static enum jf_err plan_generate(struct drawing *d, const struct cli_args *args,
 			jf_label_one_hot(label_at(d, i), i / count, classes);
 		return JF_OK;
 	}
-	status = parse_label(d->labels, d->model, args, err);
+	status = cli_label_parse(d->labels, d->model, args, err);
 	for (int i = 1; i < d->n && status == JF_OK; i++)
 		memcpy(label_at(d, i), d->labels, sizeof(float) * (size_t)classes);
 	return status;
@@ -180,7 +144,7 @@ int cli_generate(const struct cli_args *args) {
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (cli_output_plan(&d.output, args, "generate.png", &err))
 		return cli_usage("%s", err.message);
-	if (!!args->class + !!args->digit + !!args->label + !!args->weights > 1)
+	if (cli_labels_given(args) > 1)
 		return cli_usage("--class (or --digit), --weights and --label exclude each other");
 	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) || plan_generate(&d, args, &err) ||
 	    draw(&d, args, "generate", &err) || write_and_tell(&d, args, &err))

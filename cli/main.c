@@ -1,4 +1,4 @@
-/* jointflow: classify, generate, blend, sample, eval and info from a terminal. */
+/* jointflow: every question, and what there is to know about a model, from a terminal. */
 #include "config.h"
 
 #include <locale.h>
@@ -24,6 +24,9 @@ static const struct command {
 	"Draws a morph from one class to another, or the sheet of all pairs."},
     {"sample", CLI_SAMPLE, cli_sample, "", "draw images together with their labels",
 	"Draws pairs of image and label from the joint distribution, and prints the labels."},
+    {"edit", CLI_EDIT, cli_edit, " IMAGE", "draw a picture again: as another class, in variations, or in part",
+	"Draws a picture again (-: standard input): as another class, in variations of its own, or only where a\n"
+	"mask says. With --counterfactual: with the least change that makes the model see the class asked for."},
     {"eval", CLI_EVAL, cli_eval, "", "measure a model on test data, or by what it draws",
 	"Measures accuracy, calibration and speed on test data, and how well drawn images match their label."},
     {"info", CLI_INFO, cli_info, "", "say what a model is, and what is computed when",

@@ -12,20 +12,34 @@ static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
     NULL};
 
 #define ALL (EVERY_JSON | CLI_EXPORT)
-#define EVERY_JSON (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EVAL | CLI_INFO)
-#define DRAWS_IMAGES (CLI_GENERATE | CLI_BLEND | CLI_SAMPLE)
+#define EVERY_JSON (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT | CLI_EVAL | CLI_INFO)
+#define DRAWS_IMAGES (CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT)
 #define COMPUTES (DRAWS_IMAGES | CLI_CLASSIFY | CLI_EVAL)
 #define AT(field) offsetof(struct cli_args, field)
 
 static const struct jf_option table[] = {
     {"class", 'k', JF_OPTION_TEXT, CLI_GENERATE, "CLASS", AT(class), 0, 0, NULL,
 	.help = "draw this class, by name or number (default: every class)"},
-    {"digit", 'd', JF_OPTION_TEXT, CLI_GENERATE, "CLASS", AT(digit), 0, 0, NULL, .help = "the same as --class"},
-    {"weights", 'w', JF_OPTION_TEXT, CLI_GENERATE, "CLASS=W,...", AT(weights), 0, 0, NULL,
+    {"class", 'k', JF_OPTION_TEXT, CLI_EDIT, "CLASS", AT(class), 0, 0, NULL,
+	.help = "draw it as this class, by name or number (default: what the model sees in it)"},
+    {"digit", 'd', JF_OPTION_TEXT, CLI_GENERATE | CLI_EDIT, "CLASS", AT(digit), 0, 0, NULL,
+	.help = "the same as --class"},
+    {"weights", 'w', JF_OPTION_TEXT, CLI_GENERATE | CLI_EDIT, "CLASS=W,...", AT(weights), 0, 0, NULL,
 	.help = "draw a mixture, as in 6=0.5,7=0.5; weights are 0 to " JF_TEXT_OF(JF_MAX_WEIGHT)},
-    {"label", 'l', JF_OPTION_TEXT, CLI_GENERATE, "NUMBERS", AT(label), 0, 0, NULL,
+    {"label", 'l', JF_OPTION_TEXT, CLI_GENERATE | CLI_EDIT, "NUMBERS", AT(label), 0, 0, NULL,
 	.help = "draw this label vector: one number a class, -1 for no, 1 for yes,\nanything from -" JF_TEXT_OF(
 	    JF_MAX_LABEL) " to " JF_TEXT_OF(JF_MAX_LABEL) " between and beyond"},
+    {"strength", 't', JF_OPTION_REAL, CLI_EDIT, "T", AT(strength), JF_MIN_STRENGTH, 1, NULL,
+	.help = "how much noise goes on the picture before it is drawn again: 0.1 changes little,\n1 forgets it "
+		"(default: " JF_TEXT_OF(JF_DEFAULT_STRENGTH) ")"},
+    {"counterfactual", 'F', JF_OPTION_FLAG, CLI_EDIT, NULL, AT(counterfactual), 0, 0, NULL,
+	.help = "instead: the least strength at which the model sees the class that was asked for"},
+    {"mask", 'K', JF_OPTION_TEXT, CLI_EDIT, "FILE", AT(mask), 0, 0, NULL,
+	.help =
+	    "a PNG of the model's size: light pixels are drawn anew, dark ones kept\n(default: all are drawn anew)"},
+    {"repeats", 'R', JF_OPTION_INT, CLI_EDIT, "N", AT(repeats), 1, JF_MAX_REPEATS, NULL,
+	.help = "go through each step so often, so that what is drawn fits what is kept\n(default: " JF_TEXT_OF(
+	    JF_DEFAULT_REPEATS) ")"},
     {"from", 'f', JF_OPTION_TEXT, CLI_BLEND, "CLASS", AT(from), 0, 0, NULL, .help = "what the morph starts with"},
     {"to", 't', JF_OPTION_TEXT, CLI_BLEND, "CLASS", AT(to), 0, 0, NULL, .help = "what it ends with"},
     {"matrix", 'M', JF_OPTION_FLAG, CLI_BLEND, NULL, AT(matrix), 0, 0, NULL,
@@ -34,12 +48,14 @@ static const struct jf_option table[] = {
 	.help = "rows of the morph, each from its own noise (default: " JF_TEXT_OF(JF_DEFAULT_ROWS) ")"},
     {"columns", 'c', JF_OPTION_INT, CLI_BLEND, "N", AT(columns), 2, 1000, NULL,
 	.help = "steps of the morph (default: " JF_TEXT_OF(JF_DEFAULT_COLUMNS) ")"},
-    {"columns", 'c', JF_OPTION_INT, CLI_GENERATE | CLI_SAMPLE, "N", AT(columns), 1, 1000, NULL,
+    {"columns", 'c', JF_OPTION_INT, CLI_GENERATE | CLI_SAMPLE | CLI_EDIT, "N", AT(columns), 1, 1000, NULL,
 	.help = "columns of the sheet (default: nearly square)"},
     {"count", 'n', JF_OPTION_INT, CLI_GENERATE, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
 	.help = "images of each class asked for (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"count", 'n', JF_OPTION_INT, CLI_SAMPLE, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
 	.help = "pairs of image and label (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
+    {"count", 'n', JF_OPTION_INT, CLI_EDIT, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
+	.help = "versions of the picture (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"data", 'd', JF_OPTION_TEXT, CLI_EVAL, "PATH", AT(data), 0, 0, NULL,
 	.help = "test data: IDX files, NumPy arrays, or one sub-folder of pictures a class,\nnamed as the model's"},
     {"limit", 'L', JF_OPTION_INT, CLI_EVAL, "N", AT(limit), 1, 1e9, NULL,
@@ -56,19 +72,19 @@ static const struct jf_option table[] = {
 		"(default: " JF_TEXT_OF(JF_DEFAULT_VOTES) ")"},
     {"top", 'T', JF_OPTION_INT, CLI_CLASSIFY, "N", AT(top), 1, 1000, NULL,
 	.help = "print the N likeliest classes (default: 1)"},
-    {"preprocess", 'p', JF_OPTION_CHOICE, CLI_CLASSIFY, "NAME", AT(preprocess), 0, 0, NULL,
+    {"preprocess", 'p', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT, "NAME", AT(preprocess), 0, 0, NULL,
 	.help =
 	    "mnist: find the ink, scale and centre it; none: only scale it\n(default: what the model was trained with)",
 	.choices = jf_preprocess_names},
-    {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY, "WHEN", AT(invert), 0, 0, NULL,
+    {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT, "WHEN", AT(invert), 0, 0, NULL,
 	.help = "turn dark on light into light on dark: auto, yes or no (default: auto)", .choices = jf_invert_names},
     {"steps", 's', JF_OPTION_INT, COMPUTES, "N", AT(steps), 1, JF_MAX_STEPS, NULL,
 	.help = "steps of the solver (default: " JF_TEXT_OF(JF_DEFAULT_STEPS) ")"},
     {"solver", 'x', JF_OPTION_CHOICE, COMPUTES, "NAME", AT(solver), 0, 0, NULL,
 	.help = "euler, midpoint, heun or ancestral (default: euler for labels, ancestral for images)",
 	.choices = jf_solver_names},
-    {"guidance", 'G', JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EVAL, "G", AT(guidance), 0, JF_MAX_GUIDANCE, NULL,
-	.help = "above 1 exaggerates the label (default: " JF_TEXT_OF(JF_DEFAULT_GUIDANCE) ")"},
+    {"guidance", 'G', JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EDIT | CLI_EVAL, "G", AT(guidance), 0,
+	JF_MAX_GUIDANCE, NULL, .help = "above 1 exaggerates the label (default: " JF_TEXT_OF(JF_DEFAULT_GUIDANCE) ")"},
     {"seed", 'e', JF_OPTION_SEED, COMPUTES, "N", AT(seed), 0, 0, NULL,
 	.help = "the same seed gives the same result (default: 0)"},
     {"output", 'o', JF_OPTION_TEXT, DRAWS_IMAGES, "NAME", AT(output), 0, 0, NULL,

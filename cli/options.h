@@ -20,6 +20,7 @@ enum cli_command {
 	CLI_EVAL = 1 << 4,
 	CLI_INFO = 1 << 5,
 	CLI_EXPORT = 1 << 6,
+	CLI_EDIT = 1 << 7,
 };
 
 enum cli_plan {
@@ -36,19 +37,21 @@ struct cli_args {
 	bool json, csv, quiet;
 	const char *model;
 	const char *output;
-	const char *class, *digit, *label, *weights; /* generate: at most one of them */
+	const char *class, *digit, *label, *weights; /* generate, edit: at most one of them */
+	const char *mask;
 	const char *from, *to;
 	const char *data;
-	bool matrix, generate, onnx;
+	bool matrix, generate, onnx, counterfactual;
 	bool plan_given;
 	int plan;           /* enum cli_plan */
 	int method, invert; /* enums */
 	int preprocess;     /* enum jf_preprocess; -1: the model's */
 	int solver;         /* enum; -1: not given */
 	int steps, samples, top;
-	int count, rows, columns, scale, limit;
+	int count, rows, columns, scale, limit, repeats;
 	int threads, batch;
 	double guidance;
+	double strength; /* 0: not given */
 	uint64_t seed;
 	char **operands; /* what is not an option; borrowed, in argv */
 	int n_operands;

@@ -10,6 +10,7 @@
 #include "core/files/npy.h"
 #include "core/pictures/png.h"
 #include "core/pictures/sheet.h"
+#include "core/questions/answer.h"
 
 static bool ends_with(const char *text, const char *end) {
 	size_t n = strlen(text), m = strlen(end);
@@ -129,4 +130,18 @@ void cli_output_tell(const struct cli_output *output, const struct cli_args *arg
 	if (args->quiet || args->json || !strcmp(output->name, "-"))
 		return;
 	printf("%s: %d image%s, seed %llu\n", output->name, n, n == 1 ? "" : "s", (unsigned long long)args->seed);
+}
+
+void cli_output_put_settings(struct jf_json_writer *json, const struct cli_output *output, const struct jf_model *model,
+    const struct jf_task_options *options, int n) {
+	jf_answer_put_model(json, model);
+	jf_json_put_unsigned(json, "seed", options->seed);
+	jf_json_put_string(json, "solver", jf_solver_name(options->sampler.solver));
+	jf_json_put_integer(json, "steps", options->sampler.steps);
+	jf_json_put_float(json, "guidance", options->sampler.guidance);
+	jf_json_put_string(json, "output", output->name);
+	jf_json_put_integer(json, "count", n);
+	jf_json_put_integer(json, "height", model->config.height);
+	jf_json_put_integer(json, "width", model->config.width);
+	jf_json_put_integer(json, "channels", model->config.image_channels);
 }

@@ -4,7 +4,9 @@
 
 #include "cli/options.h"
 #include "core/base/error.h"
+#include "core/base/json.h"
 #include "core/engine/model.h"
+#include "core/questions/tasks.h"
 
 enum cli_output_kind {
 	CLI_OUTPUT_SHEET,  /* NAME.png, or - for standard output */
@@ -32,6 +34,10 @@ void cli_output_member(char *name, size_t size, int i, int n);
 
 /* Says on stdout what was written, unless stdout is the picture or --quiet. */
 void cli_output_tell(const struct cli_output *output, const struct cli_args *args, int n);
+
+/* The members of a JSON answer that say how n images were drawn and where they went. */
+void cli_output_put_settings(struct jf_json_writer *json, const struct cli_output *output, const struct jf_model *model,
+    const struct jf_task_options *options, int n);
 
 /* Makes the folder unless it is there. JF_EIO names it and the cause. */
 enum jf_err cli_output_make_folder(const char *folder, struct jf_error *err);

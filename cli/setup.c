@@ -8,6 +8,7 @@
 #include "cli/report.h"
 #include "core/base/file.h"
 #include "core/files/checkpoint.h"
+#include "core/pictures/picture.h"
 
 #define TREE_MODEL "models/mnist.safetensors"
 #define INSTALLED_MODEL JF_PKGDATADIR "/models/mnist.safetensors"
@@ -46,6 +47,48 @@ enum jf_err cli_class_parse(
 	if (jf_class_parse(out, text, (const char *const *)model->class_names, model->config.classes, err))
 		jf_error_prefix(err, "--%s", option);
 	return err->code;
+}
+
+int cli_labels_given(const struct cli_args *args) {
+	return !!args->class + !!args->digit + !!args->label + !!args->weights;
+}
+
+enum jf_err cli_label_parse(
+    float *label, const struct jf_model *model, const struct cli_args *args, struct jf_error *err) {
+	const char *const *names = (const char *const *)model->class_names;
+	int classes = model->config.classes, class;
+
+	if (args->class || args->digit) {
+		if (cli_class_parse(&class, model, args->class ? "class" : "digit",
+			args->class ? args->class : args->digit, err) == JF_OK)
+			jf_label_one_hot(label, class, classes);
+	} else if (args->label) {
+		if (jf_label_parse(label, args->label, classes, err))
+			jf_error_prefix(err, "--label");
+	} else if (jf_weights_parse(label, args->weights, names, classes, err)) {
+		jf_error_prefix(err, "--weights");
+	} else {
+		jf_label_from_weights(label, label, classes);
+	}
+	return err->code;
+}
+
+enum jf_err cli_picture_read(float *out, struct jf_framing_report *report, const char *file,
+    const struct jf_model *model, const struct cli_args *args, struct jf_error *err) {
+	struct jf_framing_options options = {
+	    .preprocess = (enum jf_preprocess)(args->preprocess < 0 ? model->preprocess : args->preprocess),
+	    .invert = (enum jf_invert)args->invert};
+	const struct jf_network_config *config = &model->config;
+	struct jf_image image = {0};
+	enum jf_err status = jf_picture_read(&image, file, err);
+
+	if (status)
+		return status;
+	status = jf_frame(out, report, &image, config->height, config->width, config->image_channels, &options, err);
+	if (status)
+		jf_error_prefix(err, "%s", file);
+	jf_image_deinit(&image);
+	return status;
 }
 
 int cli_samples(const struct cli_args *args) {

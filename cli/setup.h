@@ -18,6 +18,16 @@ void cli_task_options(struct jf_task_options *options, const struct cli_args *ar
 enum jf_err cli_class_parse(
     int *out, const struct jf_model *model, const char *option, const char *text, struct jf_error *err);
 
+/* How many of --class, --digit, --label and --weights were given. */
+int cli_labels_given(const struct cli_args *args);
+/* The label vector [K] that the one that was given names. */
+enum jf_err cli_label_parse(
+    float *label, const struct jf_model *model, const struct cli_args *args, struct jf_error *err);
+
+/* Reads a picture ("-": standard input) and frames it for the model: out [H][W][C]. Errors name the file. */
+enum jf_err cli_picture_read(float *out, struct jf_framing_report *report, const char *file,
+    const struct jf_model *model, const struct cli_args *args, struct jf_error *err);
+
 /* The samples that --samples says, or the method's default. */
 int cli_samples(const struct cli_args *args);
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The command line and the daemon are asked the same question: the same bytes, the same numbers, the same refusals."""
 
+import base64
 import json
 import os
 import re
@@ -140,6 +141,52 @@ def pictures(d):
               [image["label_values"] for image in theirs["images"]], "vectors")
 
 
+def edits(d):
+    mask = jf.scratch("mask.png")
+    with open(mask, "wb") as file:
+        file.write(jf.png(bytes(255 * (i % 28 > 13) for i in range(784)), 28, 28))
+    with open(SEVEN, "rb") as file, open(mask, "rb") as other:
+        sent = {"image": base64.b64encode(file.read()).decode(), "seed": 4, "steps": 2}
+        masked = {"mask": base64.b64encode(other.read()).decode()}
+    def sheet(**fields):
+        answer = d.post("/v1/edit", {**sent, **fields}, {"Accept": "image/png"})
+        equal(answer.status, 200, f"{fields}: {answer.body[:300]}")
+        return answer.body
+    def drawn(*arguments):
+        return cli(d, "edit", "--seed", 4, "--steps", 2, *arguments, SEVEN, "-o", "-")
+    with case("edit: the same sheets"):
+        equal(sheet(), drawn(), "all defaults")
+        equal(sheet(digit=9, count=3, strength=0.6, guidance=2, solver="heun"),
+              drawn("--digit", 9, "--count", 3, "--strength", 0.6, "--guidance", 2, "--solver", "heun"), "settings")
+        equal(sheet(weights={"3": 0.5, "8": 0.5}, repeats=2, **masked),
+              drawn("--weights", "3=0.5,8=0.5", "--repeats", 2, "--mask", mask), "mask")
+    with case("edit: the same numbers"):
+        for fields, arguments in (({"digit": 9, "count": 2}, ["--digit", 9, "--count", 2]),
+                                  ({"digit": 9, "counterfactual": True}, ["--digit", 9, "--counterfactual"])):
+            theirs = d.post("/v1/edit", {**sent, **fields}).json()
+            mine = told(d, "edit", "--seed", 4, "--steps", 2, *arguments, SEVEN, "-o", jf.scratch("edit.npy"))
+            for key in ("original", "repeats", "counterfactual", "masked", "guidance", "solver", "count"):
+                equal(mine[key], theirs[key], key)
+            for key in ("label", "name", "confidence", "probabilities", "label_values", "reached", "strength", "index"):
+                equal([i[key] for i in mine["images"]], [i[key] for i in theirs["images"]], key)
+    with case("edit: both refuse"):
+        wrong = jf.scratch("wrong.png")
+        with open(wrong, "wb") as file:
+            file.write(jf.png(bytes(900), 30, 30))
+        for fields, arguments in (({"strength": 0}, ["--strength", 0]), ({"strength": 1.01}, ["--strength", 1.01]),
+                                  ({"counterfactual": True}, ["--counterfactual"]), ({"repeats": 11}, ["--repeats", 11]),
+                                  ({"digit": 3, "weights": {"3": 1}}, ["--digit", 3, "--weights", "3=1"]),
+                                  ({"counterfactual": True, "digit": 3, "strength": 0.5},
+                                   ["--counterfactual", "--digit", 3, "--strength", 0.5])):
+            equal(d.post("/v1/edit", {**sent, **fields}).status, 422, str(fields))
+            cli(d, "edit", *arguments, SEVEN, "-o", "-", status=1)
+        said = cli(d, "edit", "--mask", wrong, SEVEN, "-o", "-", status=1)
+        with open(wrong, "rb") as file:
+            answer = d.post("/v1/edit", {**sent, "mask": base64.b64encode(file.read()).decode()}).json()
+        check(answer["errors"][0]["detail"] in said, f"{answer['errors']} {said}")
+        check("one picture" in cli(d, "edit", SEVEN, SEVEN, status=2), "two pictures")
+
+
 def framing(d):
     with case("framing: the same report in the same words"):
         dark = jf.png(bytes(255 - p for p in dict(jf.test_digits())[7] for _ in range(2)), 56, 28)
@@ -169,12 +216,14 @@ def told_by_the_daemon(d):
         for name in ("steps", "solver", "method", "invert"):
             equal(fields[name]["default"], model["defaults"]["classify"][name], f"classify: {name}")
     with case("/v1/model: limits and defaults, as the description of the API has them"):
-        for question, schema in (("generate", "GenerateRequest"), ("blend", "BlendRequest"), ("sample", "SampleRequest")):
+        for question, schema in (("generate", "GenerateRequest"), ("blend", "BlendRequest"), ("sample", "SampleRequest"),
+                                 ("edit", "EditRequest")):
             fields = schemas[schema]["properties"]
             for name, value in model["defaults"][question].items():
-                if name != "scale":  # the description says it in words: it depends on the kind of answer
+                # the description says it in words: scale depends on the kind of answer, preprocess on the model
+                if name not in ("scale", "preprocess"):
                     equal(fields[name]["default"], value, f"{question}: {name}")
-            for name in ("guidance", "scale", "gap", "seed"):
+            for name in ("guidance", "scale", "gap", "seed", "repeats"):
                 if name in fields:
                     equal(fields[name]["maximum"], model["limits"][name], f"{question}: {name}")
         label = schemas["GenerateRequest"]["properties"]["label"]["items"]
@@ -210,6 +259,7 @@ def all_rows():
         weights(d)
         votes(d)
         pictures(d)
+        edits(d)
         framing(d)
         told_by_the_daemon(d)
     classes()
