@@ -92,8 +92,16 @@ static double work_flop(const struct work *k) {
 }
 
 static void work_do(const struct jf_kernels *jf, const struct work *k) {
-	const struct jf_conv conv = {buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, buffers.scratch, k->h,
-	    k->w, k->cin, k->cout, k->stride};
+	const struct jf_conv conv = {.y = buffers.y,
+	    .x = buffers.x,
+	    .weight = buffers.weight,
+	    .bias = buffers.bias,
+	    .scratch = buffers.scratch,
+	    .h = k->h,
+	    .w = k->w,
+	    .cin = k->cin,
+	    .cout = k->cout,
+	    .stride = k->stride};
 
 	switch (k->kind) {
 	case CONV:

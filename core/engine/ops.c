@@ -39,32 +39,40 @@ size_t jf_op_aux_floats(const struct jf_graph *g, int node) {
 	}
 }
 
-size_t jf_op_scratch_floats(const struct jf_graph *g, int node, bool train) {
-	const struct jf_node *n = &g->nodes[node];
-	size_t floats = 0, channels = (size_t)n->shape.channels;
+/* A convolution's biases, or the padded gradients of its outputs, or the patches of a strided one; and beside them what
+ * Winograd needs, which works on all images of a micro-batch at once. */
+static size_t conv_scratch_floats(const struct jf_node *n, const struct jf_plan_spec *spec) {
+	const bool winograd = n->attr.winograd || n->attr.winograd_back;
+	const size_t images = winograd ? (size_t)spec->micro_batch : 1;
+	const size_t bias = (size_t)JF_PAD16(n->attr.n);
 	struct jf_shape padded = n->shape;
+	size_t floats = bias;
 
 	padded.padded = true;
+	if (spec->train)
+		floats = n->attr.stride == 1 ? jf_shape_floats(padded)
+					     : jf_shape_count(n->shape) / (size_t)n->shape.channels * (size_t)n->attr.k;
+	floats = JF_PAD16(images * (floats > bias ? floats : bias));
+	if (winograd) /* the same for either direction */
+		floats += jf_winograd_scratch((int)images, n->shape.rows, n->shape.columns, n->attr.k / 9, n->attr.n);
+	return floats;
+}
+
+size_t jf_op_scratch_floats(const struct jf_graph *g, int node, const struct jf_plan_spec *spec) {
+	const struct jf_node *n = &g->nodes[node];
+	const size_t channels = (size_t)n->shape.channels;
+	size_t forward;
+	size_t backward;
+
 	switch (n->op) {
 	case JF_OP_CONV3X3:
-		floats = channels;
-		if (train && n->attr.stride == 1)
-			floats = jf_shape_floats(padded);
-		if (train && n->attr.stride != 1)
-			floats = jf_shape_count(n->shape) / channels * (size_t)n->attr.k;
-		if (floats < channels)
-			floats = channels;
-		/* the same for either direction */
-		if (n->attr.winograd || n->attr.winograd_back)
-			floats = JF_PAD16(floats) +
-				 jf_winograd_scratch(n->shape.rows, n->shape.columns, n->attr.k / 9, n->attr.n);
-		return floats;
+		return conv_scratch_floats(n, spec);
 	case JF_OP_GROUP_NORM:
-		return train ? jf_shape_count(n->shape) + 8 * channels : 0;
+		return spec->train ? jf_shape_count(n->shape) + 8 * channels : 0;
 	case JF_OP_ATTENTION:
-		floats = train ? attention_keys(g, n) * (channels + (size_t)n->shape.rows) : 0;
-		channels = JF_ATTENTION_SCRATCH(attention_keys(g, n), channels, (size_t)n->attr.heads);
-		return floats > channels ? floats : channels;
+		forward = JF_ATTENTION_SCRATCH(attention_keys(g, n), channels, (size_t)n->attr.heads);
+		backward = spec->train ? attention_keys(g, n) * (channels + (size_t)n->shape.rows) : 0;
+		return forward > backward ? forward : backward;
 	default:
 		return 0;
 	}

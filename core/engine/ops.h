@@ -10,7 +10,7 @@ bool jf_op_backward_reads(enum jf_op op, int slot);
 /* Floats of statistics a sample's forward pass leaves for the backward pass. */
 size_t jf_op_aux_floats(const struct jf_graph *graph, int node);
 /* Floats of temporary memory. */
-size_t jf_op_scratch_floats(const struct jf_graph *graph, int node, bool train);
+size_t jf_op_scratch_floats(const struct jf_graph *graph, int node, const struct jf_plan_spec *spec);
 /* Multiply-adds of one sample's forward pass (products only; norms and the like count 0). */
 long long jf_op_multiply_adds(const struct jf_graph *graph, int node);
 

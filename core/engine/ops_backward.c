@@ -108,29 +108,28 @@ static void strided_conv3x3(struct jf_exec *e, int node, int i) {
 	add_patches(dx, e->scratch, h, w, ci);
 }
 
-/* dx = the same convolution of dy with the rotated, transposed kernel. */
-static void unit_conv3x3(struct jf_exec *e, int node, int i) {
+/* dx = the same convolution of dy with the rotated, transposed kernel, for samples i .. i + count - 1; more than one
+ * only by Winograd. */
+static void conv3x3_data(struct jf_exec *e, int node, int i, int count) {
 	const struct jf_node *n = op_node(e, node);
-	int h = n->shape.rows, w = n->shape.columns, co = n->attr.n, ci = n->attr.k / 9;
-	const float *dy = op_grad(e, node, i);
+	const int h = n->shape.rows, w = n->shape.columns, co = n->attr.n;
+	const size_t padded = (size_t)(h + 2) * (size_t)(w + 2) * (size_t)co;
 	float *dx = op_grad(e, n->in[0], i);
 
-	e->kernels->conv3x3_grad_weight(
-	    op_param_grad(e, node, 0), op_param_grad(e, node, 1), op_value(e, n->in[0], i), dy, h, w, ci, co);
-	if (!dx)
-		return;
-	jf_op_pad_image(e->scratch, dy, h, w, co);
+	for (int s = 0; s < count; s++)
+		jf_op_pad_image(e->scratch + (size_t)s * padded, op_grad(e, node, i + s), h, w, co);
 	struct jf_conv conv = {
 	    .y = dx,
 	    .x = e->scratch,
 	    .weight = e->packed_transposed + n->packed_transposed,
 	    .residual = accumulates(e, node, 0) ? dx : NULL,
-	    .scratch = e->scratch + JF_PAD16((h + 2) * (w + 2) * co),
+	    .scratch = e->scratch + JF_PAD16((size_t)count * padded),
 	    .h = h,
 	    .w = w,
 	    .cin = co,
-	    .cout = ci,
+	    .cout = n->attr.k / 9,
 	    .stride = 1,
+	    .images = count,
 	};
 	if (n->attr.winograd_back)
 		e->kernels->conv3x3_winograd(&conv);
@@ -138,20 +137,33 @@ static void unit_conv3x3(struct jf_exec *e, int node, int i) {
 		e->kernels->conv3x3(&conv);
 }
 
-static void conv3x3(struct jf_exec *e, int node, int i) {
+static void unit_conv3x3(struct jf_exec *e, int node, int count) {
+	const struct jf_node *n = op_node(e, node);
+	const int together = n->attr.winograd_back ? count : 1;
+
+	for (int i = 0; i < count; i++)
+		e->kernels->conv3x3_grad_weight(op_param_grad(e, node, 0), op_param_grad(e, node, 1),
+		    op_value(e, n->in[0], i), op_grad(e, node, i), n->shape.rows, n->shape.columns, n->attr.k / 9,
+		    n->attr.n);
+	for (int i = 0; i < count && op_grad(e, n->in[0], 0); i += together)
+		conv3x3_data(e, node, i, together);
+}
+
+static void conv3x3(struct jf_exec *e, int node, int count) {
 	const struct jf_node *n = op_node(e, node);
 
-	if (n->in[1] != JF_NONE) {
+	for (int i = 0; i < count && n->in[1] != JF_NONE; i++) {
 		float *dv = op_grad(e, n->in[1], i);
 		if (!accumulates(e, node, 1))
 			memset(dv, 0, (size_t)n->attr.n * sizeof(float));
 		add_column_sums(dv, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
 	}
 	if (n->attr.stride == 1)
-		unit_conv3x3(e, node, i);
+		unit_conv3x3(e, node, count);
 	else
-		strided_conv3x3(e, node, i);
-	give_through(e, node, 2, i, 1);
+		for (int i = 0; i < count; i++)
+			strided_conv3x3(e, node, i);
+	give_through(e, node, 2, 0, count);
 }
 
 static void group_norm(struct jf_exec *e, int node, int i) {
@@ -291,7 +303,6 @@ static void pointwise(struct jf_exec *e, int node, int first, int count) {
 
 static void backward(struct jf_exec *e, int node, int count) {
 	static void (*const per_sample[JF_N_OPS])(struct jf_exec *, int, int) = {
-	    [JF_OP_CONV3X3] = conv3x3,
 	    [JF_OP_GROUP_NORM] = group_norm,
 	    [JF_OP_LAYER_NORM] = layer_norm,
 	    [JF_OP_ADD_ROWS] = add_rows,
@@ -304,6 +315,8 @@ static void backward(struct jf_exec *e, int node, int count) {
 
 	if (n->op == JF_OP_LINEAR)
 		linear(e, node, 0, count);
+	else if (n->op == JF_OP_CONV3X3)
+		conv3x3(e, node, count);
 	else if (per_sample[n->op])
 		for (int i = 0; i < count; i++)
 			per_sample[n->op](e, node, i);

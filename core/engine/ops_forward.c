@@ -32,30 +32,41 @@ static void linear(struct jf_exec *e, int node, int first, int count) {
 		    n->attr.k, n->attr.n);
 }
 
-static void conv3x3(struct jf_exec *e, int node, int i) {
+/* The bias of sample i, its vector added: into `to` when there is one. */
+static const float *conv_bias(struct jf_exec *e, int node, int i, float *to) {
 	const struct jf_node *n = op_node(e, node);
-	const float *bias = op_param(e, node, 1);
-	int co = n->attr.n;
+	const float *bias = op_param(e, node, 1), *vector;
 
-	if (n->in[1] != JF_NONE) {
-		const float *vector = op_value(e, n->in[1], i);
-		for (int c = 0; c < co; c++)
-			e->scratch[c] = bias[c] + vector[c];
-		bias = e->scratch;
-	}
+	if (n->in[1] == JF_NONE)
+		return bias;
+	vector = op_value(e, n->in[1], i);
+	for (int c = 0; c < n->attr.n; c++)
+		to[c] = bias[c] + vector[c];
+	return to;
+}
+
+/* Samples i .. i + count - 1; more than one only by Winograd, and only where they lie together. */
+static void conv3x3_images(struct jf_exec *e, int node, int i, int count) {
+	const struct jf_node *n = op_node(e, node);
+	const int co = n->attr.n, bias_stride = JF_PAD16(co);
 	struct jf_conv conv = {
 	    .y = op_value(e, node, i),
 	    .x = op_value(e, n->in[0], i),
 	    .weight = e->packed + n->packed,
-	    .bias = bias,
+	    .bias = conv_bias(e, node, i, e->scratch),
 	    .residual = n->in[2] == JF_NONE ? NULL : op_value(e, n->in[2], i),
-	    .scratch = e->scratch + JF_PAD16(co),
+	    .scratch = e->scratch + count * bias_stride,
 	    .h = n->shape.rows,
 	    .w = n->shape.columns,
 	    .cin = n->attr.k / 9,
 	    .cout = co,
 	    .stride = n->attr.stride,
+	    .images = count,
+	    .bias_stride = n->in[1] == JF_NONE ? 0 : bias_stride,
 	};
+
+	for (int s = 1; s < count && n->in[1] != JF_NONE; s++)
+		conv_bias(e, node, i + s, e->scratch + s * bias_stride);
 	if (co <= JF_NARROW && n->attr.stride == 1 && n->in[1] == JF_NONE && n->in[2] == JF_NONE) {
 		conv.weight = op_param(e, node, 0);
 		e->kernels->conv3x3_narrow(&conv);
@@ -64,6 +75,15 @@ static void conv3x3(struct jf_exec *e, int node, int i) {
 	} else {
 		e->kernels->conv3x3(&conv);
 	}
+}
+
+static void conv3x3(struct jf_exec *e, int node, int first, int count) {
+	const struct jf_node *n = op_node(e, node);
+	const bool together =
+	    n->attr.winograd && op_follows(e, n->in[0]) && (n->in[2] == JF_NONE || op_follows(e, n->in[2]));
+
+	for (int i = first; i < first + count; i += together ? count : 1)
+		conv3x3_images(e, node, i, together ? count : 1);
 }
 
 void jf_op_pad_image(float *padded, const float *image, int rows, int columns, int channels) {
@@ -181,7 +201,6 @@ static void mean_rows(struct jf_exec *e, int node, int i) {
 void jf_op_forward(struct jf_exec *e, int node, int first, int count) {
 	static void (*const per_sample[JF_N_OPS])(struct jf_exec *, int, int) = {
 	    [JF_OP_TIME_FEATURES] = time_features,
-	    [JF_OP_CONV3X3] = conv3x3,
 	    [JF_OP_PAD] = pad,
 	    [JF_OP_GROUP_NORM] = group_norm,
 	    [JF_OP_LAYER_NORM] = layer_norm,
@@ -198,6 +217,9 @@ void jf_op_forward(struct jf_exec *e, int node, int first, int count) {
 		break; /* the caller wrote it */
 	case JF_OP_LINEAR:
 		linear(e, node, first, count);
+		break;
+	case JF_OP_CONV3X3:
+		conv3x3(e, node, first, count);
 		break;
 	case JF_OP_SILU: /* never reads a shared value unless it is shared itself */
 		e->kernels->silu(

@@ -228,8 +228,7 @@ static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
 		add_node_spans(plan, wanted, i, spans, &n);
 	plan->arena_floats = place(spans, n);
 	for (int i = 0; i < nodes; i++) {
-		size_t need =
-		    plan->nodes[i].when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, plan->spec.train);
+		size_t need = plan->nodes[i].when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, &plan->spec);
 		plan->scratch_floats = need > plan->scratch_floats ? need : plan->scratch_floats;
 	}
 out:

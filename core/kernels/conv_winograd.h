@@ -20,21 +20,31 @@
 #define SQRT2_4 0x1.6a09e6p-2f
 #define SQRT8 0x1.6a09e6p+1f
 
-/* One convolution, and the block of its tiles that is being worked on. */
+/* One convolution, and the block of its tiles that is being worked on. The tiles of all images count as one row. */
 struct winograd {
-	const float *x; /* padded */
-	float *y;
-	const float *bias;
-	const float *residual;
+	const struct jf_conv *c;
+	int across; /* tiles of an image, in a row and in all */
+	int tiles;
 	float *v; /* [36][block][cin] transformed inputs, planes v_plane apart */
 	float *m; /* [36][block][cout] products, planes m_plane apart */
 	size_t v_plane;
 	size_t m_plane;
-	int h;
-	int w;
-	int cin;
-	int cout;
 };
+
+/* Where a tile lies. */
+struct winograd_place {
+	size_t image;
+	int i, j;    /* its first output pixel */
+	bool inside; /* all of it lies in the image */
+};
+
+SIMD_INLINE struct winograd_place winograd_place(const struct winograd *g, int tile) {
+	const int image = tile / g->tiles, at = tile % g->tiles;
+	const int i = at / g->across * WINOGRAD_TILE, j = at % g->across * WINOGRAD_TILE;
+
+	return (struct winograd_place){
+	    (size_t)image, i, j, i + WINOGRAD_TILE <= g->c->h && j + WINOGRAD_TILE <= g->c->w};
+}
 
 /* r = B^T d */
 SIMD_INLINE void winograd_input(vf r[WINOGRAD_N], const vf d[WINOGRAD_N]) {
@@ -64,16 +74,18 @@ SIMD_INLINE void winograd_output(vf r[WINOGRAD_TILE], const vf m[WINOGRAD_N]) {
 	r[3] = vf_fma(vf_set1(SQRT8), difference, vf_fma(vf_set1(SQRT2_4), difference2, m[5]));
 }
 
-/* Transforms the inputs of the tile whose first output pixel is (i, j) into place `at` of the block. What lies beyond
- * the padded image is zero; `inside`: nothing does. */
-SIMD_INLINE void winograd_tile_input(const struct winograd *g, int at, int i, int j, const bool inside) {
-	const size_t pixel = (size_t)g->cin;
-	const size_t line = (size_t)(g->w + 2) * pixel;
+/* Transforms the inputs of a tile into place `at` of the block. What lies beyond the padded image is zero; `inside`:
+ * nothing does. */
+SIMD_INLINE void winograd_tile_input(
+    const struct winograd *g, int at, const struct winograd_place *place, const bool inside) {
+	const int h = g->c->h, w = g->c->w, cin = g->c->cin, i = place->i, j = place->j;
+	const size_t pixel = (size_t)cin;
+	const size_t line = (size_t)(w + 2) * pixel;
 	const size_t plane = g->v_plane;
-	const float *x = g->x + (size_t)i * line + (size_t)j * pixel;
+	const float *x = g->c->x + (place->image * (size_t)(h + 2) + (size_t)i) * line + (size_t)j * pixel;
 	float *out = g->v + (size_t)at * pixel;
 
-	for (int c = 0; c < g->cin; c += VL, x += VL, out += VL) {
+	for (int c = 0; c < cin; c += VL, x += VL, out += VL) {
 		vf t[WINOGRAD_N][WINOGRAD_N];
 
 #pragma GCC unroll 6
@@ -83,7 +95,7 @@ SIMD_INLINE void winograd_tile_input(const struct winograd *g, int at, int i, in
 
 #pragma GCC unroll 6
 			for (int p = 0; p < WINOGRAD_N; p++)
-				d[p] = inside || (i + p < g->h + 2 && j + q < g->w + 2)
+				d[p] = inside || (i + p < h + 2 && j + q < w + 2)
 					   ? vf_load(x + (size_t)p * line + (size_t)q * pixel)
 					   : vf_zero();
 			winograd_input(r, d);
@@ -104,15 +116,21 @@ SIMD_INLINE void winograd_tile_input(const struct winograd *g, int at, int i, in
 }
 
 /* Transforms the products at place `at` of the block back into the tile's output pixels. */
-SIMD_INLINE void winograd_tile_output(const struct winograd *g, int at, int i, int j, const bool inside) {
-	const size_t pixel = (size_t)g->cout;
-	const size_t line = (size_t)g->w * pixel;
+SIMD_INLINE void winograd_tile_output(
+    const struct winograd *g, int at, const struct winograd_place *place, const bool inside) {
+	const int h = g->c->h, w = g->c->w, cout = g->c->cout, i = place->i, j = place->j;
+	const size_t pixel = (size_t)cout;
+	const size_t line = (size_t)w * pixel;
 	const size_t plane = g->m_plane;
-	const size_t first = (size_t)i * line + (size_t)j * pixel;
+	const size_t first = (place->image * (size_t)h + (size_t)i) * line + (size_t)j * pixel;
 	const float *in = g->m + (size_t)at * pixel;
+	const float *all_bias = g->c->bias, *residual = g->c->residual;
+	float *y = g->c->y;
 
-	for (int c = 0; c < g->cout; c += VL, in += VL) {
-		const vf bias = g->bias != NULL ? vf_load(g->bias + c) : vf_zero();
+	if (all_bias != NULL)
+		all_bias += place->image * (size_t)g->c->bias_stride;
+	for (int c = 0; c < cout; c += VL, in += VL) {
+		const vf bias = all_bias != NULL ? vf_load(all_bias + c) : vf_zero();
 		vf t[WINOGRAD_TILE][WINOGRAD_N];
 
 #pragma GCC unroll 6
@@ -135,68 +153,65 @@ SIMD_INLINE void winograd_tile_output(const struct winograd *g, int at, int i, i
 			winograd_output(r, t[p]);
 #pragma GCC unroll 6
 			for (int q = 0; q < WINOGRAD_TILE; q++)
-				if (inside || (i + p < g->h && j + q < g->w)) {
+				if (inside || (i + p < h && j + q < w)) {
 					const size_t to = first + (size_t)p * line + (size_t)q * pixel + (size_t)c;
 					vf sum = vf_add(r[q], bias);
 
-					if (g->residual != NULL)
-						sum = vf_add(sum, vf_load(g->residual + to));
-					vf_store(g->y + to, sum);
+					if (residual != NULL)
+						sum = vf_add(sum, vf_load(residual + to));
+					vf_store(y + to, sum);
 				}
 		}
 	}
 }
 
 /* One block of `count` tiles from tile `first` on. */
-static void winograd_block(const struct winograd *g, const float *u, int first, int count) {
-	const int across = (g->w + WINOGRAD_TILE - 1) / WINOGRAD_TILE;
-	const size_t u_plane = (size_t)g->cin * (size_t)g->cout;
+static void winograd_block(const struct winograd *g, int first, int count) {
+	const int cin = g->c->cin, cout = g->c->cout;
+	const size_t u_plane = (size_t)cin * (size_t)cout;
 
 	for (int at = 0; at < count; at++) {
-		const int i = (first + at) / across * WINOGRAD_TILE;
-		const int j = (first + at) % across * WINOGRAD_TILE;
+		const struct winograd_place place = winograd_place(g, first + at);
 
-		if (i + WINOGRAD_TILE <= g->h && j + WINOGRAD_TILE <= g->w)
-			winograd_tile_input(g, at, i, j, true);
+		if (place.inside)
+			winograd_tile_input(g, at, &place, true);
 		else
-			winograd_tile_input(g, at, i, j, false);
+			winograd_tile_input(g, at, &place, false);
 	}
 	for (size_t f = 0; f < WINOGRAD_N * WINOGRAD_N; f++)
-		gemm(g->m + f * g->m_plane, g->v + f * g->v_plane, u + f * u_plane, NULL, NULL, count, g->cin, g->cout);
+		gemm(g->m + f * g->m_plane, g->v + f * g->v_plane, g->c->weight + f * u_plane, NULL, NULL, count, cin,
+		    cout);
 	for (int at = 0; at < count; at++) {
-		const int i = (first + at) / across * WINOGRAD_TILE;
-		const int j = (first + at) % across * WINOGRAD_TILE;
+		const struct winograd_place place = winograd_place(g, first + at);
 
-		if (i + WINOGRAD_TILE <= g->h && j + WINOGRAD_TILE <= g->w)
-			winograd_tile_output(g, at, i, j, true);
+		if (place.inside)
+			winograd_tile_output(g, at, &place, true);
 		else
-			winograd_tile_output(g, at, i, j, false);
+			winograd_tile_output(g, at, &place, false);
 	}
 }
 
-/* Tiles are dealt out evenly to blocks. */
+/* Tiles are dealt out evenly to blocks. Few tiles an image make small products, which read the weights again for each:
+ * that is why several images share a block. */
 static void conv3x3_winograd(const struct jf_conv *c) {
-	const int tiles = ((c->h + WINOGRAD_TILE - 1) / WINOGRAD_TILE) * ((c->w + WINOGRAD_TILE - 1) / WINOGRAD_TILE);
+	const int across = (c->w + WINOGRAD_TILE - 1) / WINOGRAD_TILE;
+	const int per_image = (c->h + WINOGRAD_TILE - 1) / WINOGRAD_TILE * across;
+	const int tiles = per_image * (c->images > 1 ? c->images : 1);
 	const int blocks = (tiles + JF_WINOGRAD_BLOCK - 1) / JF_WINOGRAD_BLOCK;
 	const int block = (tiles + blocks - 1) / blocks;
 	const size_t v_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)c->cin);
 	const struct winograd g = {
-	    .x = c->x,
-	    .y = c->y,
-	    .bias = c->bias,
-	    .residual = c->residual,
+	    .c = c,
+	    .across = across,
+	    .tiles = per_image,
 	    .v = c->scratch,
 	    .m = c->scratch + WINOGRAD_N * WINOGRAD_N * v_plane,
 	    .v_plane = v_plane,
 	    .m_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)c->cout),
-	    .h = c->h,
-	    .w = c->w,
-	    .cin = c->cin,
-	    .cout = c->cout,
 	};
 
 	for (int first = 0; first < tiles; first += block)
-		winograd_block(&g, c->weight, first, tiles - first < block ? tiles - first : block);
+		winograd_block(&g, first, tiles - first < block ? tiles - first : block);
 }
 
 #define JF_KERNELS_WINOGRAD .conv3x3_winograd = conv3x3_winograd

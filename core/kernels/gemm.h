@@ -25,6 +25,10 @@
 #define TILE_VECTORS 16
 #endif
 
+/* The blocks of weights that a group of columns spans. The next group's, or the next product's, lie right behind; a
+ * tile fetches them into the cache in advance, which a processor does not do by itself beyond a page of 4096 bytes. */
+#define TILE_BLOCKS (TILE_VECTORS * VL / JF_LANES > 1 ? TILE_VECTORS * VL / JF_LANES : 1)
+
 /* A product to compute: rows of inputs times packed weights. Row p of the m rows begins at
  * x + (p / width) * line_stride + (p % width) * step: pixels of an image, or plain matrix rows (width = m). */
 struct product {
@@ -110,8 +114,11 @@ SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vector
 		for (int k = 0; k < t->run; k++, at++, w += JF_LANES) {
 			vf wv[TILE_VECTORS];
 #pragma GCC unroll 16
-			for (int v = 0; v < vectors; v++)
+			for (int v = 0; v < vectors; v++) {
 				wv[v] = vf_load(w + (size_t)(v * VL / JF_LANES) * block + v * VL % JF_LANES);
+				if (v * VL % JF_LANES == 0)
+					__builtin_prefetch(w + (size_t)(v * VL / JF_LANES + TILE_BLOCKS) * block);
+			}
 #pragma GCC unroll 16
 			for (int r = 0; r < rows; r++) {
 				vf x = vf_set1(t->x[r][at]);

@@ -19,7 +19,7 @@
 /* Convolutions with at most this many output channels use weights as they are, [3][3][cin][cout], not packed. */
 #define JF_NARROW 4
 
-/* A 3x3 convolution of one image with a zero border. */
+/* A 3x3 convolution of one image with a zero border; Winograd's of several at once. */
 struct jf_conv {
 	float *y;              /* [h][w][cout] */
 	const float *x;        /* padded, [stride * h + 2][stride * w + 2][cin] */
@@ -30,6 +30,10 @@ struct jf_conv {
 	int h, w;              /* of the OUTPUT */
 	int cin, cout;
 	int stride; /* conv3x3's, 1 or 2; the others' is 1 */
+	/* conv3x3_winograd's: how many images x, y and residual hold, one behind the other (0 is read as 1), and floats
+	 * from one image's bias to the next one's. */
+	int images;
+	int bias_stride;
 };
 
 /* GroupNorm of one image x[h][w][c], then SiLU if `silu`. Source: Wu and He, arXiv:1803.08494. */

@@ -13,8 +13,8 @@ size_t jf_winograd_size(int cin, int cout) {
 	return N * N * (size_t)cin * (size_t)cout;
 }
 
-size_t jf_winograd_scratch(int h, int w, int cin, int cout) {
-	size_t tiles = (size_t)((h + TILE - 1) / TILE) * (size_t)((w + TILE - 1) / TILE);
+size_t jf_winograd_scratch(int images, int h, int w, int cin, int cout) {
+	size_t tiles = (size_t)images * (size_t)((h + TILE - 1) / TILE) * (size_t)((w + TILE - 1) / TILE);
 
 	if (tiles > JF_WINOGRAD_BLOCK)
 		tiles = JF_WINOGRAD_BLOCK;

@@ -17,8 +17,8 @@ bool jf_winograd_suits(int h, int w, int cin, int cout);
 /* Floats of a packed weight. */
 size_t jf_winograd_size(int cin, int cout);
 
-/* Floats of scratch that conv3x3_winograd needs. */
-size_t jf_winograd_scratch(int h, int w, int cin, int cout);
+/* Floats of scratch that conv3x3_winograd needs for up to `images` images at once. */
+size_t jf_winograd_scratch(int images, int h, int w, int cin, int cout);
 
 /* weight[3][3][cin][cout] -> u[36][cout / 16][cin][16] = G g G^T, computed in double precision; cout a multiple of
  * 16. */

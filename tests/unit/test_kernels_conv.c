@@ -331,6 +331,43 @@ static void winograd_check_rows(
 	assert_memory_equal(y, c->first + cut, (c->outputs - cut) * sizeof(float));
 }
 
+/* Several images at once, each with its own bias or all with one: each one's bytes are those it has alone. */
+static void winograd_check_images(const struct conv *c, const struct jf_kernels *jf, const float *u) {
+	enum { IMAGES = 5 };
+	const size_t image = (size_t)(c->h + 2) * c->line, stride = (size_t)c->cout + 3;
+	float *x = noise(IMAGES * image), *bias = noise(IMAGES * stride), *residual = noise(IMAGES * c->outputs);
+	float *y = noise(IMAGES * c->outputs), *alone = noise(c->outputs);
+	float *scratch = noise(jf_winograd_scratch(IMAGES, c->h, c->w, c->cin, c->cout));
+
+	for (int own = 0; own < 2; own++) {
+		struct jf_conv conv = call(c, u, bias, residual);
+
+		conv.x = x;
+		conv.y = y;
+		conv.scratch = scratch;
+		conv.images = IMAGES;
+		conv.bias_stride = own ? (int)stride : 0;
+		jf->conv3x3_winograd(&conv);
+		for (size_t i = 0; i < IMAGES; i++) {
+			struct jf_conv one = conv;
+
+			one.x += i * image;
+			one.y = alone;
+			one.bias += own ? i * stride : 0;
+			one.residual += i * c->outputs;
+			one.images = i % 2 ? 1 : 0;
+			jf->conv3x3_winograd(&one);
+			assert_memory_equal(y + i * c->outputs, alone, c->outputs * sizeof(float));
+		}
+	}
+	free(x);
+	free(bias);
+	free(residual);
+	free(y);
+	free(alone);
+	free(scratch);
+}
+
 static void test_conv3x3_winograd(void **state) {
 	static const int shapes[][5] = {{1, 1, 16, 16, 1}, {4, 4, 16, 32, 1}, {5, 6, 32, 16, 1}, {7, 7, 64, 48, 1},
 	    {9, 11, 16, 16, 1}, {14, 14, 32, 32, 1}, {28, 28, 16, 16, 1}, {12, 30, 16, 16, 1}, {6, 2, 80, 16, 1}};
@@ -343,7 +380,7 @@ static void test_conv3x3_winograd(void **state) {
 
 		conv_setup(&c, shapes[s]);
 		u = floats(jf_winograd_size(c.cin, c.cout));
-		scratch = noise(jf_winograd_scratch(c.h, c.w, c.cin, c.cout));
+		scratch = noise(jf_winograd_scratch(1, c.h, c.w, c.cin, c.cout));
 		jf_winograd_pack(u, c.weight, c.cin, c.cout);
 		for (size_t i = 0; i < COUNT(isa_names); i++) {
 			const struct jf_kernels *jf = isa(i);
@@ -363,6 +400,7 @@ static void test_conv3x3_winograd(void **state) {
 				memcpy(c.first, c.y, c.outputs * sizeof(float));
 			assert_memory_equal(c.y, c.first, c.outputs * sizeof(float));
 			winograd_check_rows(&c, jf, u, scratch, c.y);
+			winograd_check_images(&c, jf, u);
 		}
 		free(u);
 		free(scratch);
@@ -383,7 +421,7 @@ static void test_winograd_error(void **state) {
 	(void)state;
 	conv_setup(&c, shape);
 	u = floats(jf_winograd_size(c.cin, c.cout));
-	scratch = noise(jf_winograd_scratch(c.h, c.w, c.cin, c.cout));
+	scratch = noise(jf_winograd_scratch(1, c.h, c.w, c.cin, c.cout));
 	jf_winograd_pack(u, c.weight, c.cin, c.cout);
 	struct jf_conv all = call(&c, u, NULL, NULL);
 	all.scratch = scratch;
