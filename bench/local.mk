@@ -21,3 +21,7 @@ noinst_PROGRAMS += bench-peers
 bench_peers_SOURCES = bench/peers/engine.c
 bench_peers_LDADD = $(CORE_LIBS)
 EXTRA_DIST += bench/peers.md bench/peers/peers.py bench/peers/runtime.mjs
+
+noinst_PROGRAMS += bench-morphs
+bench_morphs_SOURCES = bench/morphs.c
+bench_morphs_LDADD = $(CORE_LIBS)

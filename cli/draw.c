@@ -8,6 +8,7 @@
 #include "cli/setup.h"
 #include "core/pictures/sheet.h"
 #include "core/questions/answer.h"
+#include "core/questions/spacing.h"
 
 /* What is to be drawn, and what was. */
 struct drawing {
@@ -165,9 +166,10 @@ static enum jf_err plan_morph(struct drawing *d, const struct cli_args *args, st
 	    cli_class_parse(&to, d->model, "to", args->to, err) || drawing_allocate(d, (int64_t)rows * columns, err))
 		return err->code;
 	d->output.columns = columns;
-	jf_blend_fill(d->labels, d->noise_index,
-	    &(struct jf_blend){.from = from, .to = to, .rows = rows, .columns = columns}, d->model->config.classes);
-	return JF_OK;
+	return jf_spacing_fill(d->labels, d->noise_index, d->model,
+	    &(struct jf_blend){
+		.from = from, .to = to, .rows = rows, .columns = columns, .spacing = (enum jf_spacing)args->spacing},
+	    &d->options, err);
 }
 
 /* Row a, column b: half a, half b, all from the same noise. */
@@ -191,8 +193,8 @@ int cli_blend(const struct cli_args *args) {
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (cli_output_plan(&d.output, args, "blend.png", &err))
 		return cli_usage("%s", err.message);
-	if (args->matrix && (args->from || args->to || args->rows || args->columns))
-		return cli_usage("--matrix goes without --from, --to, --rows and --columns");
+	if (args->matrix && (args->from || args->to || args->rows || args->columns || args->spacing))
+		return cli_usage("--matrix goes without --from, --to, --rows, --columns and --spacing");
 	if (!args->matrix && (!args->from || !args->to))
 		return cli_usage("blend needs --from CLASS --to CLASS, or --matrix");
 	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) ||

@@ -43,10 +43,10 @@ struct cli_args {
 	const char *data;
 	bool matrix, generate, onnx, counterfactual;
 	bool plan_given;
-	int plan;           /* enum cli_plan */
-	int method, invert; /* enums */
-	int preprocess;     /* enum jf_preprocess; -1: the model's */
-	int solver;         /* enum; -1: not given */
+	int plan;                    /* enum cli_plan */
+	int method, invert, spacing; /* enums */
+	int preprocess;              /* enum jf_preprocess; -1: the model's */
+	int solver;                  /* enum; -1: not given */
 	int steps, samples, top;
 	int count, rows, columns, scale, limit, repeats;
 	int threads, batch;

@@ -14,6 +14,7 @@ libhttp_a_SOURCES += daemon/api/gate.c daemon/api/gate.h
 libhttp_a_SOURCES += daemon/api/heavy.c daemon/api/heavy.h
 libhttp_a_SOURCES += daemon/api/info.c daemon/api/info.h
 libhttp_a_SOURCES += daemon/api/page.c daemon/api/page.h
+libhttp_a_SOURCES += daemon/api/morph.c daemon/api/morph.h
 libhttp_a_SOURCES += daemon/api/reply.c daemon/api/reply.h
 libhttp_a_SOURCES += daemon/api/routes.c daemon/api/routes.h
 libhttp_a_SOURCES += daemon/api/stream.c daemon/api/stream.h

@@ -61,6 +61,7 @@ check_PROGRAMS += \
 	tests/unit/test_plan \
 	tests/unit/test_png \
 	tests/unit/test_question \
+	tests/unit/test_spacing \
 	tests/unit/test_rng \
 	tests/unit/test_safetensors \
 	tests/unit/test_edit \
@@ -88,6 +89,7 @@ TESTS += \
 	tests/unit/test_plan \
 	tests/unit/test_png \
 	tests/unit/test_question \
+	tests/unit/test_spacing \
 	tests/unit/test_rng \
 	tests/unit/test_safetensors \
 	tests/unit/test_edit \
@@ -139,6 +141,7 @@ tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/unit/rig.c tests/uni
 tests_unit_test_plan_LDADD = $(UNIT_LDADD)
 tests_unit_test_png_LDADD = $(UNIT_LDADD)
 tests_unit_test_question_LDADD = $(UNIT_LDADD)
+tests_unit_test_spacing_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 tests_unit_test_edit_SOURCES = tests/unit/test_edit.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_edit_LDADD = $(UNIT_LDADD)

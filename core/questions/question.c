@@ -6,6 +6,7 @@
 #include "core/base/number.h"
 
 const char *const jf_method_names[JF_N_METHODS + 1] = {"posterior", "sample", NULL};
+const char *const jf_spacing_names[JF_N_SPACINGS + 1] = {"even", "label", NULL};
 
 const char *jf_question_name(enum jf_question question) {
 	static const char *const names[JF_N_QUESTIONS] = {"classify", "generate", "blend", "sample", "edit"};
@@ -236,8 +237,7 @@ int jf_votes_winner(const int *votes, const float *mean, int classes) {
 	return best;
 }
 
-/* label[K] of (1 - weight) from + weight to */
-static void mix(float *label, int from, int to, float weight, int classes) {
+void jf_label_mix(float *label, int from, int to, float weight, int classes) {
 	for (int k = 0; k < classes; k++)
 		label[k] = 2.0f * ((k == from ? 1.0f - weight : 0.0f) + (k == to ? weight : 0.0f)) - 1.0f;
 }
@@ -248,9 +248,10 @@ void jf_blend_fill(float *labels, uint64_t *noise, const struct jf_blend *blend,
 		int row = i / blend->columns, column = i % blend->columns;
 
 		if (blend->matrix)
-			mix(label, row, column, 0.5f, classes);
+			jf_label_mix(label, row, column, 0.5f, classes);
 		else
-			mix(label, blend->from, blend->to, (float)column / (float)(blend->columns - 1), classes);
+			jf_label_mix(
+			    label, blend->from, blend->to, (float)column / (float)(blend->columns - 1), classes);
 		noise[i] = blend->matrix ? 0 : (uint64_t)row;
 	}
 }

@@ -102,14 +102,28 @@ int jf_votes_place(const int *votes, const float *mean, int place, int classes);
 /* The one on place 0. */
 int jf_votes_winner(const int *votes, const float *mean, int classes);
 
+/* label out [classes]: weights 1 - weight of `from` and weight of `to`; the class itself when they are the same. */
+void jf_label_mix(float *label, int from, int to, float weight, int classes);
+
 /* --- blends --- */
+
+/* What is equal between the neighbours of a morph. */
+enum jf_spacing {
+	JF_SPACING_EVEN,  /* steps of the picture; core/questions/spacing.h places them */
+	JF_SPACING_LABEL, /* steps of the label */
+	JF_N_SPACINGS
+};
+extern const char *const jf_spacing_names[JF_N_SPACINGS + 1]; /* "even", "label", NULL */
+
 struct jf_blend {
 	bool matrix;       /* row a, column b: half a, half b, all from the same noise; rows = columns = classes */
 	int from, to;      /* otherwise: from one class to the other along a row, each row from its own noise */
 	int rows, columns; /* a morph has at least 2 columns */
+	enum jf_spacing spacing; /* of a morph */
 };
 
-/* labels out [rows * columns][classes]; noise out [rows * columns]: the index of each image's noise, from 0. */
+/* Equal steps of the label, whatever the spacing.
+ * labels out [rows * columns][classes]; noise out [rows * columns]: the index of each image's noise, from 0. */
 void jf_blend_fill(float *labels, uint64_t *noise, const struct jf_blend *blend, int classes);
 
 /* --- edits -----------------------------------------------------------------------------------------------------------

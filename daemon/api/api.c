@@ -180,6 +180,7 @@ static void on_release(void *context, void *user) {
 	jf_json_writer_deinit(&call->trace);
 	free(call->client_id);
 	free(call->ask.pictures);
+	jf_morph_destroy(call->ask.morph);
 	free(call);
 }
 
@@ -240,6 +241,9 @@ static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 	    jf_limit_create(conf->max_rate_per_client, conf->max_burst_per_client, conf->max_connections_per_client);
 	if (!http->limit)
 		return jf_error_set(err, JF_ENOMEM, "no memory for the table of clients");
+	http->ways = jf_ways_create();
+	if (!http->ways)
+		return jf_error_set(err, JF_ENOMEM, "no memory for the measured morphs");
 	return JF_OK;
 }
 
@@ -325,6 +329,7 @@ void jf_http_stop(struct jf_http *http) {
 	jf_errands_destroy(http->errands);
 	jf_server_stop(http->server);
 	jf_assets_destroy(http->assets);
+	jf_ways_destroy(http->ways);
 	jf_limit_destroy(http->limit);
 	jf_keys_destroy(http->keys);
 	if (http->tls)

@@ -10,6 +10,7 @@
 #include "daemon/api/ask_parts.h"
 #include "daemon/api/call.h"
 #include "daemon/api/heavy.h"
+#include "daemon/api/morph.h"
 
 /* 32 bits, so that a person can copy it. */
 static int64_t random_seed(const struct jf_call *call) {
@@ -282,31 +283,34 @@ static void read_morph(struct jf_call *call, const struct jf_model *model) {
 	const char *const *names = (const char *const *)model->class_names;
 	struct jf_blend *blend = &call->ask.blend;
 	struct jf_params *params = &call->params;
+	int spacing = (int)blend->spacing;
 
 	if (!jf_params_has(params, "from"))
 		jf_problem_field(&call->problem, "/from", "is missing: from and to, or matrix, or labels are needed");
 	if (!jf_params_has(params, "to"))
 		jf_problem_field(&call->problem, "/to", "is missing");
 	jf_params_int(params, "columns", &blend->columns, 2, call->http->parts.conf->max_count);
+	read_choice(call, "spacing", &spacing, jf_spacing_names);
+	blend->spacing = (enum jf_spacing)spacing;
 	jf_params_class(params, "from", &blend->from, model->config.classes, names);
 	jf_params_class(params, "to", &blend->to, model->config.classes, names);
 }
 
 /* What a blend runs over: from and to, or matrix, or labels. */
 static void read_blend(struct jf_call *call, const struct jf_model *model) {
-	static const char *const beside[] = {"from", "to", "columns", "labels", "rows"};
+	static const char *const beside[] = {"from", "to", "columns", "spacing", "labels", "rows"};
 	int max = call->http->parts.conf->max_count;
 	struct jf_params *params = &call->params;
 	struct jf_blend *blend = &call->ask.blend;
 
 	jf_params_bool(params, "matrix", &blend->matrix);
 	if (blend->matrix) {
-		exclude(call, "matrix", beside, 5);
+		exclude(call, "matrix", beside, 6);
 		blend->rows = blend->columns = model->config.classes;
 	} else {
 		jf_params_int(params, "rows", &blend->rows, 1, max);
 		if (jf_params_has(params, "labels")) {
-			exclude(call, "labels", beside, 3);
+			exclude(call, "labels", beside, 4);
 			blend->columns = 1;
 		} else {
 			read_morph(call, model);
@@ -348,9 +352,17 @@ static struct jf_job *ask_blend(struct jf_call *call, struct jf_model *model) {
 	mixture = !call->ask.blend.matrix && jf_params_has(&call->params, "labels");
 	n = call->ask.blend.rows * call->ask.blend.columns;
 	call->ask.columns = call->ask.blend.columns;
+	if (!call->problem.set && !mixture && jf_spacing_is_measured(&call->ask.blend)) {
+		call->ask.morph = jf_morph_create(call, model, &call->ask.probes);
+		if (!call->ask.morph)
+			jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.");
+	}
+	n += call->ask.probes;
 	if (!call->problem.set)
 		job = jf_ask_new_job(call, model, JF_JOB_GENERATE, n, 0, mixture ? 1 : n);
-	if (job && !mixture)
+	if (job && call->ask.morph)
+		jf_morph_fill(call, job);
+	else if (job && !mixture)
 		fill_blend(call, job);
 	if (job && mixture && jf_params_weights(&call->params, "labels", job->labels, classes, names))
 		jf_label_from_weights(job->labels, job->labels, classes);

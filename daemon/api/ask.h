@@ -11,6 +11,7 @@
 
 struct jf_call;
 struct jf_job;
+struct jf_morph;
 
 /* What became of one picture of a classification. */
 struct jf_ask_picture {
@@ -27,12 +28,14 @@ struct jf_ask {
 	bool trace;
 	bool seed_given;
 	int64_t seed, index;
-	int samples;           /* classify */
-	int count;             /* generate, sample, edit */
-	float strength;        /* edit */
-	bool counterfactual;   /* edit */
-	int columns;           /* of the sheet; 0: nearly square */
-	struct jf_blend blend; /* blend; a mixture has rows of one column */
+	int samples;            /* classify */
+	int count;              /* generate, sample, edit */
+	float strength;         /* edit */
+	bool counterfactual;    /* edit */
+	int columns;            /* of the sheet; 0: nearly square */
+	struct jf_blend blend;  /* blend; a mixture has rows of one column */
+	struct jf_morph *morph; /* owned; NULL unless its positions are measured */
+	int probes;             /* items of the job that only measure and stand before those that were asked for */
 	int scale, gap;
 	struct jf_framing_options framing;
 	struct jf_ask_picture *pictures; /* classify, edit: owned */

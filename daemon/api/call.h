@@ -7,6 +7,7 @@
 
 #include "daemon/api/api.h"
 #include "daemon/api/ask.h"
+#include "daemon/api/morph.h"
 #include "daemon/api/v2_infer.h"
 #include "daemon/http/access.h"
 #include "daemon/http/assets.h"
@@ -25,6 +26,7 @@ struct jf_http {
 	struct jf_server *server;
 	struct jf_errands *errands;
 	struct jf_limit *limit;
+	struct jf_ways *ways; /* of morphs, measured */
 	struct jf_assets *assets;
 	pthread_rwlock_t keys_lock; /* guards the pointer; a reload swaps it */
 	struct jf_keys *keys;

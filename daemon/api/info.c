@@ -75,6 +75,7 @@ static void put_question_defaults(struct jf_json_writer *writer, enum jf_questio
 	if (question == JF_QUESTION_BLEND) {
 		jf_json_put_integer(writer, "rows", ask.blend.rows);
 		jf_json_put_integer(writer, "columns", ask.blend.columns);
+		jf_json_put_string(writer, "spacing", jf_spacing_names[ask.blend.spacing]);
 	}
 	jf_json_end_object(writer);
 }
@@ -97,7 +98,7 @@ static void put_choices(struct jf_json_writer *writer) {
 		const char *key;
 		const char *const *names;
 	} choices[] = {{"method", jf_method_names}, {"solver", jf_solver_names}, {"preprocess", jf_preprocess_names},
-	    {"invert", jf_invert_names}};
+	    {"invert", jf_invert_names}, {"spacing", jf_spacing_names}};
 
 	jf_json_begin_object(writer, "choices");
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {

@@ -198,11 +198,12 @@ static void put_edit(const struct jf_call *call, struct jf_json_writer *writer, 
 static void put_images(const struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job) {
 	const struct jf_network_config *config = &job->model->config;
 	size_t classes = (size_t)config->classes;
+	const int probes = call->ask.probes;
 	const float *label;
 	int i;
 
 	jf_json_begin_array(writer, call->ask.question == JF_QUESTION_SAMPLE ? "samples" : "images");
-	for (i = 0; i < job->n; i++) {
+	for (i = probes; i < job->n; i++) {
 		jf_json_begin_object(writer, NULL);
 		put_picture(writer, "b64_json", job->out_images + (size_t)i * jf_network_image_floats(config), config,
 		    call->ask.scale);
@@ -220,16 +221,18 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 			jf_json_put_floats(writer, "label_values", job->items[i].label, classes);
 		}
 		if (call->ask.question == JF_QUESTION_BLEND) {
-			jf_json_put_integer(writer, "row", i / call->ask.columns);
-			jf_json_put_integer(writer, "column", i % call->ask.columns);
+			jf_json_put_integer(writer, "row", (i - probes) / call->ask.columns);
+			jf_json_put_integer(writer, "column", (i - probes) % call->ask.columns);
 		}
 		jf_json_end_object(writer);
 	}
 	jf_json_end_array(writer);
-	jf_json_put_integer(writer, "count", job->n);
+	jf_json_put_integer(writer, "count", job->n - probes);
 	if (call->ask.question == JF_QUESTION_BLEND) {
 		jf_json_put_integer(writer, "rows", call->ask.blend.rows);
 		jf_json_put_integer(writer, "columns", call->ask.blend.columns);
+		if (call->ask.blend.columns > 1 && !call->ask.blend.matrix)
+			jf_json_put_string(writer, "spacing", jf_spacing_names[call->ask.blend.spacing]);
 	}
 	jf_json_put_integer(writer, "width", config->width * call->ask.scale);
 	jf_json_put_integer(writer, "height", config->height * call->ask.scale);
@@ -245,8 +248,10 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 static void reply_png(struct jf_call *call, const struct jf_job *job) {
 	struct jf_response response;
 	size_t size;
-	uint8_t *png = encode(
-	    &size, job->out_images, job->n, &job->model->config, call->ask.columns, call->ask.scale, call->ask.gap);
+	const struct jf_network_config *config = &job->model->config;
+	const float *images = job->out_images + (size_t)call->ask.probes * jf_network_image_floats(config);
+	uint8_t *png =
+	    encode(&size, images, job->n - call->ask.probes, config, call->ask.columns, call->ask.scale, call->ask.gap);
 
 	if (!png) {
 		jf_call_fail_with(call, JF_PROBLEM_INTERNAL, "The picture could not be encoded.");

@@ -15,13 +15,18 @@ static void on_step(void *context, struct jf_job *job, const struct jf_job_step 
 	struct jf_json_writer writer;
 	const char *text;
 
+	struct jf_job_step shown = *step;
+
+	if (step->item < call->ask.probes)
+		return; /* nobody asked for these */
+	shown.item -= call->ask.probes;
 	/* steps of one item come in order, so the trace of the first one needs no lock */
-	if (call->ask.trace && step->item == 0)
-		jf_reply_step(call, &call->trace, job, step, true);
+	if (call->ask.trace && shown.item == 0)
+		jf_reply_step(call, &call->trace, job, &shown, true);
 	if (call->as != JF_AS_STREAM)
 		return;
 	jf_json_writer_init(&writer);
-	jf_reply_step(call, &writer, job, step, false);
+	jf_reply_step(call, &writer, job, &shown, false);
 	text = jf_json_writer_text(&writer);
 	if (text)
 		jf_stream_send(call, "step", text, true);

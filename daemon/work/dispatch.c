@@ -85,6 +85,26 @@ static void hand_back_list(struct jf_scheduler *s, struct jf_job *list) {
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Without the lock: the items released so far are done; more may be taken now, unless the job has ended meanwhile. */
+static void release_more(struct jf_scheduler *s, struct jf_job *job) {
+	int released = job->release(job->context, job);
+	struct jf_job *ended = NULL;
+	pthread_mutex_lock(&s->lock);
+	job->q.running--; /* it was held, so that it could not be handed back under the callback */
+	if (atomic_load(&job->q.ending) == 0) {
+		job->released = released;
+		jf_queue_push(&s->queue, job, jf_clock_ns());
+		pthread_cond_broadcast(&s->work);
+	} else if (job->q.running == 0) {
+		complete(s, job);
+		job->q.done_next = NULL;
+		s->handing_back++;
+		ended = job;
+	}
+	pthread_mutex_unlock(&s->lock);
+	hand_back_list(s, ended);
+}
+
 void jf_dispatch_fail(struct jf_scheduler *s, const struct jf_batch_item *items, int n, const struct jf_error *error) {
 	pthread_mutex_lock(&s->lock);
 	for (int i = 0; i < n; i++) {
@@ -99,7 +119,7 @@ void jf_dispatch_fail(struct jf_scheduler *s, const struct jf_batch_item *items,
 
 void jf_dispatch_give_back(
     struct jf_scheduler *s, const struct jf_batch_item *items, int n, bool completed, int batch_size, int steps) {
-	struct jf_job *list = NULL;
+	struct jf_job *list = NULL, *waiting = NULL;
 	pthread_mutex_lock(&s->lock);
 	for (int i = n - 1; i >= 0; i--) { /* backwards, so that the list goes forwards */
 		struct jf_job *job = items[i].job;
@@ -115,10 +135,18 @@ void jf_dispatch_give_back(
 			job->q.done_next = list;
 			list = job;
 			s->handing_back++; /* whoever gets the answer sees it gone from the queue */
+		} else if (job->q.running == 0 && job->q.taken == job->released && !job->q.queued) {
+			job->q.running++;
+			job->q.done_next = waiting;
+			waiting = job;
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	hand_back_list(s, list);
+	for (struct jf_job *next; waiting; waiting = next) {
+		next = waiting->q.done_next;
+		release_more(s, waiting);
+	}
 }
 
 /* --- the timer: deadlines, and jobs that end without a worker --- */

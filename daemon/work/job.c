@@ -52,7 +52,7 @@ struct jf_job *jf_job_create(struct jf_model *model, enum jf_job_kind kind, int 
 	atomic_init(&job->q.ending, 0);
 	job->model = jf_model_ref(model);
 	job->kind = kind;
-	job->n = n;
+	job->n = job->released = n;
 	job->args = jf_sampler_args_default(JF_TASK_CLASSIFY);
 	job->draws = 1;
 	job->items = calloc((size_t)n, sizeof(*job->items));

@@ -77,6 +77,12 @@ struct jf_job {
 	 * several workers, so calls for different items may come at the same time; calls for one item come in order.
 	 * NULL = not wanted. Not called for posterior. Must not block. */
 	void (*step)(void *context, struct jf_job *job, const struct jf_job_step *step);
+	/* A job whose later items depend on what the earlier ones gave: at first workers take `released` items only (n
+	 * unless the submitter lowers it). When these are done a worker, without any lock held, calls release, which
+	 * reads out_images, fills in inputs and returns how many items may be taken from now on: more than before, at
+	 * most n. It is never called once the job is ending. Must not block. */
+	int released;
+	int (*release)(void *context, struct jf_job *job);
 	/* Called once, from a worker or from the scheduler's timer thread, never from within submit or cancel, without
 	 * any lock held. Must not block; may unref the job. May be NULL. */
 	void (*done)(void *context, struct jf_job *job);
@@ -103,6 +109,7 @@ struct jf_job {
 		struct jf_job *all_previous, *all_next; /* everything outstanding */
 		struct jf_job *done_next;               /* about to be handed back */
 		int64_t rank_ns;                        /* queue order: smaller first */
+		int64_t queued_ns;                      /* when it came into the queue last */
 		int taken;                              /* items handed to workers */
 		int running;                            /* of these, not yet handed back */
 		int finished;                           /* items completed */

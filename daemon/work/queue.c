@@ -10,7 +10,9 @@ static int64_t handicap_ns(const struct jf_queue *queue, const struct jf_job *jo
 }
 
 void jf_queue_push(struct jf_queue *queue, struct jf_job *job, int64_t now_ns) {
-	job->q.rank_ns = now_ns + handicap_ns(queue, job);
+	job->q.queued_ns = now_ns;
+	if (job->q.rank_ns == 0) /* a job that comes back keeps its place */
+		job->q.rank_ns = now_ns + handicap_ns(queue, job);
 	struct jf_job *after = queue->tail;
 	while (after && after->q.rank_ns > job->q.rank_ns)
 		after = after->q.previous;
@@ -76,11 +78,11 @@ bool jf_queue_take(
 		if (!compatible(first, job))
 			continue;
 		int share = (job->n + workers - 1) / workers;
-		for (int i = 0; i < share && job->q.taken < job->n && batch->n < max_batch; i++) {
+		for (int i = 0; i < share && job->q.taken < job->released && batch->n < max_batch; i++) {
 			batch->items[batch->n++] = (struct jf_batch_item){.job = job, .item = job->q.taken++};
 			job->q.running++;
 		}
-		if (job->q.taken == job->n) {
+		if (job->q.taken == job->released) {
 			/* `first` stays readable: its items are in the batch, so it is not complete */
 			jf_queue_remove(queue, job);
 		}
@@ -92,6 +94,6 @@ int jf_queue_compatible(const struct jf_queue *queue, int enough) {
 	int n = 0;
 	for (const struct jf_job *job = queue->head; job && n < enough; job = job->q.next)
 		if (compatible(queue->head, job))
-			n += job->n - job->q.taken;
+			n += job->released - job->q.taken;
 	return n < enough ? n : enough;
 }

@@ -382,8 +382,8 @@ bool jf_scheduler_alive(struct jf_scheduler *s, int stall_ms) {
 	pthread_mutex_lock(&s->lock);
 	int64_t oldest = INT64_MAX;
 	for (const struct jf_job *job = s->queue.head; job; job = job->q.next)
-		if (job->submitted_ns < oldest)
-			oldest = job->submitted_ns;
+		if (job->q.queued_ns < oldest)
+			oldest = job->q.queued_ns;
 	pthread_mutex_unlock(&s->lock);
 	return oldest == INT64_MAX || now - oldest <= stall_ns + (int64_t)s->options.max_queue_delay_us * 1000;
 }

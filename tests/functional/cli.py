@@ -270,7 +270,7 @@ def test_generate_labels():
 
 
 def test_blend():
-    morph = npy("blend", "--from", 6, "--to", 7, "--columns", 5, "--rows", 3, "--steps", 3)
+    morph = npy("blend", "--from", 6, "--to", 7, "--columns", 5, "--rows", 3, "--steps", 3, "--spacing", "label")
     assert morph.shape == (15, 28, 28)
     rows = morph.reshape(3, 5, 28, 28)
     # the ends of row r are the plain classes from noise r

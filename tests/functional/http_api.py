@@ -159,14 +159,32 @@ def generate(d):
         equal(d.request("POST", "/v1/generate?digit=2&steps=1").status, 200, "status")
 
 
+def share_of_largest_steps(images):
+    pictures = [b"".join(jf.png_decode(base64.b64decode(image["b64_json"]))[3]) for image in images]
+    steps = sorted(sum((a - b) ** 2 for a, b in zip(*pair)) ** 0.5 for pair in zip(pictures, pictures[1:]))
+    return sum(steps[-3:]) / sum(steps)
+
+
 def blend_and_sample(d):
     with case("blend: a morph keeps its ends and its noise"):
-        value = d.post("/v1/blend", {"from": 6, "to": 7, "columns": 3, "rows": 2, "seed": 5, "steps": 3}).json()
+        value = d.post("/v1/blend", {"from": 6, "to": 7, "columns": 3, "rows": 2, "seed": 5, "steps": 3,
+                                      "spacing": "label"}).json()
         equal((value["rows"], value["columns"], len(value["images"])), (2, 3, 6), "shape")
         equal([(i["row"], i["column"]) for i in value["images"]], [(r, c) for r in range(2) for c in range(3)], "order")
         six = d.post("/generate", {"digit": 6, "seed": 5, "index": 1, "steps": 3}).json()["images"][0]
         equal(value["images"][3]["b64_json"], six["b64_json"], "first of the second row is a plain six")
         equal([round(v, 4) for v in value["images"][1]["label_values"]], [-1] * 6 + [0, 0, -1, -1], "the middle")
+    with case("blend: steps of the picture, not of the label; what was measured is remembered and changes nothing"):
+        asked = {"from": 6, "to": 7, "columns": 21, "seed": 12}
+        even, again, by_label = [d.post("/v1/blend", asked | {"spacing": how}).json() for how in ("even", "even", "label")]
+        equal([image["b64_json"] for image in again["images"]], [image["b64_json"] for image in even["images"]], "again")
+        equal([even["spacing"], by_label["spacing"]], ["even", "label"], "spacing")
+        for end in (0, -1):
+            equal(even["images"][end]["b64_json"], by_label["images"][end]["b64_json"], "the ends")
+        shares = [share_of_largest_steps(value["images"]) for value in (even, by_label)]
+        check(shares[0] < 0.35 and shares[1] > 0.45, f"the three largest of 20 steps take {shares} of the way")
+        two = d.post("/v1/blend", asked | {"rows": 2}).json()["images"]
+        equal([image["b64_json"] for image in two[:21]], [image["b64_json"] for image in even["images"]], "the first of two rows")
     with case("blend: PNG sheets"):
         equal(jf.png_decode(d.get("/blend?from=6&to=7&columns=4&rows=2&scale=1&steps=1&seed=1").body)[:2],
               (4 * 28 + 5 * 2, 2 * 28 + 3 * 2), "morph")
@@ -251,7 +269,8 @@ def edit(d):
 def streams(d):
     accept = {"Accept": "text/event-stream"}
     for path, ask, items in (("/v1/generate", {"digit": 7, "count": 2}, 2), ("/v1/sample", {"count": 2}, 2),
-                             ("/v1/blend", {"from": 1, "to": 2, "columns": 2}, 2)):
+                             ("/v1/blend", {"from": 1, "to": 2, "columns": 2}, 2),
+                             ("/v1/blend", {"from": 1, "to": 2, "columns": 4}, 4)):
         with case(f"stream: {path} sends every step, then the result that JSON gives"):
             ask = {**ask, "seed": 1, "steps": 4}
             events = d.post(path, ask, accept).events()

@@ -127,9 +127,13 @@ def pictures(d):
         equal(picture(d, "blend", **{"from": 6, "to": 7, "seed": 5, "steps": 2, "rows": 3, "columns": 4}),
               cli(d, "blend", "--from", 6, "--to", 7, "--seed", 5, "--steps", 2, "--rows", 3, "--columns", 4, "-o", "-"),
               "rows and columns")
+        equal(picture(d, "blend", **{"from": 6, "to": 7, "seed": 5, "steps": 2, "spacing": "label"}),
+              cli(d, "blend", "--from", 6, "--to", 7, "--seed", 5, "--steps", 2, "--spacing", "label", "-o", "-"),
+              "steps of the label")
     with case("matrix: the same sheet; refused beside rows, columns, from and to"):
         equal(picture(d, "blend", matrix="true", seed=5, steps=1),
               cli(d, "blend", "--matrix", "--seed", 5, "--steps", 1, "-o", "-"), "bytes")
+        refused(d, "blend", ["--matrix", "--spacing", "label"], matrix="true", spacing="label")
         for name in ("rows", "columns", "from", "to"):
             refused(d, "blend", ["--matrix", f"--{name}", 2], matrix="true", **{name: 2})
             problem = d.post("/v1/blend", {"matrix": True, name: 2}).json()
@@ -202,7 +206,7 @@ def told_by_the_daemon(d):
     model = d.get("/v1/model").json()
     schemas = json.load(open(os.path.join(jf.SRC, "doc/openapi.json"), encoding="utf-8"))["components"]["schemas"]
     with case("/v1/model: choices, as the description of the API and the tool's help have them"):
-        fields = schemas["ClassifyRequest"]["properties"]
+        fields = schemas["ClassifyRequest"]["properties"] | {"spacing": schemas["BlendRequest"]["properties"]["spacing"]}
         for name, choices in model["choices"].items():
             equal(fields[name]["enum"], choices, name)
         help_text = cli(d, "classify", "--help").decode()
