@@ -225,7 +225,7 @@ int cli_classify(const struct cli_args *args) {
 	if (args->n_operands == 0)
 		return cli_usage("missing picture");
 	if (args->json && args->csv)
-		return cli_usage("--json and --csv exclude each other");
+		return cli_usage("--json and --csv are mutually exclusive");
 	if (classification_init(&c, args, &err)) {
 		status = cli_fail(&err);
 		goto out;

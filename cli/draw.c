@@ -41,8 +41,9 @@ static enum jf_err drawing_init(
 
 static enum jf_err drawing_allocate(struct drawing *d, int64_t n, struct jf_error *err) {
 	if (n > CLI_MAX_IMAGES) {
-		return jf_error_set(
-		    err, JF_ELIMIT, "%lld images are more than %d, the most at a time", (long long)n, CLI_MAX_IMAGES);
+		cli_blame_usage();
+		return jf_error_set(err, JF_ELIMIT, "%lld images are too many: at most %d can be drawn at a time",
+		    (long long)n, CLI_MAX_IMAGES);
 	}
 	d->n = (int)n;
 	d->images = cli_floats((size_t)n * jf_network_image_floats(&d->model->config), err);
@@ -146,7 +147,7 @@ int cli_generate(const struct cli_args *args) {
 	if (cli_output_plan(&d.output, args, "generate.png", &err))
 		return cli_usage("%s", err.message);
 	if (cli_labels_given(args) > 1)
-		return cli_usage("--class (or --digit), --weights and --label exclude each other");
+		return cli_usage("--class (or --digit), --weights and --label are mutually exclusive");
 	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) || plan_generate(&d, args, &err) ||
 	    draw(&d, args, "generate", &err) || write_and_tell(&d, args, &err))
 		status = cli_fail(&err);
@@ -194,7 +195,7 @@ int cli_blend(const struct cli_args *args) {
 	if (cli_output_plan(&d.output, args, "blend.png", &err))
 		return cli_usage("%s", err.message);
 	if (args->matrix && (args->from || args->to || args->rows || args->columns || args->spacing))
-		return cli_usage("--matrix goes without --from, --to, --rows, --columns and --spacing");
+		return cli_usage("--matrix cannot be combined with --from, --to, --rows, --columns or --spacing");
 	if (!args->matrix && (!args->from || !args->to))
 		return cli_usage("blend needs --from CLASS --to CLASS, or --matrix");
 	if (drawing_init(&d, args, JF_TASK_GENERATE, &err) ||

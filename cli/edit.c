@@ -178,9 +178,9 @@ int cli_edit(const struct cli_args *args) {
 	if (cli_output_plan(&e.output, args, "edit.png", &err))
 		return cli_usage("%s", err.message);
 	if (cli_labels_given(args) > 1)
-		return cli_usage("--class (or --digit), --weights and --label exclude each other");
+		return cli_usage("--class (or --digit), --weights and --label are mutually exclusive");
 	if (args->counterfactual && args->strength > 0.0)
-		return cli_usage("--counterfactual looks for the strength itself: it goes without --strength");
+		return cli_usage("--counterfactual finds the strength itself and cannot be combined with --strength");
 	if (args->counterfactual && cli_labels_given(args) == 0)
 		return cli_usage("--counterfactual needs a class: --class, --weights or --label");
 	if (editing_init(&e, args, &err) || edit(&e, args, &err) || write_and_tell(&e, args, &err))

@@ -1,4 +1,4 @@
-/* jointflow: every question, and what there is to know about a model, from a terminal. */
+/* jointflow: asks a model every question it can answer, and describes it, from a terminal. */
 #include "config.h"
 
 #include <locale.h>
@@ -16,27 +16,38 @@ static const struct command {
 	const char *summary;
 	const char *text; /* of --help */
 } commands[] = {
-    {"classify", CLI_CLASSIFY, cli_classify, " IMAGE...", "say which class each PNG picture shows",
-	"Says which class each PNG picture shows (-: standard input), and how sure the model is."},
+    {"classify", CLI_CLASSIFY, cli_classify, " IMAGE...", "say which class each picture shows",
+	"Says which class each picture (PNG or JPEG) shows, and how sure the model is. - reads standard input."},
     {"generate", CLI_GENERATE, cli_generate, "", "draw images of a class, of all classes or of a mixture",
 	"Draws images of a class, of a mixture of classes, or of every class in turn."},
     {"blend", CLI_BLEND, cli_blend, "", "draw what lies between two classes",
 	"Draws a morph from one class to another, or the sheet of all pairs."},
     {"sample", CLI_SAMPLE, cli_sample, "", "draw images together with their labels",
 	"Draws pairs of image and label from the joint distribution, and prints the labels."},
-    {"edit", CLI_EDIT, cli_edit, " IMAGE", "draw a picture again: as another class, in variations, or in part",
-	"Draws a picture again (-: standard input): as another class, in variations of its own, or only where a\n"
-	"mask says. With --counterfactual: with the least change that makes the model see the class asked for."},
+    {"edit", CLI_EDIT, cli_edit, " IMAGE", "redraw a picture: as another class, in variations, or in part",
+	"Redraws a picture: as another class, in variations of its own, or only where a mask allows. - reads\n"
+	"standard input. --counterfactual makes the smallest change after which the model sees the class asked for."},
     {"eval", CLI_EVAL, cli_eval, "", "measure a model on test data, or by what it draws",
 	"Measures accuracy, calibration and speed on test data, and how well drawn images match their label."},
-    {"info", CLI_INFO, cli_info, "", "say what a model is, and what is computed when",
-	"Says what a model is: sizes, classes, facts about its training. With --plan: which part of the network\n"
-	"runs once, which at every step and which never, with multiply-adds and bytes."},
+    {"info", CLI_INFO, cli_info, "", "describe a model, and what it computes when",
+	"Describes a model: sizes, classes, facts about its training. --plan shows which parts of the network run\n"
+	"once, which at every step and which never, with their multiply-adds and bytes."},
     {"export", CLI_EXPORT, cli_export, "", "write the model for other programs (ONNX)",
 	"Writes the model as ONNX (operator set 17): posterior.onnx, P(label | image), and field.onnx, one evaluation\n"
 	"of the whole network."},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name) {
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name) {
+	return cli_usage("unknown command '%s'", name);
+}
 
 static void print_version(void) {
 	printf("jointflow %s\n", PACKAGE_VERSION);
@@ -44,13 +55,13 @@ static void print_version(void) {
 
 static void print_help(void) {
 	printf("Usage: jointflow COMMAND [OPTION]...\n"
-	       "One network for images and labels: classifies, draws and blends them.\n\nCommands:\n");
+	       "One network for images and labels: it classifies, draws, blends and edits.\n\nCommands:\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
 	printf("\n      --help     print this and exit\n      --version  print the version and exit\n\n"
-	       "'jointflow COMMAND --help' tells the options of a command.\n"
-	       "The model is --model FILE, else $JOINTFLOW_MODEL, else the one that ships.\n"
-	       "Exit status: 0 done, 1 something failed, 2 the command line makes no sense.\n");
+	       "'jointflow COMMAND --help' or 'jointflow help COMMAND' lists the options of a command.\n"
+	       "The model is the one given by --model, else by $JOINTFLOW_MODEL, else the one that ships.\n"
+	       "Exit status: 0 done, 1 something failed, 2 the command line is wrong.\n");
 }
 
 static void print_command_help(const struct command *command) {
@@ -78,22 +89,34 @@ static int run_command(const struct command *command, int argc, char **argv) {
 	return command->run(&args);
 }
 
+/* Of the command that is named, or of all. */
+static int run_help(int argc, char **argv) {
+	const struct command *command = argc > 2 ? find_command(argv[2]) : NULL;
+
+	if (argc > 2 && !command)
+		return unknown_command(argv[2]);
+	if (command)
+		print_command_help(command);
+	else
+		print_help();
+	return CLI_EXIT_OK;
+}
+
 static int run(int argc, char **argv) {
+	const struct command *command;
+
 	if (argc < 2)
 		return cli_usage("missing command");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		print_help();
-		return CLI_EXIT_OK;
-	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return run_help(argc, argv);
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
 		print_version();
 		return CLI_EXIT_OK;
 	}
-	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (!strcmp(argv[1], commands[i].name))
-			return run_command(&commands[i], argc - 1, argv + 1);
-	}
-	return cli_usage("no such command: '%s'", argv[1]);
+	if (argv[1][0] == '-')
+		return cli_usage("unknown option '%s'; options go after the command", argv[1]);
+	command = find_command(argv[1]);
+	return command ? run_command(command, argc - 1, argv + 1) : unknown_command(argv[1]);
 }
 
 int main(int argc, char **argv) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/setup.h"
 #include "core/files/npy.h"
@@ -27,13 +28,16 @@ enum jf_err cli_output_plan(
 	if (!strcmp(name, "-")) {
 		if (args->json)
 			return jf_error_set(err, JF_EINVAL, "-o - and --json would both write to standard output");
+		if (isatty(STDOUT_FILENO))
+			return jf_error_set(err, JF_EINVAL,
+			    "-o - would write a PNG to the terminal: redirect standard output, or name a file");
 	} else if ((*name && name[strlen(name) - 1] == '/') || (!stat(name, &status) && S_ISDIR(status.st_mode)))
 		output->kind = CLI_OUTPUT_FOLDER;
 	else if (ends_with(name, ".npy"))
 		output->kind = CLI_OUTPUT_NPY;
 	else if (!ends_with(name, ".png"))
 		return jf_error_set(
-		    err, JF_EINVAL, "'%s' is no output that I know: NAME.png, FOLDER/, NAME.npy or -", name);
+		    err, JF_EINVAL, "unsupported output format '%s': use NAME.png, FOLDER/, NAME.npy or -", name);
 	output->scale = args->scale ? args->scale : output->kind == CLI_OUTPUT_SHEET ? JF_DEFAULT_SCALE : 1;
 	return JF_OK;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 static const char *command_name;
+static bool usage_to_blame;
 static atomic_bool cancelled;
 static volatile sig_atomic_t caught_signal;
 
@@ -44,7 +45,13 @@ int cli_usage(const char *format, ...) {
 	return CLI_EXIT_USAGE;
 }
 
+void cli_blame_usage(void) {
+	usage_to_blame = true;
+}
+
 int cli_fail(const struct jf_error *err) {
+	if (usage_to_blame)
+		return cli_usage("%s", err->message);
 	if (err->code == JF_ECANCELED)
 		cli_error("interrupted");
 	else

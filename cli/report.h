@@ -9,7 +9,7 @@
 
 #define CLI_EXIT_OK 0
 #define CLI_EXIT_FAILURE 1 /* something could not be done */
-#define CLI_EXIT_USAGE 2   /* the command line makes no sense */
+#define CLI_EXIT_USAGE 2   /* the command line is wrong */
 
 /* "jointflow: MESSAGE" on stderr. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -18,6 +18,9 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * CLI_EXIT_USAGE. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_usage_command(const char *command); /* the COMMAND of that line, NULL: none */
+
+/* What fails next is the command line's fault, though only the model could tell: cli_fail then ends as cli_usage. */
+void cli_blame_usage(void);
 
 /* Reports a failure and returns the exit status for it; of an interrupt only the first says so. */
 int cli_fail(const struct jf_error *err);

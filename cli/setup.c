@@ -44,8 +44,10 @@ void cli_task_options(struct jf_task_options *options, const struct cli_args *ar
 
 enum jf_err cli_class_parse(
     int *out, const struct jf_model *model, const char *option, const char *text, struct jf_error *err) {
-	if (jf_class_parse(out, text, (const char *const *)model->class_names, model->config.classes, err))
+	if (jf_class_parse(out, text, (const char *const *)model->class_names, model->config.classes, err)) {
 		jf_error_prefix(err, "--%s", option);
+		cli_blame_usage();
+	}
 	return err->code;
 }
 
@@ -70,6 +72,8 @@ enum jf_err cli_label_parse(
 	} else {
 		jf_label_from_weights(label, label, classes);
 	}
+	if (err->code)
+		cli_blame_usage();
 	return err->code;
 }
 

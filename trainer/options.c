@@ -69,7 +69,8 @@ static const struct jf_option table[] = {
     {"clip", 0, T_REAL, RECIPE, "NORM", AT(clip), 0, 1e9, "1", "longest gradient; 0: no limit"},
     {"ema", 0, T_LIST, FIXED, "X,X...", AT(ema), 0, 1, "0.999,0.9995",
 	"decay of the weights' running means; the best ships"},
-    {"seed", 's', T_SEED, FIXED, "N", AT(seed), 0, 0, "1", "of weights, noise, order and augmentation"},
+    {"seed", 's', T_SEED, FIXED, "N", AT(seed), 0, 0, "1",
+	"random seed; it determines the initial weights, the noise, the order and the distortions"},
     {"threads", 'j', T_INT, FREE, "N", AT(threads), 0, 256, "0", "compute threads; 0: one for each CPU"},
     {"time-limit", 0, T_REAL, FREE, "SECONDS", AT(limit_s), 0, 1e9, "0",
 	"save the state and stop after this time; 0: never"},
@@ -235,7 +236,7 @@ static enum jf_err check(struct jf_train_options *out, struct jf_error *err) {
 	if (out->steps > 0 && out->epochs > 0)
 		return jf_error_set(err, JF_EINVAL, "--steps and --epochs both say how long the run is; give one");
 	if (out->grey && out->colour)
-		return jf_error_set(err, JF_EINVAL, "--grey and --colour exclude each other");
+		return jf_error_set(err, JF_EINVAL, "--grey and --colour are mutually exclusive");
 	if (out->validation && out->holdout > 0)
 		return jf_error_set(err, JF_EINVAL, "--validation and --holdout both say what is kept back; give one");
 	if (out->sheet && out->eval_drawn == 0)

@@ -96,6 +96,10 @@ struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth
 		return NULL;
 	}
 	root = json_loadb(text, size_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	/* An integer beyond int64 is JSON all the same: as a real it reaches the field, whose range refuses it. */
+	if (!root && json_error_code(&error) == json_error_numeric_overflow)
+		root = json_loadb(
+		    text, size_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &error);
 	if (root)
 		return (struct jf_json *)(void *)root;
 	/* Where an allocation fails below the parser, jansson gives up without a word. */

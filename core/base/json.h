@@ -17,7 +17,7 @@ struct jf_json; /* one value; all but the root are borrowed from the root */
 enum jf_json_type {
 	JF_JSON_NULL,
 	JF_JSON_BOOL,
-	JF_JSON_INTEGER, /* written without fraction and exponent, fits int64 */
+	JF_JSON_INTEGER, /* written without fraction and exponent; where one does not fit int64, all are JF_JSON_REAL */
 	JF_JSON_REAL,
 	JF_JSON_STRING,
 	JF_JSON_ARRAY,

@@ -202,7 +202,7 @@ static void on_unread(void *context, struct jf_request *request, int status, str
 		    JF_MAX_HEAD_BYTES);
 	else
 		jf_problem_set(
-		    &problem, JF_PROBLEM_MALFORMED, "The request's head is malformed: Content-Length is no number.");
+		    &problem, JF_PROBLEM_MALFORMED, "The request's head is malformed: Content-Length is not a number.");
 	jf_problem_respond(response, &problem, request ? jf_request_path(request) : "", call ? call->id : id);
 }
 

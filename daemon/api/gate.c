@@ -41,7 +41,7 @@ static bool check_framing(struct jf_call *call, enum jf_framing_fault fault) {
 	    [JF_FRAMING_ENCODING] = "The only Transfer-Encoding understood here is chunked.",
 	    [JF_FRAMING_HEADER] = "A header field is malformed, or given twice where that is not allowed.",
 	    [JF_FRAMING_HOST] = "The Host header field is missing or given twice.",
-	    [JF_FRAMING_TARGET] = "The request target is no path.",
+	    [JF_FRAMING_TARGET] = "The request target is not a path.",
 	};
 
 	if (fault == JF_FRAMING_FINE)
@@ -172,7 +172,7 @@ static bool check_rate(struct jf_call *call) {
 		return true;
 	call->problem.retry_after_s = wait;
 	count_rejection(call, "rate");
-	return jf_problem_set(&call->problem, JF_PROBLEM_RATE, "At most %d requests a second are served to one client.",
+	return jf_problem_set(&call->problem, JF_PROBLEM_RATE, "Each client is limited to %d requests per second.",
 	    call->http->parts.conf->max_rate_per_client);
 }
 
@@ -188,8 +188,8 @@ static bool check_body(struct jf_call *call) {
 		max = MAX_SMALL_BODY;
 	jf_request_limit_body(request, (size_t)max);
 	if (jf_request_declared(request) > max)
-		return jf_problem_set(&call->problem, JF_PROBLEM_TOO_LARGE, "The body has %lld bytes, %d are allowed.",
-		    (long long)jf_request_declared(request), max);
+		return jf_problem_set(&call->problem, JF_PROBLEM_TOO_LARGE,
+		    "The body has %lld bytes; at most %d are allowed.", (long long)jf_request_declared(request), max);
 	if (strcmp(jf_call_method(call), "POST") != 0 || (jf_request_declared(request) == 0 && !type))
 		return true;
 	if (encoding && strcasecmp(encoding, "identity") != 0)
@@ -202,10 +202,9 @@ static bool check_body(struct jf_call *call) {
 	    (pictures && (jf_media_type_is(type, "image/png") || jf_media_type_is(type, "image/jpeg") ||
 			     jf_media_type_is(type, "multipart/form-data"))))
 		return true;
-	return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE,
-	    "The body must be %s, not %.80s; its Content-Type says which.",
+	return jf_problem_set(&call->problem, JF_PROBLEM_MEDIA_TYPE, "The Content-Type must be %s; %s%.80s.",
 	    pictures ? "image/png, image/jpeg, multipart/form-data or application/json" : "application/json",
-	    type ? type : "without a Content-Type");
+	    type ? "it is " : "it is missing", type ? type : "");
 }
 
 static bool check_accept(struct jf_call *call) {

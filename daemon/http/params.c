@@ -1,6 +1,7 @@
 #include "daemon/http/params.h"
 
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -166,8 +167,9 @@ static enum jf_err text_integer(const char *text, int64_t *out, int64_t min, int
 	int64_t value;
 
 	if (!jf_number_parse_integer(&value, text))
-		return jf_error_set(err, JF_EFORMAT, "must be an integer from %lld to %lld, not \"%.40s\"",
-		    (long long)min, (long long)max, text);
+		return jf_error_set(err, JF_EFORMAT, "%smust be an integer from %lld to %lld, not \"%.40s\"",
+		    *text && !text[strspn(text, "0123456789")] ? "is too large: it " : "", (long long)min,
+		    (long long)max, text);
 	if (value < min || value > max)
 		return jf_error_set(err, JF_EINVAL, "must be an integer from %lld to %lld, not %.40s", (long long)min,
 		    (long long)max, text);
@@ -181,12 +183,11 @@ static enum jf_err json_integer(
 	double number;
 
 	if (jf_json_type(json) != JF_JSON_REAL ||
-	    jf_json_read_number(json, &number, -(double)JF_MAX_SEED, (double)JF_MAX_SEED, NULL) != JF_OK ||
-	    number != floor(number))
+	    jf_json_read_number(json, &number, -DBL_MAX, DBL_MAX, NULL) != JF_OK || number != floor(number))
 		return jf_json_read_integer(json, out, min, max, err);
 	if (number < (double)min || number > (double)max)
-		return jf_error_set(err, JF_EINVAL, "must be an integer from %lld to %lld, not %.0f", (long long)min,
-		    (long long)max, number);
+		return jf_error_set(err, JF_EINVAL, "is too %s: it must be an integer from %lld to %lld",
+		    number < (double)min ? "small" : "large", (long long)min, (long long)max);
 	*out = (int64_t)number;
 	return JF_OK;
 }

@@ -107,11 +107,15 @@ def test_help_and_version():
         assert ("--json" in own) == (command != "export")
         assert max(map(len, own.splitlines())) <= 120
         assert good(command, "--version") == good("--version")
+        assert good("help", command) == own
+    assert good("help") == text
 
 
 def test_bad_command_lines():
     bad(2, say="missing command")
-    bad(2, "paint", say="no such command: 'paint'")
+    bad(2, "paint", say="unknown command 'paint'")
+    bad(2, "help", "paint", say="unknown command 'paint'")
+    bad(2, "--frob", say="unknown option '--frob'")
     bad(2, "generate", "--colour", say="--colour")
     bad(2, "generate", "--digit", say="digit")
     bad(2, "generate", "7", say="extra operand '7'")
@@ -120,7 +124,7 @@ def test_bad_command_lines():
     bad(2, "blend", "--from", 6, say="--to")
     bad(2, "blend", "--matrix", "--from", 6)
     bad(2, "generate", "--digit", 7, "--weights", "6=1")
-    bad(2, "generate", "-o", "picture.jpg", say="picture.jpg")
+    bad(2, "generate", "-o", "picture.jpg", say="unsupported output format 'picture.jpg'")
     bad(2, "generate", "-o", "-", "--json")
     for option, values in {
         "--steps": ["0", "1001", "", "12abc", "1e3", "-5", "99999999999999999999"],
@@ -182,7 +186,7 @@ def test_classify_csv():
         assert row[1] == row[2] == str(p.index(max(p))) and float(row[3]) == max(p) and row[-1] == "", row
         assert abs(sum(p) - 1) < 1e-4, row
     assert rows[10][1:] == rows[7][1:] and rows[11][1:-1] == [""] * 13 and "/no/such.png" in rows[11][-1], rows
-    bad(2, "classify", "--csv", "--json", names[0], say="exclude each other")
+    bad(2, "classify", "--csv", "--json", names[0], say="are mutually exclusive")
 
 
 def test_classify_json():
@@ -265,8 +269,9 @@ def test_generate_labels():
     assert mixed["images"][1] == {"index": 1, "label_values": [-1, -1, -1, -1, -1, -1, -0.5, 0.5, -1, -1]}
     for wrong in (["--digit", "10"], ["--digit", "seven"], ["--weights", "7"], ["--weights", "7=x"],
                   ["--weights", "11=1"], ["--label", "1,2"], ["--label", ",".join(["1"] * 11)],
-                  ["--label", ",".join(["nan"] * 10)]):
-        bad(1, "generate", *wrong)
+                  ["--label", ",".join(["nan"] * 10)], ["--count", "20000"]):
+        bad(2, "generate", *wrong)
+    bad(2, "blend", "--from", 6, "--to", "ten", say="--to: must be a class")
 
 
 def test_blend():
@@ -312,12 +317,12 @@ def test_colour_and_names():
     for option in (["--class", "7"], ["-k", "7"], ["--class", "1"]):
         assert np.array_equal(npy("generate", *option, "--count", 1, "--steps", 2, model=COLOUR),
                               npy("generate", "--digit", "1", "--count", 1, "--steps", 2, model=COLOUR)), option
-    bad(2, "generate", "--class", 7, "--digit", 7, say="exclude each other")
-    bad(1, "generate", "--class", "zebra", model=COLOUR, say="--class: must be a class from 0 to 2 or its name (left shoe, 7, bag)")
+    bad(2, "generate", "--class", 7, "--digit", 7, say="are mutually exclusive")
+    bad(2, "generate", "--class", "zebra", model=COLOUR, say="--class: must be a class from 0 to 2 or its name (left shoe, 7, bag)")
     # of the classes 1, 2 and 3 no number is a place
     numbers = make_model("numbers.safetensors", "classes=3", "names=1,2,3")
     for option in ("--digit", "--class"):
-        bad(1, "generate", option, 0, model=numbers, say=f'{option}: must be one of the classes 1, 2, 3, not "0"')
+        bad(2, "generate", option, 0, model=numbers, say=f'{option}: must be one of the classes 1, 2, 3, not "0"')
     good("generate", "--class", 3, "--steps", 1, "-o", "three.png", model=numbers)
     good("generate", "--digit", "bag", "--count", 4, "--steps", 2, "-o", "colour.png", "--scale", 1, model=COLOUR)
     assert read_png("colour.png").shape == (2 * 12 + 3 * 2, 2 * 16 + 3 * 2, 3)
@@ -451,6 +456,15 @@ def test_progress_on_a_terminal():
             assert shown == b"", shown
         else:
             assert b"generate: 8 of 8" in shown and shown.endswith(b"\r\x1b[K"), shown
+
+
+def test_no_picture_on_a_terminal():
+    ours, theirs = pty.openpty()
+    child = subprocess.run([TOOL, "generate", "--digit", "1", "--steps", "1", "-o", "-"], stdout=theirs, stderr=subprocess.PIPE,
+                           env=dict(os.environ, JOINTFLOW_MODEL=MODEL), timeout=60)
+    os.close(theirs)
+    os.close(ours)
+    assert child.returncode == 2 and b"to the terminal" in child.stderr, child
 
 
 def libraries(program):

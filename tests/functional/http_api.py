@@ -337,6 +337,13 @@ def about(d):
                     b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         equal(out.count(b"HTTP/1.1 200"), 4, "answers")
         check(out.index(b'"images"') < out.index(b'"api"') < out.index(b"\x89PNG") < out.index(b'"alive"'), "order")
+    with case("errors: a seed beyond all limits and a body without a Content-Type say what is wrong"):
+        answer = d.request("POST", "/v1/generate", b'{"digit": 7, "seed": 99999999999999999999}', {"Content-Type": "application/json"})
+        equal(answer.status, 422, answer.body)
+        error = answer.json()["errors"][0]
+        check(error["pointer"] == "/seed" and "too large" in error["detail"], error)
+        answer = d.request("POST", "/v1/generate", b'{"digit": 7}', {})
+        check(answer.status == 415 and "it is missing" in answer.json()["detail"], answer.body)
     with case("metrics: promtool finds nothing to complain about"):
         if not shutil.which("promtool"):
             raise jf.Skip("promtool (Debian package prometheus) is not installed")
