@@ -8,6 +8,7 @@
 #include "core/engine/ops.h"
 #include "core/engine/plan.h"
 #include "core/engine/sampler.h"
+#include "core/pictures/framing.h"
 
 /* --- the model ------------------------------------------------------------- */
 
@@ -31,6 +32,7 @@ static void print_model(const struct jf_model *model, const char *path) {
 	printf("network       %d channels, %d block%s a level, %d bottleneck layer%s, %d heads, %d label tokens\n",
 	    c->channels, c->blocks, c->blocks == 1 ? "" : "s", c->layers, c->layers == 1 ? "" : "s", c->heads,
 	    c->label_tokens);
+	printf("preprocess    %s\n", jf_preprocess_name((enum jf_preprocess)model->preprocess));
 	printf("augmentation  %d\n", c->augment);
 	printf("label head    %s\n", head_name(c->head));
 	printf("temperature   %g\n", (double)model->temperature);
@@ -56,6 +58,7 @@ static void put_model(struct jf_json_writer *json, const struct jf_model *model,
 	jf_json_put_integer(json, "layers", c->layers);
 	jf_json_put_integer(json, "heads", c->heads);
 	jf_json_put_integer(json, "label_tokens", c->label_tokens);
+	jf_json_put_string(json, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
 	jf_json_put_integer(json, "augment", c->augment);
 	jf_json_put_string(json, "label_head", head_name(c->head));
 	jf_json_put_float(json, "temperature", model->temperature);

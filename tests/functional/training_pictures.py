@@ -65,6 +65,8 @@ def test_readme():
     metadata, _ = load(os.path.join(SCRATCH, "pets.safetensors"))
     assert metadata["preprocess"] == "none" and metadata["class_names"] == '["cat","dog"]', metadata
     run("jointflow", *drawing.split()[1:], "--steps", "2")
+    assert re.search(r"^preprocess +none$", run("jointflow", "info", "-m", "pets.safetensors"), re.M)
+    assert json.loads(run("jointflow", "info", "--json", "-m", "pets.safetensors"))["preprocess"] == "none"
     # what the model was trained with holds when it is used
     answer = run("jointflow", "classify", "--json", "-m", "pets.safetensors", "pictures/dog/001.jpg")
     assert '"method":"none"' in answer.replace(" ", ""), answer
