@@ -90,7 +90,7 @@ static enum jf_err classify(struct jf_evaluation *out, struct jf_model *model, c
 		ode += integrate;
 	}
 	if (rc == JF_OK) {
-		jf_metrics_compute(&out->posterior, NULL, probabilities, labels, n, (int)classes);
+		jf_metrics_compute(&out->posterior, options->confusion, probabilities, labels, n, (int)classes);
 		out->ode_accuracy = ode ? (double)right / (double)ode : NAN;
 		out->commonest = commonest(labels, n, dataset->classes);
 		rc = fit(out, probabilities, labels, n, (int)classes, err);

@@ -16,6 +16,7 @@ struct jf_evaluate_options {
 	int drawn; /* images drawn per class; 0: none */
 	int ode;   /* how many of the images have their label integrated; 0: none */
 	const atomic_bool *cancel;
+	uint64_t *confusion; /* NULL, or [classes][classes] as jf_metrics_compute fills it */
 };
 
 struct jf_evaluation {

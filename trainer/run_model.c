@@ -266,18 +266,52 @@ static void warn_unlearnt(struct run *run, const struct jf_evaluation *e) {
 			: " its clocks seldom ask for an image given its label (--times=mixture does)");
 }
 
+/* How many of each class of the test data are right; classes that it has not are left out. */
+static void tell_by_class(struct run *run, const uint64_t *confusion) {
+	size_t classes = (size_t)run->dataset.classes, used = 0;
+	struct jf_json_writer *w = jf_log_json_begin(run->log, "test_classes");
+	char line[1024] = "";
+
+	jf_json_begin_object(w, "accuracy");
+	for (size_t k = 0; k < classes; k++) {
+		const char *name = run->dataset.class_names[k];
+		uint64_t n = 0, right = confusion[k * classes + k];
+
+		for (size_t j = 0; j < classes; j++)
+			n += confusion[k * classes + j];
+		if (n == 0)
+			continue;
+		jf_json_put_double(w, name, (double)right / (double)n);
+		if (used + 80 < sizeof(line))
+			used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%.40s %.1f %% of %llu",
+			    used ? ", " : "", name, 100 * (double)right / (double)n, (unsigned long long)n);
+	}
+	jf_json_end_object(w);
+	jf_log_json_end(run->log);
+	jf_log_say(run->log, false, "test by class: %s%s", line,
+	    used + 80 < sizeof(line) ? "" : " ... (the log file has all)");
+}
+
 /* The finished model, as it was saved, on data that nothing was chosen on; its facts then hold that too. */
 static enum jf_err measure_test(struct run *run, struct jf_error *err) {
 	struct jf_evaluate_options options = evaluate_options(run);
 	struct jf_evaluation result;
 	struct facts facts = {run->exported, JF_OK};
+	size_t classes = (size_t)run->dataset.classes;
 	enum jf_err rc;
 
 	options.drawn = 0;
+	options.confusion = calloc(classes * classes, sizeof(*options.confusion));
+	if (!options.confusion)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for the test by class");
 	rc = jf_evaluate(&result, NULL, run->exported, &run->test, NULL, run->test.n, &options, err);
+	if (rc == JF_OK) {
+		tell(run, "test", "test", NAN, &result);
+		tell_by_class(run, options.confusion);
+	}
+	free(options.confusion);
 	if (rc != JF_OK)
 		return rc;
-	tell(run, "test", "test", NAN, &result);
 	measured(&facts, "test", &result);
 	return facts.rc == JF_OK ? jf_checkpoint_save(run->exported, run->options->output, err)
 				 : jf_error_set(err, facts.rc, "the model's facts: %s", jf_err_phrase(facts.rc));
