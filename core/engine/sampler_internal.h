@@ -5,6 +5,8 @@
 #include "core/engine/exec.h"
 #include "core/engine/sampler.h"
 
+#define JF_IMAGE_STEP_SHIFT 2.0f
+
 struct jf_sampler {
 	struct jf_model *model;
 	enum jf_task task;
