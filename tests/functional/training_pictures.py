@@ -65,6 +65,8 @@ def test_readme():
     metadata, _ = load(os.path.join(SCRATCH, "pets.safetensors"))
     assert metadata["preprocess"] == "none" and metadata["class_names"] == '["cat","dog"]', metadata
     run("jointflow", *drawing.split()[1:], "--steps", "2")
+    assert re.search(r"^preprocess +none$", run("jointflow", "info", "-m", "pets.safetensors"), re.M)
+    assert json.loads(run("jointflow", "info", "--json", "-m", "pets.safetensors"))["preprocess"] == "none"
     # what the model was trained with holds when it is used
     answer = run("jointflow", "classify", "--json", "-m", "pets.safetensors", "pictures/dog/001.jpg")
     assert '"method":"none"' in answer.replace(" ", ""), answer
@@ -164,12 +166,18 @@ def test_saved_then_tested():
     for i in range(6):
         for k in (1, 0):  # one class alone would be a subset, both in another order than the model's
             write(f"named/{k}/{i}.png", jf.png(bytes([200 * k + i] * 64), 8, 8))
-    said = run("jointflow-train", "--data", "two.npz", "--test", "named", "-o", "tested.model", "--steps=150", *TINY)
+    said = run("jointflow-train", "--data", "two.npz", "--test", "named", "-o", "tested.model", "--steps=150",
+               "--log", "tested.log", *TINY)
+    assert "test by class: 0 100.0 % of 6, 1 100.0 % of 6" in said, said
+    by_class = next(x for x in lines(os.path.join(SCRATCH, "tested.log")) if x["event"] == "test_classes")
+    assert by_class["accuracy"] == {"0": 1, "1": 1}, by_class
     assert 0 < said.index("tested.model: saved") < said.index("  test "), said
     facts, _ = load(os.path.join(SCRATCH, "tested.model"))
     assert facts["test_images"] == "12" and float(facts["test_accuracy"]) == 1, facts
     shutil.rmtree(os.path.join(SCRATCH, "named/0"))  # the model's second class alone, which is the folder's first
-    run("jointflow-train", "--data", "two.npz", "--test", "named", "-o", "tested.model", "--state", "again", "--steps=150", *TINY)
+    said = run("jointflow-train", "--data", "two.npz", "--test", "named", "-o", "tested.model", "--state", "again", "--steps=150",
+               *TINY)
+    assert "test by class: 1 100.0 % of 6\n" in said, said
     facts, _ = load(os.path.join(SCRATCH, "tested.model"))
     assert facts["test_images"] == "6" and float(facts["test_accuracy"]) == 1, facts
 
