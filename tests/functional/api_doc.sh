@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs every curl line of doc/api.md against a daemon of its own, and fails when a route is not shown there.
+# Runs every curl line of doc/api.md and README's programs against a daemon of its own, and fails when a route is not shown.
 set -u
 scratch=$(mktemp -d)
 daemon=
@@ -44,6 +44,26 @@ mapfile -t lines < <(grep '^curl ' "$top_srcdir/doc/api.md")
 for line in "${lines[@]}"; do
 	run_line "$line"
 done
+
+# README's programs, as they stand there, see the seven
+program() {
+	local language=$1 suffix=$2 interpreter=$3 output
+	count=$((count + 1))
+	if ! command -v "$interpreter" >/dev/null; then
+		echo "ok $count - README: $language # SKIP $interpreter is not installed"
+		return
+	fi
+	sed -n "/^\`\`\`$suffix\$/,/^\`\`\`\$/p" "$top_srcdir/README.md" | sed "/^\`\`\`/d; s/127\.0\.0\.1:6767/127.0.0.1:$port/" >"$scratch/program.$4"
+	output=$(cd "$top_srcdir" && timeout 60 "$interpreter" "$scratch/program.$4" 2>&1)
+	if [[ $output =~ ^7\ 0\.9 ]]; then
+		echo "ok $count - README: $language"
+	else
+		echo "not ok $count - README: $language: ${output:0:300}"
+		failed=1
+	fi
+}
+program Python python /usr/bin/python3 py
+program JavaScript js node mjs
 
 # what was written is what it claims to be
 for picture in *.png; do
