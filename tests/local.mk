@@ -205,6 +205,7 @@ EXTRA_DIST += \
 	tests/browser/.npmrc \
 	tests/browser/browser.sh \
 	tests/browser/draw.mjs \
+	tests/browser/faults.mjs \
 	tests/browser/index.mjs \
 	tests/browser/looks.mjs \
 	tests/browser/package-lock.json \

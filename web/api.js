@@ -237,6 +237,15 @@ export function classify(png, options, signal) {
 	}, signal);
 }
 
+export function edit(png, options, signal) {
+	return persist(async () => {
+		const response = await open('v1/edit', {
+			method: 'POST', query: options, body: png, type: 'image/png', signal,
+		});
+		return readAll(response.json());
+	}, signal);
+}
+
 export const classifyStream = (png, options, onStep, signal) =>
 	stream('v1/classify', { query: classifyQuery(options), body: png, type: 'image/png' }, onStep, signal);
 

@@ -9,6 +9,7 @@ import { $, $$, setUpCard } from './widgets.js';
 
 const panels = { classify, generate, blend, sample, about };
 let model = null;
+const addresses = {}; // of each tab, when it was left
 
 // --- tabs ----------------------------------------------------------------------------------------------------------
 
@@ -29,13 +30,19 @@ function show(name, focus) {
 	}
 }
 
-const current = () => (Object.hasOwn(panels, location.hash.slice(1)) ? location.hash.slice(1) : 'classify');
+const current = () => {
+	const [name] = location.hash.slice(1).split('?');
+	return Object.hasOwn(panels, name) ? name : 'classify';
+};
 
 function setUpTabs() {
 	const tabs = $$('[role=tab]');
 	const go = (tab) => {
 		const name = tab.id.slice(4);
-		history.replaceState(null, '', `#${name}`);
+		if (name !== current()) {
+			addresses[current()] = location.hash;
+			history.pushState(history.state, '', addresses[name] ?? `#${name}`);
+		}
 		show(name, true);
 	};
 	tabs.forEach((tab, i) => {
@@ -47,6 +54,10 @@ function setUpTabs() {
 				go(tabs[(to + tabs.length) % tabs.length]);
 			}
 		});
+	});
+	addEventListener('popstate', () => {
+		classify.keep();
+		show(current());
 	});
 	addEventListener('hashchange', () => show(current()));
 	show(current());
@@ -117,10 +128,10 @@ async function start() {
 	watchLink(showLink);
 	onKeyWanted(askKey);
 	$('#notice-now').addEventListener('click', tryNow);
-	setUpCard((blob) => {
-		history.replaceState(null, '', '#classify');
+	setUpCard((blob, framed) => {
+		history.pushState(history.state, '', '#classify');
 		show('classify', true);
-		classify.classifyThis(blob);
+		classify.classifyThis(blob, framed);
 	});
 	model = describe(await getJson('v1/model'));
 	$('#pill-text').textContent = model.name;

@@ -3,7 +3,7 @@ import { blendStream, curlJson } from './api.js';
 import { Playback, decode, paint, paintNoise } from './picture.js';
 import {
 	$, $$, capital, clearProblem, fillFields, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard,
-	showProblem, stepsDone, word,
+	readAddress, showProblem, stepsDone, word, writeAddress,
 } from './widgets.js';
 
 const FRAMES = 21;  // of the slider: every 5 %
@@ -18,13 +18,15 @@ let curl;
 let chooseFrom;
 let chooseTo;
 let frames = [];    // bitmaps of the slider's positions
+let shares = [];    // the label gone to, at each of them
 let running = null;
 let filling = null; // the matrix
 let started = false;
 
 const root = () => $('#blend');
 const form = () => $('#blend-form');
-const weight = () => Number($('#weight').value) / (FRAMES - 1);
+// The positions are placed by what changes in the picture; the answer says where on the label's way that is.
+const weight = () => shares[Number($('#weight').value)] ?? Number($('#weight').value) / (FRAMES - 1);
 const problemBox = () => $('.problem', form());
 
 export function setUp(model_) {
@@ -35,11 +37,11 @@ export function setUp(model_) {
 	$('#weight').max = FRAMES - 1;
 	chooseFrom = makeChooser($('[data-from]', root()), model.names, (i) => setPair(i, to), (name) => `From ${name}`);
 	chooseTo = makeChooser($('[data-to]', root()), model.names, (i) => setPair(from, i), (name) => `To ${name}`);
-	seed = makeSeed($('[data-seed]', root()), () => draw(), 76);
+	seed = makeSeed($('[data-seed]', root()), () => draw(), 76, false);
 	curl = makeCurl($('[data-curl]', root()));
 	$('#swap').addEventListener('click', () => setPair(to, from));
 	$('#weight').addEventListener('input', () => showWeight());
-	$('#weight').addEventListener('change', () => showWeight());
+	$('#weight').addEventListener('change', () => { showWeight(); showAddress(); });
 	form().addEventListener('change', (event) => {
 		if (event.target.id !== 'weight') {
 			draw();
@@ -52,8 +54,23 @@ export function setUp(model_) {
 	$('#matrix-go').addEventListener('click', fillMatrix);
 	$('#matrix-cancel').addEventListener('click', () => filling?.abort());
 	layMatrix();
+	const given = readAddress('blend');
+	const classOf = (field, otherwise) =>
+		(model.names.includes(given.get(field)) ? model.names.indexOf(given.get(field)) : otherwise);
+	from = classOf('from', from);
+	to = classOf('to', to);
+	$('#weight').value = given.get('position') ?? $('#weight').value;
+	['from', 'to', 'position'].forEach((field) => given.delete(field));
+	for (const [name, value] of given) {
+		if (form().elements[name]) {
+			form().elements[name].value = value;
+		}
+	}
 	showPair();
 }
+
+const showAddress = () => writeAddress('blend',
+	{ from: model.names[from], to: model.names[to], position: $('#weight').value, ...common() });
 
 export function open() {
 	if (!started) {
@@ -92,6 +109,8 @@ function showWeight() {
 	curl(curlJson('v1/generate', { ...common(), weights: weights(weight()) }, 'blend.png'));
 }
 
+const shareOf = (image) => (image.label_values[to] + 1) / 2;
+
 function weights(share) {
 	if (from === to) {
 		return { [from]: 1 };
@@ -114,6 +133,8 @@ async function draw() {
 	clearProblem(form(), problemBox());
 	forgetFrames();
 	showWeight();
+	forgetMatrix();
+	showAddress();
 	try {
 		await drawFrames(signal);
 		await drawStrip(signal);
@@ -131,6 +152,7 @@ async function draw() {
 function forgetFrames() {
 	frames.forEach((bitmap) => bitmap.close());
 	frames = [];
+	shares = [];
 	paintNoise($('#morph'), model.width, model.height);
 }
 
@@ -153,6 +175,8 @@ async function drawFrames(signal) {
 	await playback.done();
 	signal.throwIfAborted();
 	await Promise.all(answer.images.map((image, i) => put(i, image.b64_json)));
+	shares = answer.images.map(shareOf);
+	showWeight();
 }
 
 async function drawStrip(signal) {
@@ -166,7 +190,7 @@ async function drawStrip(signal) {
 	await playback.done();
 	signal.throwIfAborted();
 	await Promise.all(answer.images.map((image, i) => {
-		const share = (i % COLUMNS) / (COLUMNS - 1);
+		const share = shareOf(image);
 		const part = Math.round(100 * share);
 		return pictures[i].finish({
 			title: `${100 - part} % ${word(model.names[from])}, ${part} % ${word(model.names[to])}`,
@@ -174,7 +198,7 @@ async function drawStrip(signal) {
 			seed: image.seed ?? answer.seed,
 			base64: image.b64_json,
 			file: `blend-${from}-${to}-${part}.png`,
-			curl: curlJson('v1/blend', asked, 'strip.png'),
+			curl: curlJson('v1/generate', { ...common(), label: image.label_values, index: image.index }, 'blend.png'),
 		});
 	}));
 }
@@ -191,6 +215,19 @@ function layMatrix() {
 	box.replaceChildren(head(''), ...model.names.map(head), ...rows);
 }
 
+// A matrix of another seed, or of other steps, is not this one's.
+let matrixOf = '';
+function forgetMatrix() {
+	if (matrixOf && matrixOf !== JSON.stringify(common())) {
+		filling?.abort();
+		matrixOf = '';
+		layMatrix();
+		$('#matrix-progress').value = 0;
+		$('#matrix-status').textContent = '';
+		delete $('#matrix').dataset.state;
+	}
+}
+
 const pairTitle = (row, column) => (row === column
 	? capital(word(model.names[row]))
 	: `Half ${word(model.names[row])}, half ${word(model.names[column])}`);
@@ -202,6 +239,7 @@ async function fillMatrix() {
 	const { signal } = controller;
 	const n = model.names.length;
 	const asked = { matrix: true, ...common() };
+	matrixOf = JSON.stringify(common());
 	const pictures = Array.from({ length: n * n }, (_, i) =>
 		makePicture(`${pairTitle(Math.floor(i / n), i % n)}, being drawn`, (what) => pick(Math.floor(i / n), i % n, what)));
 	clearProblem(root(), $('#matrix-problem'));
@@ -233,7 +271,7 @@ async function fillMatrix() {
 			seed: image.seed ?? answer.seed,
 			base64: image.b64_json,
 			file: `pair-${Math.floor(i / n)}-${i % n}.png`,
-			curl: curlJson('v1/blend', asked, 'matrix.png'),
+			curl: curlJson('v1/generate', { ...common(), label: image.label_values, index: image.index }, 'pair.png'),
 		})));
 		progress.value = progress.max;
 		$('#matrix-status').textContent = `${n * n} drawn`;

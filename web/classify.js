@@ -1,9 +1,10 @@
 // Classify: draw, and the answer follows the pen.
-import { classify, classifyStream, curlForm, getBlob } from './api.js';
+import { classify, classifyStream, curlForm, edit, getBlob, isAbort } from './api.js';
 import { FIELD, Pad } from './pad.js';
 import { Playback, decode, paint } from './picture.js';
 import {
-	$, $$, argmax, clearProblem, fillFields, h, makeBars, makeCurl, makeSeed, numberOf, percent, showProblem, svg, word,
+	$, $$, argmax, clearProblem, fillFields, h, makeBars, makeChooser, makeCurl, makeSeed, numberOf, openCard,
+	percent, saveBlob, showProblem, svg, word,
 } from './widgets.js';
 
 const LIVE_MS = 70;      // at most one request in so long while the pen moves
@@ -32,6 +33,7 @@ export function setUp(model_) {
 	fillFields($('#stepwise'), model, 'classify');
 	setUpTools();
 	setUpImages();
+	setUpWords();
 	$('#stepwise').addEventListener('submit', (event) => {
 		event.preventDefault();
 		seed.next();
@@ -42,12 +44,68 @@ export function setUp(model_) {
 		ask();
 	}));
 	showCurl();
+	setUpLike();
+	$('#save').addEventListener('click', async () => saveBlob((await pad.export()).png, 'drawing.png'));
+	if (Array.isArray(history.state?.drawing) && history.state.drawing.length) {
+		pad.restore(history.state.drawing).catch(() => {});
+	}
 }
 
-export async function classifyThis(blob) {
+// The drawing lasts as long as the page's place in the history: a reload, or coming back, finds it again.
+export async function keep() {
+	try {
+		history.replaceState({ drawing: await pad.keep() }, '');
+	} catch {
+		// a picture that is too large to be kept
+	}
+}
+
+// --- one like mine, but another class ------------------------------------------------------------------------------
+
+function setUpLike() {
+	makeChooser($('#like'), model.names, drawLike, (name) => `Like mine, but ${name}`);
+}
+
+async function drawLike(i) {
+	const drawing = pad.empty ? null : await pad.export();
+	if (!drawing) {
+		return;
+	}
+	const { invert, preprocess } = drawing;
+	const asked = { class: model.names[i], seed: Math.floor(Math.random() * 2 ** 32), invert, ...(preprocess && { preprocess }) };
+	$('#like-status').textContent = 'Drawing';
+	try {
+		const answer = await edit(drawing.png, asked);
+		const name = word(model.names[i]);
+		$('#like-status').textContent = '';
+		await openCard({
+			title: `Like yours, but a ${name}`,
+			text: `Seed ${answer.seed}`,
+			seed: answer.seed,
+			base64: answer.images[0].b64_json,
+			file: `like-${model.names[i]}.png`,
+			curl: curlForm('v1/edit', 'drawing.png', asked),
+		});
+	} catch (error) {
+		$('#like-status').textContent = '';
+		showProblem(root(), $('#classify-problem'), error);
+	}
+}
+
+// What the page says of digits and of 28 x 28 is the model's own.
+function setUpWords() {
+	const size = `${model.height} by ${model.width}`;
+	$('#pad').setAttribute('aria-label', `Drawing area, ${size} cells`);
+	$('#seen-image').setAttribute('aria-label', `The ${size} image as the network saw it`);
+	if (!model.isDigits) {
+		$('h2', root()).textContent = 'Draw or open a picture';
+	}
+}
+
+export async function classifyThis(blob, framed = false) {
 	root().dataset.state = 'asking';
 	try {
-		await pad.open(blob);
+		await pad.open(blob, framed);
 		clearProblem(root(), $('#classify-problem'));
 	} catch {
 		const box = $('#classify-problem');
@@ -83,7 +141,7 @@ function setUpTools() {
 			} else {
 				pad.undo();
 			}
-		} else if (event.key === 'Escape') {
+		} else if (event.key === 'Escape' && !event.target.closest('input, select, summary, .answer, .more')) {
 			pad.clear();
 		} else if (!event.ctrlKey && !event.metaKey && !event.altKey && (letter === 'p' || letter === 'e')) {
 			choose(letter === 'p' ? 'pen' : 'eraser');
@@ -147,11 +205,13 @@ function realDigit(name) {
 function changed(live) {
 	$('#undo').disabled = !pad.operations.length;
 	$('#redo').disabled = !pad.undone.length;
-	$('#clear').disabled = pad.empty;
+	$('#clear').disabled = $('#save').disabled = pad.empty;
+	$$('#like button').forEach((button) => { button.disabled = pad.empty; });
 	$('#pad-ghost').hidden = !pad.empty;
 	$('#pad-frame').hidden = true;
 	root().dataset.state = 'asking';
 	if (!live) {
+		keep();
 		ask();
 	} else if (method() === 'posterior' && timer === null) {
 		timer = setTimeout(askLive, Math.max(0, lastAsked + LIVE_MS - performance.now()));
@@ -194,6 +254,9 @@ async function ask(live = false) {
 		return;
 	}
 	let state = 'answered';
+	if (!$('#verdict').textContent.trim()) {
+		$('#sure').textContent = 'Waiting for the answer';
+	}
 	$('.answer').classList.toggle('waiting', !live);
 	try {
 		const run = method() === 'sample' ? askSample : askPosterior;
@@ -201,6 +264,9 @@ async function ask(live = false) {
 		clearProblem(root(), $('#classify-problem'));
 	} catch (error) {
 		state = 'failed';
+		if (!isAbort(error)) {
+			showNothing('No answer'); // the one before was about another drawing
+		}
 		showProblem(root(), $('#classify-problem'), error);
 	}
 	if (asked === mine) {
@@ -214,19 +280,19 @@ async function ask(live = false) {
 	}
 }
 
-const options = (invert) => (method() === 'sample'
+const options = ({ invert, preprocess }) => ({ ...(preprocess && { preprocess }), ...(method() === 'sample'
 	? {
 		method: 'sample', invert, samples: $('#stepwise').elements.samples.value,
 		steps: $('#stepwise').elements.steps.value, seed: seed.value(),
 	}
-	: { method: 'posterior', invert });
+	: { method: 'posterior', invert }) });
 
 async function askPosterior(drawing, signal) {
 	const started = performance.now();
-	const answer = await classify(drawing.png, options(drawing.invert), signal);
+	const answer = await classify(drawing.png, options(drawing), signal);
 	const milliseconds = performance.now() - started;
 	if (!signal.aborted) {
-		await showAnswer(answer, drawing, answer.probabilities, `${milliseconds.toFixed(0)} ms there and back`);
+		await showAnswer(answer, drawing, answer.probabilities, `${milliseconds.toFixed(0)} ms round trip`);
 	}
 }
 
@@ -240,7 +306,7 @@ async function askSample(drawing, signal) {
 			figure(steps[drawn++]);
 		}
 	}, signal, 40);
-	const answer = await classifyStream(drawing.png, options(drawing.invert), (step) => {
+	const answer = await classifyStream(drawing.png, options(drawing), (step) => {
 		if (step.item === 0 && step.label) {
 			playback.push(0, steps.push(step));
 		}
@@ -254,14 +320,15 @@ async function askSample(drawing, signal) {
 
 // --- showing -------------------------------------------------------------------------------------------------------
 
-function showNothing() {
+function showNothing(words = 'Nothing drawn yet') {
 	bars(null);
 	$('#verdict').textContent = '\u00a0';
-	$('#sure').textContent = 'Nothing drawn yet';
+	$('#sure').textContent = words;
 	$('#took').textContent = '\u00a0';
 	$('#framing').textContent = '\u00a0';
 	$('#verdict-live').textContent = '';
 	$('#seen').hidden = true;
+	$('#familiar').hidden = $('#strange').hidden = true;
 	$('#trajectory').replaceChildren();
 	$('.answer').classList.remove('waiting');
 	clearProblem(root(), $('#classify-problem'));
@@ -279,6 +346,7 @@ async function showAnswer(answer, drawing, shares, took) {
 		$('#verdict-live').textContent = live;
 	}
 	showFraming(answer.preprocess, drawing);
+	showFamiliarity(answer, drawing);
 	if (answer.preprocess?.image) {
 		const bitmap = await decode(answer.preprocess.image);
 		paint($('#seen-image'), bitmap);
@@ -287,12 +355,25 @@ async function showAnswer(answer, drawing, shares, took) {
 	}
 }
 
+// How much this looks like what the model has learned, where the server says so.
+function showFamiliarity(answer, drawing) {
+	const known = typeof answer.familiarity === 'number';
+	const what = model.isDigits ? 'a digit' : 'anything that the model has learned';
+	$('#familiar').hidden = !known;
+	if (known) {
+		$('#familiar meter').value = answer.familiarity;
+	}
+	$('#strange').hidden = !(drawing.parts > 1 && model.isDigits) && !answer.unfamiliar;
+	$('#strange').textContent = drawing.parts > 1 && model.isDigits ? 'Two digits? One at a time is what the network knows.'
+		: `This does not look like ${what}.`;
+}
+
 function showFraming(done, { frame }) {
 	const box = done?.box;
 	if (!box || done.method === 'none') {
 		$('#pad-frame').hidden = true;
 		$('#framing').textContent = !box ? '\u00a0' :
-			`The picture is only scaled to the network's size${done.inverted ? ', and light and dark exchanged' : ''}.`;
+			`The picture goes to the network as it is${done.inverted ? ', light and dark inverted' : ''}.`;
 		return;
 	}
 	const scale = 100 * frame.scale / FIELD;
@@ -302,12 +383,12 @@ function showFraming(done, { frame }) {
 	mark.style.width = `${box.width * scale}%`;
 	mark.style.height = `${box.height * scale}%`;
 	mark.hidden = pad.stroke !== null;
-	$('#framing').textContent = `Framed: the ink's box of ${box.width} x ${box.height} pixels scaled into 20 x 20, ` +
-		`its centre of mass moved to the middle of 28 x 28${done.inverted ? ', dark on light turned round' : ''}.`;
+	$('#framing').textContent = `Scaled and centred: the ink fills a box of ${box.width} x ${box.height} pixels` +
+		`${done.inverted ? '; light and dark inverted' : ''}.`;
 }
 
 function showCurl() {
-	const { invert, ...rest } = options('auto');
+	const { invert, ...rest } = options({ invert: 'auto' });
 	curl(curlForm('v1/classify', 'digit.png', rest));
 }
 

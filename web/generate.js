@@ -2,8 +2,8 @@
 import { curlJson, generateStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, capital, clearProblem, fillFields, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, showProblem,
-	stepsDone, word,
+	$, bringIntoView, capital, clearProblem, fillFields, followAddress, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, readAddress,
+	saveSheet, showProblem, stepsDone, word, writeAddress,
 } from './widgets.js';
 
 let model;
@@ -24,6 +24,7 @@ export function setUp(model_) {
 	choose = makeChooser(part('digits'), model.names, (digit) => {
 		setDigit(digit);
 		draw(true);
+		bringIntoView(part('pictures').parentElement);
 	}, (name) => `Draw ${name}`);
 	sliders = model.names.map(makeSlider);
 	part('mixer').replaceChildren(...sliders.map((slider) => slider.box));
@@ -32,10 +33,25 @@ export function setUp(model_) {
 	form().addEventListener('submit', (event) => {
 		event.preventDefault();
 		draw(true);
+		bringIntoView(part('pictures').parentElement);
 	});
 	form().addEventListener('input', () => curl(curlJson('v1/generate', options(), 'digits.png')));
 	part('cancel').addEventListener('click', () => running?.abort());
+	const given = readAddress('generate');
 	setDigit(Math.min(7, model.names.length - 1));
+	if (given.has('class') && model.names.includes(given.get('class'))) {
+		setDigit(model.names.indexOf(given.get('class')));
+	} else if (given.has('label')) {
+		given.get('label').split(',').forEach((value, i) => { if (sliders[i]) { sliders[i].value = value; } });
+		choose(chosen());
+	}
+	followAddress(form(), given);
+	$('[data-save]', root()).addEventListener('click', () => saveSheet(part('pictures'), 'sheet.png'));
+}
+
+function showAddress(asked) {
+	const { digit, label: values, ...rest } = asked;
+	writeAddress('generate', { ...(values ? { label: values.join() } : { class: model.names[digit] }), ...rest });
 }
 
 export function open() {
@@ -106,6 +122,8 @@ async function draw(fresh) {
 	const controller = new AbortController();
 	running = controller;
 	curl(curlJson('v1/generate', asked, 'digits.png'));
+	showAddress(asked);
+	$('[data-save]', root()).disabled = true;
 	const count = Number.isInteger(asked.count) ? Math.min(Math.max(asked.count, 0), 256) : 0;
 	const pictures = Array.from({ length: count }, (_, i) => makePicture(`Picture ${i + 1} of ${count}, being drawn`));
 	pictures.forEach((picture) => paintNoise(picture.canvas, model.width, model.height));
@@ -142,10 +160,11 @@ async function run(asked, pictures, controller) {
 			seed: answer.seed,
 			base64: image.b64_json,
 			file: `digit-${answer.seed}-${i + 1}.png`,
-			curl: curlJson('v1/generate', asked, 'digits.png'),
+			curl: curlJson('v1/generate', { ...asked, count: 1, index: i }, 'digits.png'),
 		})));
 		progress.value = progress.max;
 		status.textContent = `${answer.images.length} drawn`;
+		$('[data-save]', root()).disabled = false;
 	} catch (error) {
 		state = signal.aborted ? 'cancelled' : 'failed';
 		status.textContent = signal.aborted ? 'cancelled' : '';

@@ -17,11 +17,14 @@ WEB_FILES = \
 	web/digits/7.png \
 	web/digits/8.png \
 	web/digits/9.png \
+	web/docs.html \
+	web/docs.js \
 	web/generate.js \
 	web/icon.svg \
 	web/index.html \
 	web/pad.js \
 	web/picture.js \
+	web/reference.js \
 	web/sample.js \
 	web/style.css \
 	web/widgets.js

@@ -253,11 +253,13 @@ export class Pad {
 
 	// --- out and in -------------------------------------------------------------------------------------------
 
-	// What to send: an untouched image as it came; a drawing as white ink on black.
+	// What to send: an untouched image as it came (one that the network drew needs no framing); a drawing, or an image
+	// that has been drawn on, as white ink on black.
 	async export() {
 		const drawing = this.drawing();
 		if (drawing.length === 1 && drawing[0].tool === 'image') {
-			return { png: drawing[0].png, invert: 'auto', frame: drawing[0] };
+			const as = drawing[0].framed ? { invert: 'no', preprocess: 'none' } : { invert: 'auto' };
+			return { png: drawing[0].png, frame: drawing[0], ...as };
 		}
 		const pixels = this.ink.getImageData(0, 0, FIELD, FIELD).data;
 		const grey = new Uint8Array(FIELD * FIELD);
@@ -269,12 +271,60 @@ export class Pad {
 		if (!any) {
 			return null;
 		}
-		return { png: await encodeGrey(grey, FIELD, FIELD), invert: 'no', frame: { x: 0, y: 0, scale: 1 } };
+		return { png: await encodeGrey(grey, FIELD, FIELD), invert: 'no', frame: { x: 0, y: 0, scale: 1 }, parts: partsOf(grey) };
 	}
 
-	async open(blob) {
-		this.add(await imageOperation(blob));
+	// What to keep of the drawing, for restore(): plain data, without what can be made again.
+	async keep() {
+		return Promise.all(this.drawing().map(async (operation) => (operation.tool === 'image'
+			? { tool: 'image', png: await operation.png.arrayBuffer(), framed: operation.framed }
+			: operation)));
 	}
+
+	async restore(kept) {
+		const operations = await Promise.all(kept.map(async (operation) => (operation.tool === 'image'
+			? { ...await imageOperation(new Blob([operation.png], { type: 'image/png' })), framed: operation.framed }
+			: operation)));
+		this.operations = operations;
+		this.redraw();
+		this.change(false);
+	}
+
+	// framed: the picture is as the network wants it.
+	async open(blob, framed = false) {
+		this.add({ ...await imageOperation(blob), framed });
+	}
+}
+
+// How many things stand side by side: runs of columns with ink, each at least a twentieth of the field wide and a third
+// high, with a gap between them that no stroke crosses.
+function partsOf(grey) {
+	let parts = 0;
+	let run = null;
+	let empty = 0;
+	const end = () => {
+		parts += run !== null && run.right - run.left >= FIELD / 20 && run.bottom - run.top >= FIELD / 3;
+		run = null;
+	};
+	for (let x = 0; x < FIELD; x++) {
+		let top = -1;
+		let bottom = -1;
+		for (let y = 0; y < FIELD; y++) {
+			if (grey[y * FIELD + x] > 127) {
+				top = top < 0 ? y : top;
+				bottom = y;
+			}
+		}
+		empty = top < 0 ? empty + 1 : 0;
+		if (top >= 0) {
+			run ??= { left: x, top, bottom };
+			run = { left: run.left, right: x, top: Math.min(run.top, top), bottom: Math.max(run.bottom, bottom) };
+		} else if (run && empty >= FIELD / 28) {
+			end();
+		}
+	}
+	end();
+	return parts;
 }
 
 const middle = (a, b) => ({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
@@ -344,7 +394,8 @@ async function imageOperation(blob) {
 	return { tool: 'image', png, mask, ...frame };
 }
 
-// Turns grey values into opacity; light paper means the ink is what is dark.
+// Turns grey values into opacity. The paper is what most of the border is; the ink is what differs from it on the side
+// where more of the picture does, and what differs little is the paper's own grain and shadow.
 function toInk(context, frame, width, height) {
 	const image = context.getImageData(0, 0, FIELD, FIELD);
 	const data = image.data;
@@ -353,26 +404,39 @@ function toInk(context, frame, width, height) {
 		const value = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
 		return { i, value, alpha: data[i + 3] };
 	};
-	let sum = 0;
-	let n = 0;
+	const border = [];
 	const right = Math.min(FIELD, frame.x + width) - 1;
 	const bottom = Math.min(FIELD, frame.y + height) - 1;
+	const level = (x, y) => {
+		const { value, alpha } = grey(x, y);
+		return alpha < 128 ? 255 : value;
+	};
 	for (let k = 0; k < 64; k++) {
 		const x = frame.x + (right - frame.x) * k / 63;
 		const y = frame.y + (bottom - frame.y) * k / 63;
-		for (const [px, py] of [[x, frame.y], [x, bottom], [frame.x, y], [right, y]]) {
-			const { value, alpha } = grey(px, py);
-			sum += alpha < 128 ? 255 : value;
-			n++;
-		}
+		border.push(level(x, frame.y), level(x, bottom), level(frame.x, y), level(right, y));
 	}
-	const light = sum / n > 127;
+	const paper = border.sort((p, q) => p - q)[border.length / 2];
+	const inside = (x, y) => x >= frame.x && x <= right && y >= frame.y && y <= bottom;
+	let darkest = paper;
+	let lightest = paper;
 	for (let y = 0; y < FIELD; y++) {
 		for (let x = 0; x < FIELD; x++) {
-			const { i, value, alpha } = grey(x, y);
-			const ink = light ? 255 - value : value;
+			if (inside(x, y)) {
+				darkest = Math.min(darkest, level(x, y));
+				lightest = Math.max(lightest, level(x, y));
+			}
+		}
+	}
+	const far = paper - darkest > lightest - paper ? darkest - paper : lightest - paper;
+	// A picture on clean black or white keeps its greys; elsewhere a third of the way to the ink is still paper.
+	const grain = paper < 8 || paper > 247 ? 0 : 1 / 3;
+	for (let y = 0; y < FIELD; y++) {
+		for (let x = 0; x < FIELD; x++) {
+			const { i } = grey(x, y);
+			const share = inside(x, y) && far !== 0 ? (level(x, y) - paper) / far : 0;
 			data[i] = data[i + 1] = data[i + 2] = 255;
-			data[i + 3] = Math.round(ink * alpha / 255);
+			data[i + 3] = Math.round(255 * Math.min(1, Math.max(0, (share - grain) / (1 - grain))));
 		}
 	}
 	context.putImageData(image, 0, 0);

@@ -2,8 +2,8 @@
 import { curlJson, sampleStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, argmax, capital, clearProblem, fillFields, h, makeCurl, makePicture, makeSeed, numberOf, percent, showProblem,
-	stepsDone, word,
+	$, argmax, capital, clearProblem, fillFields, followAddress, h, makeCurl, makePicture, makeSeed, numberOf, percent, readAddress,
+	showProblem, stepsDone, word, writeAddress,
 } from './widgets.js';
 
 let model;
@@ -28,6 +28,7 @@ export function setUp(model_) {
 	});
 	form().addEventListener('input', () => curl(curlJson('v1/sample', options())));
 	part('cancel').addEventListener('click', () => running?.abort());
+	followAddress(form(), readAddress('sample'));
 }
 
 export function open() {
@@ -86,6 +87,7 @@ async function draw(fresh) {
 	const controller = new AbortController();
 	running = controller;
 	curl(curlJson('v1/sample', asked));
+	writeAddress('sample', asked);
 	const count = Number.isInteger(asked.count) ? Math.min(Math.max(asked.count, 0), 256) : 0;
 	const pairs = Array.from({ length: count }, (_, i) => makePair(i, count));
 	part('pictures').replaceChildren(...pairs.map((pair) => pair.box));
@@ -120,7 +122,7 @@ async function run(asked, pairs, controller) {
 			seed: answer.seed,
 			base64: pair.b64_json,
 			file: `pair-${answer.seed}-${i + 1}.png`,
-			curl: curlJson('v1/sample', asked),
+			curl: curlJson('v1/sample', { ...asked, count: 1, index: i }, 'pair.png'),
 		})));
 		progress.value = progress.max;
 		status.textContent = `${answer.samples.length} pairs`;

@@ -38,7 +38,9 @@ const icon = (name) => {
 	return node;
 };
 
-export const percent = (p) => (p >= 0.9995 ? '100 %' : p < 0.0005 ? '0 %' : `${(100 * p).toFixed(1)} %`);
+// Never "100 %": the network is never that sure. The bars' figures have no sign before them and stop at 99.9.
+export const percent = (p) => (p > 0.999 ? '> 99.9 %' : p < 0.0005 ? '0 %' : `${(100 * p).toFixed(1)} %`);
+const share = (p) => (p < 0.0005 ? '0 %' : `${(100 * Math.min(p, 0.999)).toFixed(1)} %`);
 
 const words = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
 export const word = (name) => words[name] ?? name;
@@ -56,7 +58,7 @@ export function makeBars(list, names) {
 		return { row, fill, value };
 	});
 	list.replaceChildren(...rows.map((r) => r.row));
-	return (values, winner, text = percent) => rows.forEach(({ row, fill, value }, i) => {
+	return (values, winner, text = share) => rows.forEach(({ row, fill, value }, i) => {
 		const share = values ? Math.min(1, Math.max(0, values[i])) : 0;
 		fill.style.transform = `scaleX(${share})`;
 		value.textContent = values ? text(values[i]) : '';
@@ -77,13 +79,15 @@ export function makeChooser(box, names, choose, label = (name) => name) {
 const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 // Fills every [data-seed] of root with the seed field; returns { value(), next() }.
-export function makeSeed(box, rolled, start = newSeed()) {
+// canKeep: false where every drawing takes the seed that stands there, so that there is nothing to lock.
+export function makeSeed(box, rolled, start = newSeed(), canKeep = true) {
 	box.append($('#t-seed').content.cloneNode(true));
 	const input = $('input', box);
 	const lock = $('[data-lock]', box);
 	input.id = `seed-${Math.random().toString(36).slice(2)}`;
 	$('label', box).htmlFor = input.id;
 	input.value = start;
+	lock.hidden = !canKeep;
 	input.addEventListener('change', () => setLock(true));
 	$('[data-dice]', box).addEventListener('click', () => {
 		input.value = newSeed();
@@ -209,12 +213,74 @@ export function makeCurl(box) {
 	};
 }
 
+// --- addresses: #tab?field=value ---------------------------------------------------------------------------------
+
+const address = () => {
+	const [tab, query] = location.hash.slice(1).split('?');
+	return { tab, values: new URLSearchParams(query) };
+};
+
+// What the address says of a tab, field by field, when the page is opened by it.
+export const readAddress = (tab) => (address().tab === tab ? address().values : new URLSearchParams());
+
+// Whoever copies the address of a tab gets what it shows; the history's own state (the drawing) stays.
+export function writeAddress(tab, values) {
+	if (address().tab === tab) {
+		history.replaceState(history.state, '', `#${tab}?${new URLSearchParams(values)}`);
+	}
+}
+
+// Fills the form's fields from the address.
+export function followAddress(form, values) {
+	for (const [name, value] of values) {
+		const field = form.elements[name];
+		if (field && 'value' in field) {
+			field.value = value;
+			field.dispatchEvent(new Event('change', { bubbles: true }));
+		}
+	}
+}
+
+// --- saving ------------------------------------------------------------------------------------------------------
+
+export function saveBlob(blob, name) {
+	const url = URL.createObjectURL(blob);
+	h('a', { href: url, download: name }).click();
+	setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+// All pictures of a box on one sheet, four times as large, as the server's own.
+export async function saveSheet(box, name) {
+	const scale = 4;
+	const gap = 2;
+	const canvases = $$('canvas', box);
+	const columns = Math.ceil(Math.sqrt(canvases.length));
+	const rows = Math.ceil(canvases.length / columns);
+	const [width, height] = [canvases[0].width * scale + gap, canvases[0].height * scale + gap];
+	const sheet = new OffscreenCanvas(columns * width + gap, rows * height + gap);
+	const context = sheet.getContext('2d');
+	context.imageSmoothingEnabled = false;
+	context.fillRect(0, 0, sheet.width, sheet.height);
+	canvases.forEach((canvas, i) => context.drawImage(canvas, gap + i % columns * width,
+		gap + Math.floor(i / columns) * height, width - gap, height - gap));
+	saveBlob(await sheet.convertToBlob({ type: 'image/png' }), name);
+}
+
 // --- progress ------------------------------------------------------------------------------------------------------
 
 // Steps done over all items; steps: how far each item has come.
 export function stepsDone(steps, { item, step }) {
 	steps[item] = step;
 	return steps.reduce((sum, done) => sum + done, 0);
+}
+
+// On a small screen the pictures are below the form that asks for them: whoever asks wants to see them.
+export function bringIntoView(node) {
+	const box = node.getBoundingClientRect();
+	if (box.top > innerHeight - Math.min(box.height, 120)) {
+		const behavior = matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth';
+		node.scrollIntoView({ behavior, block: 'start' });
+	}
 }
 
 // --- pictures ------------------------------------------------------------------------------------------------------
@@ -266,7 +332,7 @@ export function setUpCard(classifyThis) {
 	const live = $('#card-live');
 	$('#card-classify').addEventListener('click', () => {
 		$('#card').close();
-		classifyThis(pngBlob(shown.base64));
+		classifyThis(pngBlob(shown.base64), true);
 	});
 	$('#card-seed').addEventListener('click', async () => { live.textContent = await copy(String(shown.seed)); });
 	$('#card-curl').addEventListener('click', async () => { live.textContent = await copy(shown.curl); });

@@ -193,7 +193,7 @@ test('an uploaded PNG and an uploaded JPEG', async () => {
 		}, png);
 		await upload(page, Buffer.from(jpeg, 'base64'), 'photo.jpg', 'image/jpeg');
 		assert.equal(await verdict(page), '0');
-		assert.match(await page.textContent('#framing'), /turned round/);
+		assert.match(await page.textContent('#framing'), /inverted/);
 		await mouseStroke(page, [[0.1, 0.1], [0.2, 0.1]]);
 		await verdict(page);
 		await page.keyboard.press('Escape');

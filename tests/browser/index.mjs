@@ -5,5 +5,6 @@ import './draw.mjs';
 import './stream.mjs';
 import './states.mjs';
 import './looks.mjs';
+import './faults.mjs';
 
 after(closeShared);
