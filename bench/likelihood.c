@@ -1,141 +1,154 @@
-/* Classifies by likelihood, as diffusion classifiers do (Li et al., arXiv:2303.16203): the class under which the noise
- * that was put on an image is predicted best. What is common to the classes is common here too, times and noises.
+/* How likely the test images are, and which class makes them likeliest (core/questions/score.h; as diffusion
+ * classifiers do: Li et al., arXiv:2303.16203), beside the posterior, which is another way to the same P(label |
+ * image).
  *
- * bench-likelihood MODEL DATA [IMAGES [DRAWS]]    default: 1000 test images, 16 draws of time and noise, one thread
+ * bench-likelihood MODEL DATA [IMAGES [DRAWS [THREADS]]]    default: 1000 test images, 64 draws of time and noise, 1
  *
- * Prints a line for 1, 2, 4 ... draws: accuracy so far, network evaluations, multiply-adds and time an image. */
+ * Prints bits per dimension with the standard error of their mean over images, accuracy of both ways with theirs, how
+ * far the two are apart, and network evaluations and time an image. */
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "core/base/rng.h"
-#include "core/engine/exec.h"
-#include "core/engine/model.h"
 #include "core/files/checkpoint.h"
 #include "core/files/dataset.h"
-#include "core/questions/question.h"
+#include "core/questions/score.h"
+#include "core/questions/tasks.h"
 
 #define SEED 1
-#define MICRO_BATCH 4
+#define MAX_THREADS 256
 
-static struct jf_error err;
+static struct jf_model *model;
+static struct jf_dataset data;
+static int n, draws, classes;
+static double *log_p, *errors; /* [n][K + 1] */
+static float *images, *bayes, *posterior;
+static atomic_int next;
 
-static void check(bool ok) {
+static void check(bool ok, const struct jf_error *err) {
 	if (!ok) {
-		fprintf(stderr, "bench-likelihood: %s\n", err.message);
+		fprintf(stderr, "bench-likelihood: %s\n", err->message);
 		exit(1);
 	}
 }
 
-/* Time d: the middles of equal parts of (0.5, 1) in an order that fills it evenly (van der Corput's), so that few draws
- * see the whole range too. Below 0.5 the image shows what it is, and the label hardly matters to the prediction: with
- * the model that ships times 0.5 and 0.25 got 37 of 100 images right, 0.75 and 0.125 beside them 92. */
-static float time_of(int d) {
-	float t = 0.5f, part = 0.25f;
+static void *work(void *unused) {
+	size_t size = jf_network_image_floats(&model->config), k = (size_t)classes;
+	struct jf_error err;
+	struct jf_scorer *scorer = jf_scorer_create(model, &err);
 
-	for (int i = d + 1; i; i /= 2, part *= 0.5f)
-		t += part * (float)(i % 2);
-	return t;
+	(void)unused;
+	check(scorer, &err);
+	for (int i = atomic_fetch_add(&next, 1); i < n; i = atomic_fetch_add(&next, 1)) {
+		size_t row = (size_t)i * (k + 1);
+
+		check(jf_scorer_score(scorer, log_p + row, errors + row, images + (size_t)i * size, draws,
+			  SEED + (uint64_t)i, NULL, NULL, &err) == JF_OK,
+		    &err);
+		jf_score_bayes(bayes + (size_t)i * k, log_p + row, classes);
+	}
+	jf_scorer_destroy(scorer);
+	return NULL;
 }
 
-/* Adds to error[K] the mean squared velocity error of each class; noise and velocity have `size` floats. */
-static void add_errors(struct jf_exec *exec, double *error, const float *image, const float *noise, float t,
-    const struct jf_network_config *c) {
-	size_t size = jf_network_image_floats(c);
+/* Of the bits per dimension of column `which` of log_p; -1: the right class's. */
+static void print_bits(const char *what, int which) {
+	double sum = 0.0, squares = 0.0, within = 0.0;
 
-	*jf_exec_input(exec, JF_INPUT_TIME_IMG, 0) = t;
-	*jf_exec_input(exec, JF_INPUT_TIME_LAB, 0) = 0.0f;
-	for (int k = 0; k < c->classes; k++) {
-		float *x = jf_exec_input(exec, JF_INPUT_IMAGE, k);
+	for (int i = 0; i < n; i++) {
+		size_t at = (size_t)i * ((size_t)classes + 1) + (size_t)(which < 0 ? data.labels[i] : which);
+		double bits = jf_score_bits(log_p[at], &model->config);
 
-		for (size_t j = 0; j < size; j++)
-			x[j] = (1.0f - t) * image[j] + t * noise[j];
-		jf_label_one_hot(jf_exec_input(exec, JF_INPUT_LABEL, k), k, c->classes);
+		sum += bits;
+		squares += bits * bits;
+		within += jf_score_bits(-errors[at], &model->config);
 	}
-	jf_exec_step(exec, c->classes);
-	for (int k = 0; k < c->classes; k++) {
-		const float *v = jf_exec_output(exec, JF_OUTPUT_IMAGE, k);
-		double sum = 0.0;
-
-		for (size_t j = 0; j < size; j++) {
-			const float d = v[j] - (noise[j] - image[j]);
-			sum += (double)(d * d);
-		}
-		error[k] += sum / (double)size;
-	}
+	printf("%s: %.4f +- %.4f bits per dimension; error of one image's %.4f\n", what, sum / n,
+	    sqrt((squares / n - sum / n * sum / n) / n), within / n);
 }
 
-static int least(const double *values, int n) {
-	int best = 0;
+static void print_accuracy(const char *what, const float *probabilities) {
+	int right = 0;
 
-	for (int k = 1; k < n; k++)
-		if (values[k] < values[best])
-			best = k;
-	return best;
+	for (int i = 0; i < n; i++)
+		right += jf_argmax(probabilities + (size_t)i * (size_t)classes, classes) == data.labels[i];
+	printf("%s: %.2f %% +- %.2f of %d\n", what, 100.0 * right / n,
+	    100.0 * sqrt((double)right * (n - right) / n) / n, n);
 }
 
-static void measure(struct jf_exec *exec, const struct jf_dataset *data, const struct jf_network_config *c, int images,
-    int draws, long long multiply_adds) {
-	float *image = jf_alloc_floats(jf_network_image_floats(c)),
-	      *noise = jf_alloc_floats(jf_network_image_floats(c));
-	double *errors = calloc((size_t)images * (size_t)c->classes, sizeof(*errors)), begun = jf_clock_s();
+static void print_difference(void) {
+	double most = 0.0, sum = 0.0;
+	int same = 0;
 
-	if (!image || !noise || !errors)
-		abort();
-	for (int d = 0; d < draws; d++) {
-		int right = 0;
+	for (int i = 0; i < n; i++) {
+		const float *a = bayes + (size_t)i * (size_t)classes, *b = posterior + (size_t)i * (size_t)classes;
+		double apart = 0.0;
 
-		jf_rng_normal(noise, jf_network_image_floats(c), SEED, JF_STREAM_IMAGE, (uint64_t)d);
-		for (int i = 0; i < images; i++) {
-			double *error = errors + (size_t)i * (size_t)c->classes;
-
-			jf_dataset_image(data, (size_t)i, image);
-			add_errors(exec, error, image, noise, time_of(d), c);
-			right += least(error, c->classes) == data->labels[i];
-		}
-		if (d & (d + 1))
-			continue;
-		printf("%4d draws: %.2f %% of %d, %d evaluations and %.0f M multiply-adds an image, %.1f ms\n", d + 1,
-		    100.0 * right / images, images, (d + 1) * c->classes,
-		    1e-6 * (double)(multiply_adds * (d + 1) * c->classes), 1e3 * (jf_clock_s() - begun) / images);
-		fflush(stdout);
+		for (int k = 0; k < classes; k++)
+			apart = fmax(apart, fabs((double)(a[k] - b[k])));
+		most = fmax(most, apart);
+		sum += apart;
+		same += jf_argmax(a, classes) == jf_argmax(b, classes);
 	}
-	free(image);
-	free(noise);
-	free(errors);
+	printf(
+	    "P(label | image), both ways: largest difference of an image %.4f on average, %.4f at most; the same class "
+	    "%.2f %%\n",
+	    sum / n, most, 100.0 * same / n);
+}
+
+static void measure(int n_threads) {
+	pthread_t threads[MAX_THREADS];
+	double begun = jf_clock_s();
+	int started = 0;
+
+	while (started < n_threads - 1 && pthread_create(&threads[started], NULL, work, NULL) == 0)
+		started++;
+	work(NULL);
+	for (int i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	printf("%d images, %d draws: %d evaluations an image, %.1f ms on %d threads\n", n, draws, draws * (classes + 1),
+	    1e3 * (jf_clock_s() - begun) / n, started + 1);
 }
 
 int main(int argc, char **argv) {
-	int images = argc > 3 ? atoi(argv[3]) : 1000, draws = argc > 4 ? atoi(argv[4]) : 16;
-	struct jf_plan_spec spec = {.outputs = 1u << JF_OUTPUT_IMAGE,
-	    .shared = 1u << JF_INPUT_TIME_IMG | 1u << JF_INPUT_TIME_LAB | 1u << JF_INPUT_AUGMENT,
-	    .fixed = 1u << JF_INPUT_AUGMENT,
-	    .micro_batch = MICRO_BATCH};
-	struct jf_dataset data;
-	struct jf_model *model;
-	struct jf_plan *plan;
-	struct jf_exec *exec;
+	int threads = argc > 5 ? atoi(argv[5]) : 1;
+	struct jf_task_options options = jf_task_options_default();
+	struct jf_error err;
+	size_t size, k;
 
-	if (argc < 3 || images < 1 || draws < 1) {
-		fprintf(stderr, "usage: bench-likelihood MODEL DATA [IMAGES [DRAWS]]\n");
+	n = argc > 3 ? atoi(argv[3]) : 1000;
+	draws = argc > 4 ? atoi(argv[4]) : JF_DEFAULT_SCORE_DRAWS;
+	if (argc < 3 || n < 1 || threads < 1 || threads > MAX_THREADS) {
+		fprintf(stderr, "usage: bench-likelihood MODEL DATA [IMAGES [DRAWS [THREADS]]]\n");
 		return 2;
 	}
 	model = jf_checkpoint_load(argv[1], &err);
-	check(model);
-	check(jf_dataset_load(&data, argv[2], JF_DATASET_TEST, NULL, &err) == JF_OK);
-	images = (size_t)images < data.n ? images : (int)data.n;
-	spec.batch = model->config.classes;
-	plan = jf_plan_create(model->graph, &spec, &err);
-	check(plan);
-	exec = jf_exec_create(plan, model->params, model->packed, NULL, NULL, &err);
-	check(exec);
-	jf_exec_once(exec, spec.batch); /* no augmentation: a new plan's inputs are zeros */
-	measure(exec, &data, &model->config, images, draws, jf_plan_multiply_adds(plan, JF_STEP));
-	jf_exec_destroy(exec);
-	jf_plan_destroy(plan);
-	jf_dataset_deinit(&data);
-	jf_model_unref(model);
+	check(model, &err);
+	check(jf_dataset_load(&data, argv[2], JF_DATASET_TEST, NULL, &err) == JF_OK, &err);
+	n = (size_t)n < data.n ? n : (int)data.n;
+	classes = model->config.classes;
+	size = jf_network_image_floats(&model->config);
+	k = (size_t)classes;
+	images = calloc((size_t)n * size, sizeof(*images));
+	log_p = calloc((size_t)n * (k + 1), sizeof(*log_p));
+	errors = calloc((size_t)n * (k + 1), sizeof(*errors));
+	bayes = calloc((size_t)n * k, sizeof(*bayes));
+	posterior = calloc((size_t)n * k, sizeof(*posterior));
+	if (!images || !log_p || !errors || !bayes || !posterior)
+		abort();
+	for (int i = 0; i < n; i++)
+		jf_dataset_image(&data, (size_t)i, images + (size_t)i * size);
+	measure(threads);
+	check(jf_classify_posterior(model, posterior, images, n, 1, &options, &err) == JF_OK, &err);
+	print_bits("P(image)", classes);
+	print_bits("P(image | its class)", -1);
+	print_accuracy("classified by likelihood", bayes);
+	print_accuracy("by the posterior", posterior);
+	print_difference();
 	return 0;
 }

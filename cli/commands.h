@@ -9,6 +9,7 @@ int cli_generate(const struct cli_args *args);
 int cli_blend(const struct cli_args *args);
 int cli_sample(const struct cli_args *args);
 int cli_edit(const struct cli_args *args);
+int cli_score(const struct cli_args *args);
 int cli_eval(const struct cli_args *args);
 int cli_info(const struct cli_args *args);
 int cli_export(const struct cli_args *args);

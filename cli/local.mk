@@ -3,7 +3,7 @@ bin_PROGRAMS += jointflow
 jointflow_SOURCES = \
 	cli/classify.c \
 	cli/commands.h \
-	cli/draw.c cli/edit.c \
+	cli/draw.c cli/edit.c cli/score.c \
 	cli/eval.c \
 	cli/export.c \
 	cli/info.c \

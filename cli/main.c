@@ -27,6 +27,9 @@ static const struct command {
     {"edit", CLI_EDIT, cli_edit, " IMAGE", "redraw a picture: as another class, in variations, or in part",
 	"Redraws a picture: as another class, in variations of its own, or only where a mask allows. - reads\n"
 	"standard input. --counterfactual makes the smallest change after which the model sees the class asked for."},
+    {"score", CLI_SCORE, cli_score, " IMAGE...", "say how likely each picture is, and under which class",
+	"Says how likely each picture is, as bits per dimension and ln P(image), and what Bayes' rule makes of its\n"
+	"likelihood under every class. - reads standard input. Slow: one evaluation for each class and draw."},
     {"eval", CLI_EVAL, cli_eval, "", "measure a model on test data, or by what it draws",
 	"Measures accuracy, calibration and speed on test data, and how well drawn images match their label."},
     {"info", CLI_INFO, cli_info, "", "describe a model, and what it computes when",

@@ -4,6 +4,7 @@
 
 #include "cli/report.h"
 #include "core/base/option.h"
+#include "core/questions/score.h"
 
 static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
     [CLI_PLAN_GENERATE] = "generate",
@@ -12,7 +13,7 @@ static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
     NULL};
 
 #define ALL (EVERY_JSON | CLI_EXPORT)
-#define EVERY_JSON (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT | CLI_EVAL | CLI_INFO)
+#define EVERY_JSON (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT | CLI_SCORE | CLI_EVAL | CLI_INFO)
 #define DRAWS_IMAGES (CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT)
 #define COMPUTES (DRAWS_IMAGES | CLI_CLASSIFY | CLI_EVAL)
 #define AT(field) offsetof(struct cli_args, field)
@@ -73,13 +74,16 @@ static const struct jf_option table[] = {
     {"samples", 'S', JF_OPTION_INT, CLI_CLASSIFY | CLI_EVAL, "N", AT(samples), 1, JF_MAX_VOTES, NULL,
 	.help = "posterior: label noises averaged (default: 1);\nsample: labels drawn for each image, which vote "
 		"(default: " JF_TEXT_OF(JF_DEFAULT_VOTES) ")"},
+    {"draws", 'D', JF_OPTION_INT, CLI_SCORE, "N", AT(draws), 2, JF_MAX_SCORE_DRAWS, NULL,
+	.help = "draws of time and noise, an even number (default: " JF_TEXT_OF(JF_DEFAULT_SCORE_DRAWS) ")"},
+    {"all", 'a', JF_OPTION_FLAG, CLI_SCORE, NULL, AT(all), 0, 0, NULL, .help = "print every class's likelihood too"},
     {"top", 'T', JF_OPTION_INT, CLI_CLASSIFY, "N", AT(top), 1, 1000, NULL,
 	.help = "print the N likeliest classes (default: 1)"},
-    {"preprocess", 'p', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT, "NAME", AT(preprocess), 0, 0, NULL,
+    {"preprocess", 'p', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT | CLI_SCORE, "NAME", AT(preprocess), 0, 0, NULL,
 	.help =
 	    "mnist: find the ink, scale and centre it; none: only scale it\n(default: what the model was trained with)",
 	.choices = jf_preprocess_names},
-    {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT, "WHEN", AT(invert), 0, 0, NULL,
+    {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT | CLI_SCORE, "WHEN", AT(invert), 0, 0, NULL,
 	.help = "turn dark on light into light on dark: auto, yes or no (default: auto)", .choices = jf_invert_names},
     {"steps", 's', JF_OPTION_INT, COMPUTES, "N", AT(steps), 1, JF_MAX_STEPS, NULL,
 	.help = "steps of the solver (default: " JF_TEXT_OF(JF_DEFAULT_STEPS) ")"},
@@ -88,7 +92,7 @@ static const struct jf_option table[] = {
 	.choices = jf_solver_names},
     {"guidance", 'G', JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EDIT | CLI_EVAL, "G", AT(guidance), 0,
 	JF_MAX_GUIDANCE, NULL, .help = "above 1 exaggerates the label (default: " JF_TEXT_OF(JF_DEFAULT_GUIDANCE) ")"},
-    {"seed", 'e', JF_OPTION_SEED, COMPUTES, "N", AT(seed), 0, 0, NULL,
+    {"seed", 'e', JF_OPTION_SEED, COMPUTES | CLI_SCORE, "N", AT(seed), 0, 0, NULL,
 	.help = "the same seed gives the same result (default: 0)"},
     {"output", 'o', JF_OPTION_TEXT, DRAWS_IMAGES, "NAME", AT(output), 0, 0, NULL,
 	.help = "NAME.png: one sheet, FOLDER/: single PNGs, NAME.npy: a NumPy array,\n-: a sheet to standard output "

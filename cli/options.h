@@ -21,6 +21,7 @@ enum cli_command {
 	CLI_INFO = 1 << 5,
 	CLI_EXPORT = 1 << 6,
 	CLI_EDIT = 1 << 7,
+	CLI_SCORE = 1 << 8,
 };
 
 enum cli_plan {
@@ -41,14 +42,14 @@ struct cli_args {
 	const char *mask;
 	const char *from, *to;
 	const char *data;
-	bool matrix, generate, onnx, counterfactual;
+	bool matrix, generate, onnx, counterfactual, all;
 	bool plan_given;
 	int plan;                    /* enum cli_plan */
 	int method, invert, spacing; /* enums */
 	int preprocess;              /* enum jf_preprocess; -1: the model's */
 	int solver;                  /* enum; -1: not given */
 	int steps, samples, top;
-	int count, rows, columns, scale, limit, repeats;
+	int count, rows, columns, scale, limit, repeats, draws;
 	int threads, batch;
 	double guidance;
 	double strength; /* 0: not given */

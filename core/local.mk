@@ -44,6 +44,7 @@ libjointflow_a_SOURCES += core/pictures/resample.c core/pictures/resample.h
 libjointflow_a_SOURCES += core/pictures/sheet.c core/pictures/sheet.h
 libjointflow_a_SOURCES += core/questions/answer.c core/questions/answer.h
 libjointflow_a_SOURCES += core/questions/quality.c core/questions/quality.h
+libjointflow_a_SOURCES += core/questions/score.c core/questions/score.h
 libjointflow_a_SOURCES += core/questions/question.c core/questions/question.h
 libjointflow_a_SOURCES += core/questions/spacing.c core/questions/spacing.h
 libjointflow_a_SOURCES += core/questions/tasks.c core/questions/tasks.h

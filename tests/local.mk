@@ -66,6 +66,7 @@ check_PROGRAMS += \
 	tests/unit/test_safetensors \
 	tests/unit/test_edit \
 	tests/unit/test_sampler \
+	tests/unit/test_score \
 	tests/unit/test_step \
 	tests/unit/test_train_options
 TESTS += \
@@ -94,6 +95,7 @@ TESTS += \
 	tests/unit/test_safetensors \
 	tests/unit/test_edit \
 	tests/unit/test_sampler \
+	tests/unit/test_score \
 	tests/unit/test_step \
 	tests/unit/test_train_options
 
@@ -145,6 +147,8 @@ tests_unit_test_spacing_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 tests_unit_test_edit_SOURCES = tests/unit/test_edit.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_edit_LDADD = $(UNIT_LDADD)
+tests_unit_test_score_SOURCES = tests/unit/test_score.c tests/unit/rig.c tests/unit/rig.h
+tests_unit_test_score_LDADD = $(UNIT_LDADD) -lm
 tests_unit_test_sampler_SOURCES = tests/unit/test_sampler.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_sampler_LDADD = $(UNIT_LDADD)
 tests_unit_test_step_SOURCES = tests/unit/test_step.c tests/unit/rig.c tests/unit/rig.h

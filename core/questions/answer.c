@@ -1,6 +1,9 @@
 #include "core/questions/answer.h"
 
+#include <math.h>
+
 #include "core/questions/question.h"
+#include "core/questions/score.h"
 
 void jf_answer_put_label(
     struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
@@ -64,4 +67,29 @@ void jf_answer_put_original(struct jf_json_writer *writer, const struct jf_model
 	jf_json_begin_object(writer, "original");
 	jf_answer_put_label(writer, model, jf_argmax(probabilities, model->config.classes), probabilities);
 	jf_json_end_object(writer);
+}
+
+static void put_doubles(struct jf_json_writer *writer, const char *key, const double *values, int n) {
+	jf_json_begin_array(writer, key);
+	for (int i = 0; i < n; i++)
+		jf_json_put_float(writer, NULL, (float)values[i]);
+	jf_json_end_array(writer);
+}
+
+void jf_answer_put_score(struct jf_json_writer *writer, const struct jf_model *model, const double *log_p,
+    const double *errors, const float *probabilities, const float *posterior) {
+	const int classes = model->config.classes;
+	float apart = 0.0f;
+
+	for (int k = 0; k < classes; k++)
+		apart = fmaxf(apart, fabsf(probabilities[k] - posterior[k]));
+	jf_answer_put_label(writer, model, jf_argmax(probabilities, classes), probabilities);
+	jf_json_put_float(writer, "log_p", (float)log_p[classes]);
+	jf_json_put_float(writer, "log_p_error", (float)errors[classes]);
+	jf_json_put_float(writer, "bits_per_dimension", (float)jf_score_bits(log_p[classes], &model->config));
+	jf_json_put_float(writer, "bits_per_dimension_error", (float)jf_score_bits(-errors[classes], &model->config));
+	put_doubles(writer, "log_p_given_label", log_p, classes);
+	put_doubles(writer, "log_p_given_label_errors", errors, classes);
+	jf_json_put_floats(writer, "posterior", posterior, (size_t)classes);
+	jf_json_put_float(writer, "difference", apart);
 }

@@ -15,6 +15,11 @@ void jf_answer_put_edited(struct jf_json_writer *writer, const struct jf_model *
     const float *probabilities, float strength);
 /* "original": {...}: the posterior [K] of the picture that an edit began with. */
 void jf_answer_put_original(struct jf_json_writer *writer, const struct jf_model *model, const float *probabilities);
+/* label, name, confidence, probabilities by Bayes' rule [K]; log_p, bits_per_dimension and their standard errors of
+ * P(image); log_p_given_label and log_p_given_label_errors [K]; posterior [K], and the largest difference from it.
+ * log_p and errors are [K + 1], as jf_scorer_score gives them. */
+void jf_answer_put_score(struct jf_json_writer *writer, const struct jf_model *model, const double *log_p,
+    const double *errors, const float *probabilities, const float *posterior);
 /* votes: [K] */
 void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes);
 /* The members of "preprocess", inside the object that the caller has begun. */

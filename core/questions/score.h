@@ -1,0 +1,46 @@
+/* How likely an image is: log P(image) and log P(image | label) by denoising errors, forward evaluations only.
+ *
+ * Source: Kong, Brekelmans and Ver Steeg, "Information-theoretic diffusion", arXiv:2302.03792: for images whose pixels
+ * take one of 256 levels, -ln P(x) = 1/2 int_0^inf E_n |x - x^(x + s n)|^2 d(1 / s^2), exactly when x^ is the best
+ * denoiser and as an upper bound on average with any other. In the clock of this flow s = t / (1 - t), x^ = z - t v,
+ * and the integral becomes int_0^1 |x - x^|^2 / t^2 (1 - t) / t dt, |x - x^| / t being the error of the velocity.
+ *
+ * Training puts noise on the 256 levels as they are, -1 to 1 in steps of 2 / 255, and adds nothing to them. Scoring
+ * does not either: what it gives is the probability of the levels themselves, no density, so that bits per dimension
+ * are those that a code for the picture would take (-log2 P / number of pixels), comparable with what is published for
+ * models of the same pixels. Any x^ makes a bound, so where the noise is small a better one than the network's
+ * stands in: below t = 0.1 black where x^ is within the noise of it, and below t = 0.004, where the levels stand apart,
+ * the mean of the levels given z. Below t = 0.0008 a level is read off its noisy value without fail, and nothing is
+ * left to count. */
+#ifndef JF_CORE_QUESTIONS_SCORE_H
+#define JF_CORE_QUESTIONS_SCORE_H
+
+#include <stdbool.h>
+
+#include "core/base/error.h"
+#include "core/engine/model.h"
+
+#define JF_MAX_SCORE_DRAWS 4096
+#define JF_DEFAULT_SCORE_DRAWS 64
+
+struct jf_scorer;
+
+/* Belongs to one thread; the model is referenced. NULL on failure. */
+struct jf_scorer *jf_scorer_create(struct jf_model *model, struct jf_error *err);
+void jf_scorer_destroy(struct jf_scorer *scorer); /* NULL allowed */
+
+/* Both out [K + 1], nats: ln P(image | class k), and in the last place ln P(image), the network being told no label;
+ * and their standard errors, from the differences of neighbouring draws. image [H][W][C] in [-1, 1]. `draws`, 2 to
+ * JF_MAX_SCORE_DRAWS and even, of time and noise, each for all K + 1 alike; times are spread evenly over their
+ * distribution, half of it even in t and half in ln t. Draw d has the noise (seed, d). between: NULL, or asked after
+ * each draw whether to go on; false ends it with JF_ECANCELED. JF_EINVAL, JF_ENUMERIC. */
+enum jf_err jf_scorer_score(struct jf_scorer *scorer, double *log_p, double *errors, const float *image, int draws,
+    uint64_t seed, bool (*between)(void *context), void *context, struct jf_error *err);
+
+/* Bits per dimension of a logarithm in nats. */
+double jf_score_bits(double log_p, const struct jf_network_config *config);
+
+/* P(label | image) out [K] by Bayes' rule from ln P(image | class) [K], every class being as likely before. */
+void jf_score_bayes(float *probabilities, const double *log_p, int classes);
+
+#endif
