@@ -25,7 +25,7 @@ struct jf_task_options {
 	void *progress_context;
 };
 
-/* euler for labels, 20 steps, guidance 1, seed 0, threads = online CPUs (at most 16), batch 16. */
+/* euler for labels, JF_DEFAULT_STEPS steps, guidance 1, seed 0, threads = online CPUs (at most 16), batch 16. */
 struct jf_task_options jf_task_options_default(void);
 
 /* P(label | images): probabilities out [n][K]; images [n][H][W][C]; `draws` label noises averaged (1 is fine). */
