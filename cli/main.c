@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/report.h"
+#include "core/kernels/kernels.h"
 
 static const struct command {
 	const char *name;
@@ -75,6 +76,7 @@ static void print_command_help(const struct command *command) {
 static int run_command(const struct command *command, int argc, char **argv) {
 	static char program[] = "jointflow";
 	struct cli_args args;
+	char text[128];
 
 	cli_usage_command(command->name);
 	argv[0] = program; /* what getopt's messages begin with */
@@ -88,6 +90,8 @@ static int run_command(const struct command *command, int argc, char **argv) {
 		print_version();
 		return CLI_EXIT_OK;
 	}
+	if (jf_kernels_complaint(text, sizeof(text)))
+		cli_error("warning: %s", text);
 	cli_catch_signals();
 	return command->run(&args);
 }

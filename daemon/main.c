@@ -233,6 +233,8 @@ static void use_setup(struct daemon *d, struct jf_setup *fresh) {
 	jf_log_set_level(d->conf.log_level);
 	jf_log_set_access(d->conf.access_log);
 	use_model(d, fresh->model);
+	jf_setup_warn_of_secrets(&d->conf);
+	jf_setup_warn_of_copies(&d->conf);
 	if (*ignored)
 		jf_log(JF_LOG_WARNING, NULL, "these changes need a restart: %s", ignored);
 }
@@ -372,6 +374,7 @@ static int serve(struct daemon *d) {
 	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);
 	jf_setup_warn_of_variables();
+	jf_setup_warn_of_secrets(&d->conf);
 	if (start(d, &error) != JF_OK) {
 		jf_log(JF_LOG_ERROR, NULL, "cannot start: %s", error.message);
 		jf_service_status("cannot start: %.400s", error.message);
@@ -396,6 +399,7 @@ static int check(const struct daemon *d) {
 		jf_setup_complain(&error, "");
 		return EX_CONFIG;
 	}
+	jf_setup_warn_of_secrets(&setup.conf);
 	jf_setup_deinit(&setup);
 	puts("jointflowd: the configuration is right");
 	return EXIT_SUCCESS;

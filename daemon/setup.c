@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
+#include "core/kernels/kernels.h"
 #include "daemon/service/log.h"
 #include "daemon/service/process.h"
 #include "daemon/service/service.h"
@@ -20,6 +22,8 @@
 #define DESCRIPTORS_A_THREAD 4
 #define THREADS_OF 2 /* http_threads plain, and as many for TLS */
 #define FEWEST_CONNECTIONS 8
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- paths --- */
 
@@ -45,7 +49,7 @@ static enum jf_err resolve_paths(struct jf_conf *conf, struct jf_error *err) {
 	} secrets[] = {{"key_file", conf->key_file}, {"tls_cert", conf->tls_cert}, {"tls_key", conf->tls_key}};
 	char path[4096];
 	enum jf_err rc = resolve_model(conf, err);
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]) && rc == JF_OK; i++)
+	for (size_t i = 0; i < COUNT(secrets) && rc == JF_OK; i++)
 		if (*secrets[i].value && jf_service_credential(path, sizeof(path), secrets[i].value))
 			rc = jf_conf_set(conf, secrets[i].key, path, err);
 	return rc;
@@ -68,7 +72,7 @@ static enum jf_err check_readable(const struct jf_conf *conf, struct jf_error *e
 		const char *key, *path;
 	} files[] = {{"model", conf->model}, {"key_file", conf->key_file}, {"tls_cert", conf->tls_cert},
 	    {"tls_key", conf->tls_key}, {"web_root", conf->web_root}};
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+	for (size_t i = 0; i < COUNT(files); i++)
 		if (*files[i].path && access(files[i].path, R_OK) != 0)
 			return jf_error_set(
 			    err, JF_EIO, "%s: cannot read %.400s: %s", files[i].key, files[i].path, strerror(errno));
@@ -82,12 +86,31 @@ enum jf_err jf_setup_open_model(struct jf_model **out, const struct jf_conf *con
 	return rc;
 }
 
+/* systemd 252 hides credentials from the check that ExecReload makes (which has MAINPID), so their names have led
+ * nowhere. There is nothing to check: they are the copies that the daemon has started with. */
+static enum jf_err skip_hidden(struct jf_conf *conf, struct jf_error *err) {
+	enum jf_err rc = JF_OK;
+	if (!getenv("MAINPID"))
+		return JF_OK;
+	if (*conf->key_file && !strchr(conf->key_file, '/'))
+		rc = jf_conf_set(conf, "key_file", "", err);
+	if (rc == JF_OK && *conf->tls_cert && (!strchr(conf->tls_cert, '/') || !strchr(conf->tls_key, '/'))) {
+		rc = jf_conf_set(conf, "tls_cert", "", err);
+		if (rc == JF_OK)
+			rc = jf_conf_set(conf, "tls_key", "", err);
+	}
+	return rc;
+}
+
 enum jf_err jf_setup_open(struct jf_setup *setup, const struct jf_conf_request *request, struct jf_error *err) {
 	*setup = (struct jf_setup){.model = NULL};
 	enum jf_err rc = jf_setup_load(&setup->conf, request, err);
 	if (rc != JF_OK)
 		return rc;
-	rc = check_readable(&setup->conf, err);
+	if (request->action == JF_CONF_CHECK)
+		rc = skip_hidden(&setup->conf, err);
+	if (rc == JF_OK)
+		rc = check_readable(&setup->conf, err);
 	if (rc == JF_OK)
 		rc = jf_secrets_load(&setup->secrets, &setup->conf, err);
 	if (rc == JF_OK)
@@ -151,9 +174,41 @@ void jf_setup_complain(const struct jf_error *error, const char *hint) {
 
 void jf_setup_warn_of_variables(void) {
 	extern char **environ;
+	char text[128];
 	for (char **entry = environ; entry && *entry; entry++)
 		if (jf_conf_unknown_variable(*entry))
 			jf_log(JF_LOG_WARNING, NULL,
 			    "environment variable %.*s: there is no such key, so it has no effect",
 			    (int)strcspn(*entry, "="), *entry);
+	if (jf_kernels_complaint(text, sizeof(text)))
+		jf_log(JF_LOG_WARNING, NULL, "environment variable %s", text);
+}
+
+void jf_setup_warn_of_secrets(const struct jf_conf *conf) {
+	const struct {
+		const char *key, *path;
+		mode_t bad; /* bits that it must not have */
+	} files[] = {{"key_file", conf->key_file, S_IROTH | S_IWOTH}, {"tls_key", conf->tls_key, S_IROTH | S_IWOTH},
+	    {"tls_cert", conf->tls_cert, S_IWOTH}};
+	struct stat status;
+	for (size_t i = 0; i < COUNT(files); i++)
+		if (*files[i].path && stat(files[i].path, &status) == 0 && S_ISREG(status.st_mode) &&
+		    status.st_mode & files[i].bad)
+			jf_log(JF_LOG_WARNING, NULL,
+			    "%s: every user of this machine can %s %.400s (mode %04o); run: chmod o-%s %.400s",
+			    files[i].key, status.st_mode & S_IWOTH ? "change" : "read", files[i].path,
+			    (unsigned)status.st_mode & 07777, files[i].bad & S_IROTH ? "rw" : "w", files[i].path);
+}
+
+void jf_setup_warn_of_copies(const struct jf_conf *conf) {
+	const struct {
+		const char *key, *path, *meaning;
+	} files[] = {{"key_file", conf->key_file, "a key revoked since then is still accepted"},
+	    {"tls_cert", conf->tls_cert, "a certificate renewed since then is not in use"}};
+	for (size_t i = 0; i < COUNT(files); i++)
+		if (jf_service_is_credential(files[i].path))
+			jf_log(JF_LOG_WARNING, NULL,
+			    "%s: %.400s is a copy made when the service started, so %s; restart the service now, and "
+			    "see \"Secrets\" in jointflowd(8) for files that a reload reads",
+			    files[i].key, files[i].path, files[i].meaning);
 }

@@ -35,7 +35,11 @@ enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct j
 
 /* An error before the log is set up: to the journal with its priority, elsewhere as programs do. */
 void jf_setup_complain(const struct jf_error *error, const char *hint);
-/* Warns of JOINTFLOWD_... variables that are no keys. */
+/* Warns of JOINTFLOWD_... variables that are no keys, and of a JOINTFLOW_ISA that has no effect. */
 void jf_setup_warn_of_variables(void);
+/* Warns of secrets that every user of the machine can read or change. */
+void jf_setup_warn_of_secrets(const struct jf_conf *conf);
+/* At a reload: warns of secrets that it cannot have taken over, because they are the service manager's copies. */
+void jf_setup_warn_of_copies(const struct jf_conf *conf);
 
 #endif

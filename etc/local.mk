@@ -13,6 +13,9 @@ uninstall-local:
 
 if UNITS
 systemdsystemunit_DATA = etc/jointflowd.service etc/jointflowd@.service etc/jointflowd.socket
+# For systemd-sysusers.
+sysusersdir = $(prefix)/lib/sysusers.d
+dist_sysusers_DATA = etc/sysusers.d/jointflow.conf
 endif
 CLEANFILES += etc/jointflowd.service etc/jointflowd@.service
 UNIT = $(AM_V_GEN)$(MKDIR_P) etc && sed -e '1s|made from.*|made from jointflowd.service.in; change it by a drop-in|' \

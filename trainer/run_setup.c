@@ -192,6 +192,7 @@ static enum jf_err open_log(struct run *run, struct jf_error *err) {
 	    .steps_per_epoch = (double)run->n_train / o->batch,
 	    .batch = o->batch,
 	};
+	char text[128];
 
 	run->log = jf_log_open(&options, err);
 	if (!run->log)
@@ -205,6 +206,8 @@ static enum jf_err open_log(struct run *run, struct jf_error *err) {
 	    run->n_train, run->dataset.width, run->dataset.height, run->dataset.channels, run->dataset.classes,
 	    run->n_holdout, run->model->graph->n_params_floats, run->threads,
 	    run->mpi->size > 1 ? " in each of several processes" : "", jf_kernels()->name);
+	if (jf_kernels_complaint(text, sizeof(text)))
+		jf_log_warn(run->log, "%s", text);
 	if (run->state.step > 0)
 		jf_log_say(run->log, false, "resuming after epoch %.2f of %g (step %llu of %llu)", jf_run_epochs(run),
 		    (double)run->schedule.end / options.steps_per_epoch, (unsigned long long)run->state.step,

@@ -4,6 +4,7 @@
 #include "core/kernels/kernels.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,16 @@ const struct jf_kernels *jf_kernels(void) {
 
 	(void)pthread_once(&once, choose);
 	return chosen;
+}
+
+bool jf_kernels_complaint(char *text, size_t size) {
+	const char *wanted = getenv("JOINTFLOW_ISA");
+
+	if (wanted == NULL || strcmp(wanted, jf_kernels()->name) == 0)
+		return false;
+	(void)snprintf(text, size, "JOINTFLOW_ISA: this processor runs no kernels named '%.32s', so '%s' are used",
+	    wanted, jf_kernels()->name);
+	return true;
 }
 
 size_t jf_pack_size(int k, int n) {

@@ -133,9 +133,12 @@ struct jf_kernels {
 
 #define JF_PAD16(n) (((n) + 15) / 16 * 16)
 
-/* The table for this CPU: the widest that it can run. The environment variable JOINTFLOW_ISA=base|avx2|avx512 asks for
- * another (ignored when the CPU cannot run it). Chosen once, thread-safe. */
+/* The table for this CPU: the widest that it can run. The environment variable JOINTFLOW_ISA=base|neon|avx2|avx512 asks
+ * for another (ignored when the CPU cannot run it). Chosen once, thread-safe. */
 const struct jf_kernels *jf_kernels(void);
+
+/* Whether JOINTFLOW_ISA asks for something that jf_kernels() does not give; text then says so, as a warning. */
+bool jf_kernels_complaint(char *text, size_t size);
 
 /* A table by name, or NULL when unknown, not built or not runnable on this CPU. For tests and benchmarks. */
 const struct jf_kernels *jf_kernels_by_name(const char *name);

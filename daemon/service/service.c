@@ -201,3 +201,9 @@ bool jf_service_credential(char *path, size_t size, const char *name) {
 	int n = snprintf(path, size, "%s/%s", folder, name);
 	return n > 0 && (size_t)n < size && access(path, F_OK) == 0;
 }
+
+bool jf_service_is_credential(const char *path) {
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	size_t length = folder ? strlen(folder) : 0;
+	return length && strncmp(path, folder, length) == 0 && path[length] == '/';
+}

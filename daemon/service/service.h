@@ -30,5 +30,7 @@ int jf_service_listen_fds(int *fds, int max, struct jf_error *err);
 
 /* A credential's path ($CREDENTIALS_DIRECTORY/name) if it exists. */
 bool jf_service_credential(char *path, size_t size, const char *name);
+/* Whether the path leads below $CREDENTIALS_DIRECTORY, whose files the manager copies once, at the start. */
+bool jf_service_is_credential(const char *path);
 
 #endif

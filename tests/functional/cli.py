@@ -494,6 +494,9 @@ def test_instruction_sets_agree():
     answers = {isa: npy("generate", "--count", 2, "--digit", 3, "--steps", 3, JOINTFLOW_ISA=isa).tobytes()
                for isa in ("base", "avx2", "avx512")}
     assert len(set(answers.values())) == 1
+    unknown = subprocess.run([TOOL, "info"], env=dict(os.environ, JOINTFLOW_MODEL=MODEL, JOINTFLOW_ISA="avx1024"),
+                             capture_output=True, text=True, timeout=120)
+    assert unknown.returncode == 0 and "warning: JOINTFLOW_ISA: this processor runs no kernels" in unknown.stderr, unknown
 
 
 def test_trained_model():

@@ -733,6 +733,61 @@ def test_unknown_variable():
     assert "SERVICE_HOST" not in manager.log()
 
 
+def test_unknown_kernels():
+    manager = Manager(env={"JOINTFLOW_ISA": "avx1024"})
+    manager.end()
+    assert re.search(r"warning: environment variable JOINTFLOW_ISA: .* no kernels named 'avx1024', so '\w+' are used",
+                     manager.log()), manager.log()
+
+
+def test_open_secrets():
+    """A file of secrets that everybody can read or change is warned of: at the start, at a reload, by --check-config."""
+    manager = Secure("open")
+    os.chmod(manager.keys, 0o640)
+    os.chmod(manager.key, 0o640)
+    manager.end()
+    strict = Manager("--key-file=" + manager.keys, "--tls-cert=" + manager.cert, "--tls-key=" + manager.key)
+    assert "every user" not in strict.log(), strict.log()
+    os.chmod(manager.keys, 0o602)
+    settle_reload(strict)
+    assert f"key_file: every user of this machine can change {manager.keys} (mode 0602)" in strict.log(), strict.log()
+    os.chmod(manager.key, 0o644)
+    os.chmod(manager.cert, 0o666)
+    check = subprocess.run([DAEMON, "--config=/dev/null", "--model=" + strict.live, "--tls-cert=" + manager.cert,
+                            "--tls-key=" + manager.key, "--key-file=" + manager.keys, "--check-config"],
+                           stderr=subprocess.PIPE, text=True)
+    assert check.returncode == 0, check.stderr
+    assert f"tls_key: every user of this machine can read {manager.key} (mode 0644); run: chmod o-rw" in check.stderr
+    assert f"tls_cert: every user of this machine can change {manager.cert}" in check.stderr, check.stderr
+    strict.end()
+
+
+def test_credentials_stay():
+    """A reload cannot see a new secret behind a credential, which is the manager's copy; it says so."""
+    folder = os.path.join(scratch, "credentials")
+    os.mkdir(folder)
+    names = {name: os.path.join(folder, name) for name in ("keys", "cert", "key")}
+    for name, text in zip(("cert", "key"), make_certificate("copied")):
+        write(names[name], text)
+    write(names["keys"], "the-first-key-of-all\n")
+    for name in names.values():
+        os.chmod(name, 0o400)
+    manager = Manager("--key-file=keys", "--tls-cert=cert", "--tls-key=key", env={"CREDENTIALS_DIRECTORY": folder})
+    assert "copy made when" not in manager.log(), manager.log()
+    settle_reload(manager)
+    for key, meaning in ("key_file", "a key revoked since then is still accepted"), ("tls_cert", "a certificate renewed"):
+        assert re.search(rf"warning: {key}: \S+ is a copy made when the service started, so {meaning}", manager.log()), \
+            manager.log()
+    assert "restart the service now" in manager.log(), manager.log()
+    manager.end()
+    # the check before a reload is not shown the credentials (ExecReload under systemd 252)
+    environment = dict(os.environ, JOINTFLOWD_KEY_FILE="keys", JOINTFLOWD_TLS_CERT="cert", JOINTFLOWD_TLS_KEY="key")
+    for more, status in ({"MAINPID": "1"}, 0), ({}, 78):
+        check = subprocess.run([DAEMON, "--config=/dev/null", "--model=" + manager.live, "--check-config"],
+                               env=dict(environment, **more), cwd=scratch, stderr=subprocess.PIPE, text=True)
+        assert check.returncode == status, (more, check)
+
+
 def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()

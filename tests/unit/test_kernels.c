@@ -313,6 +313,7 @@ static void test_by_name(void **state) {
 
 /* The choice is made once a process, so each case has a child of its own. */
 static void expect_choice(const char *wanted, const char *expected) {
+	char text[128];
 	int status = 0;
 	pid_t child = fork();
 
@@ -322,7 +323,9 @@ static void expect_choice(const char *wanted, const char *expected) {
 			unsetenv("JOINTFLOW_ISA");
 		else
 			setenv("JOINTFLOW_ISA", wanted, 1);
-		_exit(strcmp(jf_kernels()->name, expected) == 0 ? 0 : 1);
+		if (strcmp(jf_kernels()->name, expected) != 0)
+			_exit(1);
+		_exit(jf_kernels_complaint(text, sizeof(text)) == (wanted && strcmp(wanted, expected) != 0) ? 0 : 2);
 	}
 	assert_true(waitpid(child, &status, 0) == child);
 	assert_true(WIFEXITED(status));

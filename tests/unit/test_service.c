@@ -401,6 +401,10 @@ static void test_credential(void **state) {
 	assert_true(jf_service_credential(path, sizeof(path), "keys"));
 	assert_string_equal(path, file);
 	assert_false(jf_service_credential(path, sizeof(path), "../keys"));
+	assert_true(jf_service_is_credential(path));
+	assert_false(jf_service_is_credential(""));
+	assert_false(jf_service_is_credential(folder));
+	assert_false(jf_service_is_credential("/etc/jointflow/keys"));
 	unlink(file);
 	unsetenv("CREDENTIALS_DIRECTORY");
 }
