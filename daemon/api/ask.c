@@ -85,6 +85,17 @@ void jf_ask_read_picture(struct jf_call *call) {
 	jf_params_int(&call->params, "gap", &ask->gap, 0, JF_MAX_GAP);
 }
 
+/* The images of an answer, gaps aside: what encoding them costs, which no step of the sampler interrupts. */
+static bool pixels_allowed(struct jf_call *call, const struct jf_model *model, int n) {
+	long width = model->config.width * (long)call->ask.scale, height = model->config.height * (long)call->ask.scale;
+
+	if (n * width * height <= JF_MAX_PIXELS)
+		return true;
+	return jf_problem_field(&call->problem, "/scale",
+	    "%d makes %ld pixels of %d images, %ld are allowed; ask for fewer images or a smaller scale",
+	    call->ask.scale, n * width * height, n, JF_MAX_PIXELS);
+}
+
 /* A job for n items with room for that many input images and labels; NULL after noting a problem. */
 struct jf_job *jf_ask_new_job(
     struct jf_call *call, struct jf_model *model, enum jf_job_kind kind, int n, int images, int labels) {
@@ -96,6 +107,8 @@ struct jf_job *jf_ask_new_job(
 		    (long long)call->ask.index, n, (long long)JF_MAX_SEED);
 		return NULL;
 	}
+	if (kind != JF_JOB_POSTERIOR && kind != JF_JOB_CLASSIFY && !pixels_allowed(call, model, n))
+		return NULL;
 	job = jf_job_create(model, kind, n, &err);
 
 	if (job && (images == 0 || jf_job_alloc_images(job, images, &err) == JF_OK) &&

@@ -174,6 +174,21 @@ def one_for_all():
             link.close()
 
 
+def pixels():
+    """What an answer's pictures may hold together: encoding them is no step that anything interrupts."""
+    with Daemon("--max-count=4096", "--queue-capacity=100000") as d, case("pixels: what is too large a picture is refused at once"):
+        for path in ("/v1/generate?digit=1&count=4096&scale=16&steps=1&seed=1", "/v1/sample?count=4096&scale=16&steps=1",
+                     "/v1/blend?from=1&to=2&columns=64&rows=64&scale=16&steps=1"):
+            started = time.monotonic()
+            answer = d.request("POST" if "sample" in path else "GET", path)
+            equal(answer.status, 422, path)
+            (error,) = answer.json()["errors"]
+            equal(error["pointer"], "/scale", path)
+            check("67108864 are allowed" in error["detail"], error)
+            check(time.monotonic() - started < 2 * jf.PATIENCE, "refused late")
+        equal(d.get("/v1/generate?digit=1&count=8&scale=16&steps=1&seed=1").status, 200, "an ordinary one")
+
+
 def blocked_log():
     with case("log: a pipe that nobody reads stops nothing, and SIGTERM ends the daemon"):
         reader, writer = os.pipe()
@@ -342,4 +357,4 @@ def hidden_values():
 
 
 if __name__ == "__main__":
-    jf.main(bombs, memory, one_for_all, blocked_log, connections, bodies, slow_readers, hidden_values)
+    jf.main(bombs, memory, one_for_all, pixels, blocked_log, connections, bodies, slow_readers, hidden_values)
