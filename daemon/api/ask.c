@@ -86,14 +86,13 @@ void jf_ask_read_picture(struct jf_call *call) {
 }
 
 /* The images of an answer, gaps aside: what encoding them costs, which no step of the sampler interrupts. */
-static bool pixels_allowed(struct jf_call *call, const struct jf_model *model, int n) {
+static void check_pixels(struct jf_call *call, const struct jf_model *model, int n) {
 	long width = model->config.width * (long)call->ask.scale, height = model->config.height * (long)call->ask.scale;
 
-	if (n * width * height <= JF_MAX_PIXELS)
-		return true;
-	return jf_problem_field(&call->problem, "/scale",
-	    "%d makes %ld pixels of %d images, %ld are allowed; ask for fewer images or a smaller scale",
-	    call->ask.scale, n * width * height, n, JF_MAX_PIXELS);
+	if (n * width * height > JF_MAX_PIXELS)
+		jf_problem_field(&call->problem, "/scale",
+		    "%d makes %ld pixels of %d images, %ld are allowed; ask for fewer images or a smaller scale",
+		    call->ask.scale, n * width * height, n, JF_MAX_PIXELS);
 }
 
 /* A job for n items with room for that many input images and labels; NULL after noting a problem. */
@@ -107,8 +106,8 @@ struct jf_job *jf_ask_new_job(
 		    (long long)call->ask.index, n, (long long)JF_MAX_SEED);
 		return NULL;
 	}
-	if (kind != JF_JOB_POSTERIOR && kind != JF_JOB_CLASSIFY && !pixels_allowed(call, model, n))
-		return NULL;
+	if (kind != JF_JOB_POSTERIOR && kind != JF_JOB_CLASSIFY)
+		check_pixels(call, model, n);
 	job = jf_job_create(model, kind, n, &err);
 
 	if (job && (images == 0 || jf_job_alloc_images(job, images, &err) == JF_OK) &&
@@ -391,8 +390,9 @@ static struct jf_job *ask_sample(struct jf_call *call, struct jf_model *model) {
 	jf_ask_read_seed(call);
 	jf_ask_read_sampler(call);
 	jf_ask_read_picture(call);
-	return jf_params_finish(&call->params) ? jf_ask_new_job(call, model, JF_JOB_SAMPLE, call->ask.count, 0, 0)
-					       : NULL;
+	if (!jf_params_finish(&call->params))
+		return NULL;
+	return jf_ask_checked(call, jf_ask_new_job(call, model, JF_JOB_SAMPLE, call->ask.count, 0, 0));
 }
 
 struct jf_job *jf_ask_parse(struct jf_call *call, enum jf_question question, struct jf_model *model) {
