@@ -189,4 +189,5 @@ def main():
             sys.exit(f"sets.py: {name}: {problem} (which package has it: sets.py --help)")
 
 
-main()
+if __name__ == "__main__":
+    main()
