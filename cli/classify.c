@@ -7,6 +7,7 @@
 #include "cli/report.h"
 #include "cli/setup.h"
 #include "core/questions/answer.h"
+#include "core/questions/calibrate.h"
 
 /* One picture on the command line. */
 struct picture {
@@ -24,6 +25,7 @@ struct classification {
 	float *images;        /* [n][H][W][C] */
 	float *probabilities; /* [n][K] */
 	int *votes;           /* [n][K]; method sample only */
+	float *familiarity;   /* [n]; -1: the model cannot tell */
 };
 
 static void classification_deinit(struct classification *c) {
@@ -31,6 +33,7 @@ static void classification_deinit(struct classification *c) {
 	free(c->images);
 	free(c->probabilities);
 	free(c->votes);
+	free(c->familiarity);
 	jf_model_unref(c->model);
 }
 
@@ -46,7 +49,8 @@ static enum jf_err classification_init(struct classification *c, const struct cl
 	c->probabilities = cli_floats(cells, err);
 	c->pictures = calloc((size_t)c->n, sizeof(*c->pictures));
 	c->votes = calloc(cells, sizeof(*c->votes));
-	if (!c->images || !c->probabilities)
+	c->familiarity = cli_floats((size_t)c->n, err);
+	if (!c->images || !c->probabilities || !c->familiarity)
 		return JF_ENOMEM;
 	if (!c->pictures || !c->votes)
 		return jf_error_set(err, JF_ENOMEM, "no memory for %d pictures", c->n);
@@ -81,6 +85,7 @@ static enum jf_err run(struct classification *c, const struct cli_args *args, in
 	if (c->n_usable == 0)
 		return JF_OK;
 	cli_task_options(&options, args, JF_TASK_CLASSIFY);
+	options.familiarity = c->familiarity;
 	cli_progress_begin(&progress, &options, "classify", args->quiet);
 	if (args->method == JF_METHOD_POSTERIOR)
 		status =
@@ -119,6 +124,9 @@ static void print_text(const struct classification *c, const struct cli_args *ar
 			else
 				printf("(%.2f %%)", 100.0 * (double)c->probabilities[at]);
 		}
+		if (c->familiarity[row] >= 0 && (double)c->familiarity[row] < JF_UNFAMILIAR_BELOW)
+			printf(
+			    ", but unlike anything it was trained on (familiarity %.3g)", (double)c->familiarity[row]);
 		putchar('\n');
 		row++;
 	}
@@ -139,6 +147,7 @@ static void put_picture(
 	}
 	label = on_place(c, row, 0, votes);
 	jf_answer_put_label(json, c->model, label, c->probabilities + at);
+	jf_answer_put_familiarity(json, c->familiarity[row], JF_UNFAMILIAR_BELOW);
 	if (votes)
 		jf_answer_put_votes(json, c->votes + at, classes);
 	jf_json_begin_object(json, "preprocess");

@@ -4,6 +4,7 @@
 
 #include "cli/options.h"
 
+int cli_calibrate(const struct cli_args *args);
 int cli_classify(const struct cli_args *args);
 int cli_generate(const struct cli_args *args);
 int cli_blend(const struct cli_args *args);

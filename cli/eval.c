@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/files/dataset.h"
 #include "core/questions/answer.h"
+#include "core/questions/calibrate.h"
 #include "core/questions/quality.h"
 
 struct evaluation {
@@ -218,6 +219,88 @@ out:
 	return err->code;
 }
 
+/* --- beside other data ------------------------------------------------------------ */
+
+/* How familiar the images of a test set look: owned by the caller, *n of them; NULL on failure. Labels do not matter.
+ */
+static float *familiarity_of(struct evaluation *e, const char *path, size_t *n, struct jf_error *err) {
+	size_t limit = e->args->limit ? (size_t)e->args->limit : 1000 * 1000 * 1000, size, classes;
+	const struct jf_network_config *c = &e->model->config;
+	const struct jf_dataset_form form = {c->height, c->width, c->image_channels, tell, NULL};
+	float *images = NULL, *probabilities = NULL, *out = NULL;
+	struct jf_dataset data = {0};
+
+	if (jf_dataset_load(&data, path, JF_DATASET_TEST, &form, err))
+		return NULL;
+	*n = data.n < limit ? data.n : limit;
+	size = jf_network_image_floats(c);
+	classes = (size_t)c->classes;
+	images = cli_floats(*n * size, err);
+	probabilities = cli_floats(*n * classes, err);
+	out = cli_floats(*n, err);
+	if (images && probabilities && out) {
+		for (size_t i = 0; i < *n; i++)
+			jf_dataset_image(&data, i, images + i * size);
+		e->options.progress = NULL;
+		e->options.familiarity = out;
+		jf_classify_posterior(e->model, probabilities, images, (int)*n, 1, &e->options, err);
+		e->options.familiarity = NULL;
+	}
+	free(images);
+	free(probabilities);
+	jf_dataset_deinit(&data);
+	if (!err->code)
+		return out;
+	free(out);
+	return NULL;
+}
+
+static double share_below(const float *values, size_t n, double bound) {
+	size_t below = 0;
+
+	for (size_t i = 0; i < n; i++)
+		below += (double)values[i] < bound;
+	return n ? (double)below / (double)n : 0;
+}
+
+static void put_against(struct evaluation *e, double auroc, double error, double alarms, double found) {
+	if (e->args->json) {
+		jf_json_begin_object(&e->json, "familiarity");
+		jf_json_put_double(&e->json, "auroc", auroc);
+		jf_json_put_double(&e->json, "auroc_error", error);
+		jf_json_put_double(&e->json, "unfamiliar_below", JF_UNFAMILIAR_BELOW);
+		jf_json_put_double(&e->json, "false_alarms", alarms);
+		jf_json_put_double(&e->json, "found", found);
+		jf_json_end_object(&e->json);
+		return;
+	}
+	printf("told apart from %s by familiarity: AUROC %.4f, standard error %.4f\n", e->args->against, auroc, error);
+	printf("unfamiliar (below %g): %.2f %% of the data, which are false alarms, %.2f %% of the other\n",
+	    JF_UNFAMILIAR_BELOW, 100 * alarms, 100 * found);
+}
+
+static enum jf_err eval_against(struct evaluation *e, struct jf_error *err) {
+	float *ours = NULL, *others = NULL;
+	size_t n = 0, m = 0;
+	double auroc, error;
+
+	if (!e->model->familiarity)
+		return jf_error_set(err, JF_EINVAL,
+		    "--against needs a model that knows what is familiar; this one is not calibrated (jointflow "
+		    "calibrate does it)");
+	ours = familiarity_of(e, e->args->data, &n, err);
+	if (ours)
+		others = familiarity_of(e, e->args->against, &m, err);
+	if (others) {
+		auroc = jf_auroc(ours, n, others, m, &error);
+		put_against(e, auroc, error, share_below(ours, n, JF_UNFAMILIAR_BELOW),
+		    share_below(others, m, JF_UNFAMILIAR_BELOW));
+	}
+	free(ours);
+	free(others);
+	return err->code;
+}
+
 /* --- on what the model draws ---------------------------------------------------- */
 
 /* For each class: how many were drawn with that label, and in how many the posterior sees it. */
@@ -344,6 +427,8 @@ int cli_eval(const struct cli_args *args) {
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (!args->data && !args->generate)
 		return cli_usage("eval needs --data PATH, --generate or both");
+	if (args->against && !args->data)
+		return cli_usage("--against needs --data, what should look familiar");
 	e.model = cli_model_load(args, NULL, 0, &err);
 	if (!e.model)
 		return cli_fail(&err);
@@ -353,6 +438,8 @@ int cli_eval(const struct cli_args *args) {
 	jf_answer_put_model(&e.json, e.model);
 	if (args->data)
 		eval_data(&e, &err);
+	if (args->against && !err.code)
+		eval_against(&e, &err);
 	cli_task_options(&e.options, args, JF_TASK_GENERATE);
 	if (args->generate && !args->json && !err.code)
 		printf("in the eyes of %s's own posterior, which shares what the model gets wrong:\n", e.model->name);

@@ -1,6 +1,7 @@
 # cli: jointflow
 bin_PROGRAMS += jointflow
 jointflow_SOURCES = \
+	cli/calibrate.c \
 	cli/classify.c \
 	cli/commands.h \
 	cli/draw.c cli/edit.c cli/score.c \

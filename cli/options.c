@@ -4,6 +4,7 @@
 
 #include "cli/report.h"
 #include "core/base/option.h"
+#include "core/engine/familiarity.h"
 #include "core/questions/score.h"
 
 static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
@@ -12,10 +13,11 @@ static const char *const plans[] = {[CLI_PLAN_CLASSIFY] = "classify",
     [CLI_PLAN_TRAIN] = "train",
     NULL};
 
-#define ALL (EVERY_JSON | CLI_EXPORT)
+#define ALL (EVERY_JSON | CLI_EXPORT | CLI_CALIBRATE)
 #define EVERY_JSON (CLI_CLASSIFY | CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT | CLI_SCORE | CLI_EVAL | CLI_INFO)
 #define DRAWS_IMAGES (CLI_GENERATE | CLI_BLEND | CLI_SAMPLE | CLI_EDIT)
-#define COMPUTES (DRAWS_IMAGES | CLI_CLASSIFY | CLI_EVAL)
+#define SOLVES (DRAWS_IMAGES | CLI_CLASSIFY | CLI_EVAL)
+#define COMPUTES (SOLVES | CLI_CALIBRATE)
 #define AT(field) offsetof(struct cli_args, field)
 
 static const struct jf_option table[] = {
@@ -62,6 +64,14 @@ static const struct jf_option table[] = {
 	.help = "versions of the picture (default: " JF_TEXT_OF(JF_DEFAULT_COUNT) ")"},
     {"data", 'd', JF_OPTION_TEXT, CLI_EVAL, "PATH", AT(data), 0, 0, NULL,
 	.help = "test data: IDX files, NumPy arrays, or one sub-folder of pictures a class,\nnamed as the model's"},
+    {"data", 'd', JF_OPTION_TEXT, CLI_CALIBRATE, "PATH", AT(data), 0, 0, NULL,
+	.help = "what the model was trained on, as jointflow-train reads it"},
+    {"holdout", 'H', JF_OPTION_INT, CLI_CALIBRATE, "N", AT(holdout), JF_FAMILIARITY_MIN, 1e9, NULL,
+	.help = "images that the training kept back (default: a tenth, at most 5000)"},
+    {"output", 'o', JF_OPTION_TEXT, CLI_CALIBRATE, "FILE", AT(output), 0, 0, NULL,
+	.help = "the checkpoint to write; it may be the one that is read"},
+    {"against", 'a', JF_OPTION_TEXT, CLI_EVAL, "PATH", AT(against), 0, 0, NULL,
+	.help = "other data, which should look unfamiliar beside --data: how well the two are\ntold apart"},
     {"limit", 'L', JF_OPTION_INT, CLI_EVAL, "N", AT(limit), 1, 1e9, NULL,
 	.help = "only the first N images of the data"},
     {"generate", 'g', JF_OPTION_FLAG, CLI_EVAL, NULL, AT(generate), 0, 0, NULL,
@@ -85,14 +95,14 @@ static const struct jf_option table[] = {
 	.choices = jf_preprocess_names},
     {"invert", 'i', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EDIT | CLI_SCORE, "WHEN", AT(invert), 0, 0, NULL,
 	.help = "turn dark on light into light on dark: auto, yes or no (default: auto)", .choices = jf_invert_names},
-    {"steps", 's', JF_OPTION_INT, COMPUTES, "N", AT(steps), 1, JF_MAX_STEPS, NULL,
+    {"steps", 's', JF_OPTION_INT, SOLVES, "N", AT(steps), 1, JF_MAX_STEPS, NULL,
 	.help = "steps of the solver (default: " JF_TEXT_OF(JF_DEFAULT_STEPS) ")"},
-    {"solver", 'x', JF_OPTION_CHOICE, COMPUTES, "NAME", AT(solver), 0, 0, NULL,
+    {"solver", 'x', JF_OPTION_CHOICE, SOLVES, "NAME", AT(solver), 0, 0, NULL,
 	.help = "euler, midpoint, heun or ancestral (default: euler for labels, ancestral for images)",
 	.choices = jf_solver_names},
     {"guidance", 'G', JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EDIT | CLI_EVAL, "G", AT(guidance), 0,
 	JF_MAX_GUIDANCE, NULL, .help = "above 1 exaggerates the label (default: " JF_TEXT_OF(JF_DEFAULT_GUIDANCE) ")"},
-    {"seed", 'e', JF_OPTION_SEED, COMPUTES | CLI_SCORE, "N", AT(seed), 0, 0, NULL,
+    {"seed", 'e', JF_OPTION_SEED, SOLVES | CLI_SCORE, "N", AT(seed), 0, 0, NULL,
 	.help = "the same seed gives the same result (default: 0)"},
     {"output", 'o', JF_OPTION_TEXT, DRAWS_IMAGES, "NAME", AT(output), 0, 0, NULL,
 	.help = "NAME.png: one sheet, FOLDER/: single PNGs, NAME.npy: a NumPy array,\n-: a sheet to standard output "

@@ -22,6 +22,7 @@ enum cli_command {
 	CLI_EXPORT = 1 << 6,
 	CLI_EDIT = 1 << 7,
 	CLI_SCORE = 1 << 8,
+	CLI_CALIBRATE = 1 << 9,
 };
 
 enum cli_plan {
@@ -41,7 +42,7 @@ struct cli_args {
 	const char *class, *digit, *label, *weights; /* generate, edit: at most one of them */
 	const char *mask;
 	const char *from, *to;
-	const char *data;
+	const char *data, *against;
 	bool matrix, generate, onnx, counterfactual, all;
 	bool plan_given;
 	int plan;                    /* enum cli_plan */
@@ -49,7 +50,7 @@ struct cli_args {
 	int preprocess;              /* enum jf_preprocess; -1: the model's */
 	int solver;                  /* enum; -1: not given */
 	int steps, samples, top;
-	int count, rows, columns, scale, limit, repeats, draws;
+	int count, rows, columns, scale, limit, repeats, draws, holdout;
 	int threads, batch;
 	double guidance;
 	double strength; /* 0: not given */

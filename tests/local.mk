@@ -46,6 +46,7 @@ check_PROGRAMS += \
 	tests/unit/test_checkpoint \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
+	tests/unit/test_familiarity \
 	tests/unit/test_file \
 	tests/unit/test_framing \
 	tests/unit/test_golden \
@@ -75,6 +76,7 @@ TESTS += \
 	tests/unit/test_checkpoint \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
+	tests/unit/test_familiarity \
 	tests/unit/test_file \
 	tests/unit/test_framing \
 	tests/unit/test_golden \
@@ -130,6 +132,7 @@ tests_unit_test_safetensors_LDADD = $(UNIT_LDADD)
 tests_unit_test_golden_SOURCES = tests/unit/test_golden.c tests/unit/golden.c tests/unit/golden.h
 tests_unit_test_golden_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
 tests_unit_test_gradients_LDADD = $(ISA_LIBS) $(GRADIENT_LDADD)
+tests_unit_test_familiarity_LDADD = $(UNIT_LDADD)
 tests_unit_test_image_LDADD = $(UNIT_LDADD)
 tests_unit_test_jpeg_LDADD = $(UNIT_LDADD)
 tests_unit_test_json_LDADD = $(UNIT_LDADD)

@@ -10,6 +10,7 @@
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/files/checkpoint.h"
+#include "core/questions/calibrate.h"
 #include "trainer/run_internal.h"
 
 #define LEAST_LEARNT 0.2 /* of the way from chance to always right: less is told as not learnt */
@@ -317,6 +318,22 @@ static enum jf_err measure_test(struct run *run, struct jf_error *err) {
 				 : jf_error_set(err, facts.rc, "the model's facts: %s", jf_err_phrase(facts.rc));
 }
 
+/* The images kept back are what the quantiles are of. Too few images: the model is saved without. */
+static enum jf_err calibrate(struct run *run, struct jf_error *err) {
+	struct jf_task_options options = jf_task_options_default();
+
+	if (run->n_train < JF_FAMILIARITY_MIN || run->n_holdout < JF_FAMILIARITY_MIN) {
+		jf_log_say(run->log, false,
+		    "the model will not say how familiar a picture is: that takes %d images to train on and %d kept "
+		    "back",
+		    JF_FAMILIARITY_MIN, JF_FAMILIARITY_MIN);
+		return JF_OK;
+	}
+	options.threads = run->threads;
+	options.cancel = run->stop;
+	return jf_calibrate(run->exported, &run->dataset, run->order, run->n_train, run->n_holdout, &options, err);
+}
+
 enum jf_err jf_run_evaluate(struct run *run, bool final, struct jf_error *err) {
 	struct jf_evaluation result;
 	float *drawn = NULL;
@@ -327,6 +344,8 @@ enum jf_err jf_run_evaluate(struct run *run, bool final, struct jf_error *err) {
 		goto out;
 	run->exported->temperature = result.temperature;
 	rc = set_facts(run, ema, &result, err);
+	if (rc == JF_OK && final)
+		rc = calibrate(run, err);
 	if (rc == JF_OK)
 		rc = jf_checkpoint_save(run->exported, run->options->output, err);
 	if (rc == JF_OK && run->options->sheet && drawn)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/base/error.h"
+#include "core/engine/familiarity.h"
 #include "core/engine/network.h"
 
 /* Free-form facts that travel in a checkpoint's __metadata__ (training recipe, results, licence...). */
@@ -28,7 +29,8 @@ struct jf_model {
 	char checksum[65]; /* SHA-256 of the checkpoint file in hex; "" when it was not loaded from one */
 	float temperature; /* logits are divided by it before softmax in answers; 1 unless calibrated */
 	int preprocess;    /* how pictures become inputs: enum jf_preprocess of core/pictures/framing.h */
-	int references;    /* atomic */
+	struct jf_familiarity *familiarity; /* owned; NULL unless calibrated */
+	int references;                     /* atomic */
 };
 
 /* A model with initialised parameters (jf_rng stream INIT under `seed`), names "0".."K-1". NULL: *err says why. */

@@ -69,6 +69,7 @@ struct trunk {
 	int silu_img;           /* s_img */
 	int h0, h1;             /* skips */
 	int img, lab;           /* token sets */
+	int features;           /* JF_NONE before the first */
 };
 
 static const char *namef(char buffer[48], const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -230,6 +231,47 @@ static int build_label_head(struct trunk *n) {
 	return jf_g_linear(g, "head.fc2", x, vec(n->c->classes), JF_NONE, JF_INIT_ZERO);
 }
 
+/* The mean of a token set, beside those collected so far. */
+static void collect(struct trunk *n, const char *name, int tokens) {
+	int mean = jf_g_mean_rows(n->g, NAME("features.%s", name), tokens);
+
+	n->features =
+	    n->features == JF_NONE ? mean : jf_g_concat(n->g, NAME("features.%s.concat", name), n->features, mean);
+}
+
+#define FEATURE_LAYERS 3 /* the first, the last and one half way */
+
+static int feature_layers(const struct jf_network_config *config) {
+	return config->layers < FEATURE_LAYERS ? config->layers : FEATURE_LAYERS;
+}
+
+static bool has_features(const struct jf_network_config *config, int layer) {
+	int n = feature_layers(config);
+
+	for (int i = 0; i < n; i++)
+		if (layer == (n == 1 ? 0 : i * (config->layers - 1) / (n - 1)))
+			return true;
+	return false;
+}
+
+int jf_network_features(const struct jf_network_config *config) {
+	return (1 + 2 + feature_layers(config) * 2 * 4) * config->channels;
+}
+
+/* The image's tokens are taken as they enter a layer: what the last layer makes of them, no label needs. */
+static void build_bottleneck(struct trunk *n) {
+	n->features = JF_NONE;
+	collect(n, "enc1", n->h0);
+	collect(n, "enc2", n->h1);
+	for (int l = 0; l < n->c->layers; l++) {
+		if (has_features(n->c, l))
+			collect(n, NAME("img%d", l), n->img);
+		build_bottleneck_layer(n, l);
+		if (has_features(n->c, l))
+			collect(n, NAME("lab%d", l), n->lab);
+	}
+}
+
 size_t jf_network_image_floats(const struct jf_network_config *config) {
 	return (size_t)config->height * (size_t)config->width * (size_t)config->image_channels;
 }
@@ -247,8 +289,8 @@ struct jf_graph *jf_network_build(const struct jf_network_config *config, struct
 	build_clocks(&n);
 	build_encoder(&n);
 	build_label_tokens(&n);
-	for (int l = 0; l < config->layers; l++)
-		build_bottleneck_layer(&n, l);
+	build_bottleneck(&n);
+	n.g->outputs[JF_OUTPUT_FEATURES] = n.features;
 	n.g->outputs[JF_OUTPUT_IMAGE] = build_decoder(&n);
 	n.g->outputs[JF_OUTPUT_LABEL] = build_label_head(&n);
 	if (n.g->status != JF_OK) {

@@ -34,6 +34,10 @@ enum jf_err jf_network_config_check(const struct jf_network_config *config, stru
 /* Floats of one image: H x W x C. */
 size_t jf_network_image_floats(const struct jf_network_config *config);
 
+/* Floats of JF_OUTPUT_FEATURES: means over the pixels of the encoder's
+ * two finer levels, and over the image's and the label's tokens at (at most) three bottleneck layers. */
+int jf_network_features(const struct jf_network_config *config);
+
 /* Inputs and outputs of the graph, by index. */
 enum jf_network_input {
 	JF_INPUT_IMAGE,    /* x_t [H][W][C] */
@@ -44,8 +48,9 @@ enum jf_network_input {
 	JF_N_INPUTS
 };
 enum jf_network_output {
-	JF_OUTPUT_IMAGE, /* image velocity [H][W][C] */
-	JF_OUTPUT_LABEL, /* label head [K] */
+	JF_OUTPUT_IMAGE,    /* image velocity [H][W][C] */
+	JF_OUTPUT_LABEL,    /* label head [K] */
+	JF_OUTPUT_FEATURES, /* what core/engine/familiarity.h judges an image by; jf_network_features() floats */
 	JF_N_OUTPUTS
 };
 

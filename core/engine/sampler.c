@@ -37,7 +37,7 @@ struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {
 
 	switch (task) {
 	case JF_TASK_CLASSIFY:
-		spec.outputs = 1u << JF_OUTPUT_LABEL;
+		spec.outputs = 1u << JF_OUTPUT_LABEL | 1u << JF_OUTPUT_FEATURES;
 		spec.fixed = image | t_img | augment;
 		spec.shared = t_img | t_lab | augment;
 		break;
@@ -90,9 +90,10 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 	s->start = jf_alloc_floats((size_t)max_batch * s->state_size);
 	s->velocity = jf_alloc_floats((size_t)max_batch * s->state_size);
 	s->probabilities = jf_alloc_floats((size_t)max_batch * (size_t)c->classes);
+	s->familiarity = jf_alloc_floats((size_t)max_batch);
 	s->seeds = calloc((size_t)max_batch, sizeof(*s->seeds));
 	s->indices = calloc((size_t)max_batch, sizeof(*s->indices));
-	if (!s->start || !s->velocity || !s->probabilities || !s->seeds || !s->indices)
+	if (!s->start || !s->velocity || !s->probabilities || !s->familiarity || !s->seeds || !s->indices)
 		goto no_memory;
 	if (task == JF_TASK_GENERATE && !make_room_to_keep(s))
 		goto no_memory;
@@ -119,6 +120,7 @@ void jf_sampler_destroy(struct jf_sampler *s) {
 	free(s->start);
 	free(s->velocity);
 	free(s->probabilities);
+	free(s->familiarity);
 	free(s->seeds);
 	free(s->indices);
 	free(s->kept);
@@ -228,7 +230,15 @@ static void clear_augmentation(struct jf_sampler *s) {
 		memset(a, 0, (size_t)s->model->config.augment * sizeof(float));
 }
 
-enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args *args,
+/* How familiar the images are, from the evaluation just done at t_lab = 1. */
+static void judge_familiarity(struct jf_sampler *s) {
+	for (int i = 0; i < s->n; i++)
+		s->familiarity[i] = s->model->familiarity ? jf_familiarity_of(s->model->familiarity,
+								jf_exec_output(s->exec, JF_OUTPUT_FEATURES, i))
+							  : -1.0f;
+}
+
+static enum jf_err begin(struct jf_sampler *s, const struct jf_sampler_args *args,
     const struct jf_trajectory *trajectories, int n, struct jf_error *err) {
 	enum jf_err rc = check_begin(s, args, trajectories, n, err);
 
@@ -248,6 +258,23 @@ enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args 
 	if (s->task == JF_TASK_CLASSIFY)
 		sampler_set_input(s, JF_INPUT_TIME_IMG, 0, 0.0f);
 	jf_exec_once(s->exec, s->guided ? 2 * n : n);
+	return JF_OK;
+}
+
+enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args *args,
+    const struct jf_trajectory *trajectories, int n, struct jf_error *err) {
+	enum jf_err rc = begin(s, args, trajectories, n, err);
+
+	if (rc != JF_OK || s->task != JF_TASK_CLASSIFY || !s->model->familiarity)
+		return rc;
+	/* The posterior's first noise, whatever the trajectory's own, so that both methods say the same. */
+	for (int i = 0; i < n; i++)
+		jf_rng_normal(sampler_label(s, i), s->label_size, 0, JF_STREAM_LABEL, 0);
+	jf_sampler_evaluate(s, 1.0f, s->velocity);
+	judge_familiarity(s);
+	for (int i = 0; i < n; i++)
+		jf_rng_normal(
+		    sampler_label(s, i), s->label_size, trajectories[i].seed, JF_STREAM_LABEL, trajectories[i].index);
 	return JF_OK;
 }
 
@@ -289,6 +316,7 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 			jf_exec_move(s->exec, sampler_slot(s, kept) + half, sampler_slot(s, i) + half);
 		s->seeds[kept] = s->seeds[i];
 		s->indices[kept] = s->indices[i];
+		s->familiarity[kept] = s->familiarity[i];
 		memmove(s->probabilities + (size_t)kept * k, s->probabilities + (size_t)i * k, k * sizeof(float));
 		if (s->keeps)
 			move_kept(s, kept, i);
@@ -310,6 +338,14 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 	return s->task == JF_TASK_GENERATE ? NULL : s->probabilities + (size_t)i * (size_t)s->model->config.classes;
 }
 
+float jf_sampler_familiarity(const struct jf_sampler *s, int i) {
+	return s->task == JF_TASK_CLASSIFY ? s->familiarity[i] : -1.0f;
+}
+
+const float *jf_sampler_features(const struct jf_sampler *s, int i) {
+	return jf_exec_output(s->exec, JF_OUTPUT_FEATURES, i);
+}
+
 enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, const float *const *images, int n,
     int draws, bool (*between)(void *context), void *context, struct jf_error *err) {
 	const struct jf_sampler_args args = {.solver = JF_SOLVER_EULER, .steps = 1, .guidance = 1.0f};
@@ -320,7 +356,7 @@ enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, con
 		return jf_error_set(err, JF_EINVAL, "posterior of %d images with %d draws", n, draws);
 	for (int i = 0; i < n; i++)
 		trajectories[i] = (struct jf_trajectory){.seed = 0, .index = 0, .image = images[i]};
-	enum jf_err rc = jf_sampler_begin(s, &args, trajectories, n, err);
+	enum jf_err rc = begin(s, &args, trajectories, n, err);
 	if (rc != JF_OK)
 		return rc;
 	memset(probabilities, 0, (size_t)n * k * sizeof(float));
@@ -331,6 +367,8 @@ enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, con
 			index[i] = (uint64_t)d;
 		jf_sampler_restart(s, index, err);
 		jf_sampler_evaluate(s, 1.0f, s->velocity);
+		if (d == 0)
+			judge_familiarity(s);
 		for (size_t j = 0; j < (size_t)n * k; j++)
 			probabilities[j] += s->probabilities[j] / (float)draws;
 		if (between && d + 1 < draws && !between(context))

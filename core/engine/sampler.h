@@ -116,6 +116,12 @@ const float *jf_sampler_label(const struct jf_sampler *sampler, int i);
  * with one draw. */
 const float *jf_sampler_probabilities(const struct jf_sampler *sampler, int i);
 
+/* How familiar image i is, 0 to 1 (core/engine/familiarity.h), of a classification that has begun or a posterior; -1
+ * when the model is not calibrated. It depends on image and model alone: the label noise is that of the first draw. */
+float jf_sampler_familiarity(const struct jf_sampler *sampler, int i);
+/* [jf_network_features()], borrowed: what the latest evaluation saw in image i; classify only. */
+const float *jf_sampler_features(const struct jf_sampler *sampler, int i);
+
 /* P(label | image): one evaluation at t_lab = 1 for each of `draws` fixed label noises, averaged.
  * draws: 1 to JF_MAX_DRAWS.
  * probabilities out [n][K]; images [n] pointers to [H][W][C]; n up to max_batch; a JF_TASK_CLASSIFY sampler.

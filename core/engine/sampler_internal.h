@@ -23,6 +23,7 @@ struct jf_sampler {
 	float *start;              /* [max_batch][state_size] state at the start of a second-order step; fresh noise */
 	float *velocity;           /* [max_batch][state_size] */
 	float *probabilities;      /* [max_batch][K] */
+	float *familiarity;        /* [max_batch] */
 	uint64_t *seeds, *indices; /* [max_batch] the noise of each */
 	float *kept;               /* generate: [max_batch][image_size], the image that pixels are kept from */
 	bool *redraw;              /* generate: [max_batch][H * W] */

@@ -143,26 +143,86 @@ static enum jf_err check_tensor(const struct jf_safetensors *file, const struct 
 	return jf_error_set(err, JF_EFORMAT, "tensor %s: shape [%s], expected [%s]", param->name, found, expected);
 }
 
-/* Exactly the network's tensors. Before any memory is taken for a model: afterwards its size is known to be the
- * file's. */
+/* What makes a model tell how familiar an image is: all of these tensors, or none. Shapes follow from the network. */
+#define N_FAMILIARITY 4
+static void familiarity_params(struct jf_param params[N_FAMILIARITY], const struct jf_network_config *config) {
+	int d = jf_network_features(config);
+
+	params[0] = (struct jf_param){.name = "familiarity.mean", .rank = 1, .shape = {d}};
+	params[1] = (struct jf_param){.name = "familiarity.whitening", .rank = 2, .shape = {d, d}};
+	params[2] = (struct jf_param){.name = "familiarity.centres", .rank = 2, .shape = {config->classes, d}};
+	params[3] = (struct jf_param){.name = "familiarity.quantiles", .rank = 1, .shape = {JF_FAMILIARITY_QUANTILES}};
+	for (int i = 0; i < N_FAMILIARITY; i++) {
+		params[i].size = 1;
+		for (int j = 0; j < params[i].rank; j++)
+			params[i].size *= (size_t)params[i].shape[j];
+	}
+}
+
+static void familiarity_values(float *values[N_FAMILIARITY], const struct jf_familiarity *familiarity) {
+	values[0] = familiarity->mean;
+	values[1] = familiarity->whitening;
+	values[2] = familiarity->centres;
+	values[3] = familiarity->quantiles;
+}
+
+static bool has_familiarity(const struct jf_safetensors *file) {
+	return jf_safetensors_find(file, "familiarity.mean") != NULL;
+}
+
+static bool is_familiarity(const char *name, const struct jf_param params[N_FAMILIARITY]) {
+	for (int i = 0; i < N_FAMILIARITY; i++)
+		if (strcmp(name, params[i].name) == 0)
+			return true;
+	return false;
+}
+
+static enum jf_err load_familiarity(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
+	struct jf_param params[N_FAMILIARITY];
+	float *values[N_FAMILIARITY];
+	enum jf_err status = JF_OK;
+
+	if (!has_familiarity(file))
+		return JF_OK;
+	familiarity_params(params, &model->config);
+	model->familiarity = jf_familiarity_create(params[0].shape[0], model->config.classes);
+	if (!model->familiarity)
+		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", jf_safetensors_origin(file));
+	familiarity_values(values, model->familiarity);
+	for (int i = 0; !status && i < N_FAMILIARITY; i++)
+		status = jf_safetensors_read_f32(file, params[i].name, values[i], params[i].size, err);
+	for (int i = 1; !status && i < JF_FAMILIARITY_QUANTILES; i++)
+		if (!(values[3][i - 1] <= values[3][i]))
+			status = jf_error_set(err, JF_EFORMAT,
+			    "%s: tensor familiarity.quantiles: element %d is below the one before it",
+			    jf_safetensors_origin(file), i);
+	return status;
+}
+
+/* Exactly the network's tensors, and those of its familiarity if it has them. Before any memory is taken for a model:
+ * afterwards its size is known to be the file's. */
 static enum jf_err check_tensors(
     const struct jf_safetensors *file, const struct jf_network_config *config, struct jf_error *err) {
 	struct jf_graph *graph = jf_network_build(config, err);
+	struct jf_param familiarity[N_FAMILIARITY];
 	enum jf_err status = JF_OK;
 
 	if (!graph)
 		return err ? err->code : JF_EINTERNAL;
+	familiarity_params(familiarity, config);
 	for (size_t i = 0; !status && i < jf_safetensors_count(file); i++) {
 		const char *name = jf_safetensors_at(file, i)->name;
 		int p = 0;
 
 		while (p < graph->n_params && strcmp(graph->params[p].name, name) != 0)
 			p++;
-		if (p == graph->n_params)
+		if (p == graph->n_params && !is_familiarity(name, familiarity))
 			status = jf_error_set(err, JF_EFORMAT, "tensor %.64s is not part of this network", name);
 	}
 	for (int p = 0; !status && p < graph->n_params; p++)
 		status = check_tensor(file, &graph->params[p], err);
+	for (int i = 0; !status && has_familiarity(file) && i < N_FAMILIARITY; i++)
+		status = check_tensor(file, &familiarity[i], err);
 	jf_graph_destroy(graph);
 	return status;
 }
@@ -319,6 +379,8 @@ static struct jf_model *load(const struct jf_safetensors *file, struct jf_error 
 		if (jf_safetensors_read_f32(file, param->name, model->params + param->offset, param->size, err))
 			goto fail;
 	}
+	if (load_familiarity(model, file, err))
+		goto fail;
 	if (jf_model_pack(model, err)) {
 		jf_error_prefix(err, "%s", jf_safetensors_origin(file));
 		goto fail;
@@ -392,21 +454,36 @@ static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_m
 	return JF_OK;
 }
 
-static enum jf_err collect_tensors(struct jf_tensor *tensors, const struct jf_model *model, struct jf_error *err) {
-	for (int p = 0; p < model->graph->n_params; p++) {
-		const struct jf_param *param = &model->graph->params[p];
-		const float *values = model->params + param->offset;
-
-		tensors[p] =
-		    (struct jf_tensor){.name = param->name, .dtype = JF_DTYPE_F32, .rank = param->rank, .data = values};
-		for (int i = 0; i < param->rank; i++)
-			tensors[p].shape[i] = (uint64_t)param->shape[i];
-		for (size_t i = 0; i < param->size; i++)
-			if (!isfinite(values[i]))
-				return jf_error_set(
-				    err, JF_ENUMERIC, "tensor %s: element %zu is not finite", param->name, i);
-	}
+static enum jf_err collect_tensor(
+    struct jf_tensor *tensor, const struct jf_param *param, const float *values, struct jf_error *err) {
+	*tensor = (struct jf_tensor){.name = param->name, .dtype = JF_DTYPE_F32, .rank = param->rank, .data = values};
+	for (int i = 0; i < param->rank; i++)
+		tensor->shape[i] = (uint64_t)param->shape[i];
+	for (size_t i = 0; i < param->size; i++)
+		if (!isfinite(values[i]))
+			return jf_error_set(err, JF_ENUMERIC, "tensor %s: element %zu is not finite", param->name, i);
 	return JF_OK;
+}
+
+/* tensors [n_params + N_FAMILIARITY]; *n: how many there are. The names in `familiarity` are borrowed. */
+static enum jf_err collect_tensors(struct jf_tensor *tensors, size_t *n, struct jf_param familiarity[N_FAMILIARITY],
+    const struct jf_model *model, struct jf_error *err) {
+	float *values[N_FAMILIARITY];
+	enum jf_err status = JF_OK;
+
+	*n = 0;
+	for (int p = 0; !status && p < model->graph->n_params; p++) {
+		const struct jf_param *param = &model->graph->params[p];
+
+		status = collect_tensor(&tensors[(*n)++], param, model->params + param->offset, err);
+	}
+	if (status || !model->familiarity)
+		return status;
+	familiarity_params(familiarity, &model->config);
+	familiarity_values(values, model->familiarity);
+	for (int i = 0; !status && i < N_FAMILIARITY; i++)
+		status = collect_tensor(&tensors[(*n)++], &familiarity[i], values[i], err);
+	return status;
 }
 
 const char *jf_checkpoint_difference(
@@ -423,8 +500,9 @@ const char *jf_checkpoint_difference(
 }
 
 enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, struct jf_error *err) {
-	size_t n = (size_t)model->graph->n_params;
-	struct jf_tensor *tensors = calloc(n, sizeof(*tensors));
+	size_t n = 0;
+	struct jf_tensor *tensors = calloc((size_t)model->graph->n_params + N_FAMILIARITY, sizeof(*tensors));
+	struct jf_param familiarity[N_FAMILIARITY];
 	struct metadata metadata = {0};
 	enum jf_err status = JF_OK;
 
@@ -436,7 +514,7 @@ enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, s
 	if (!status)
 		status = collect_metadata(&metadata, model, err);
 	if (!status)
-		status = collect_tensors(tensors, model, err);
+		status = collect_tensors(tensors, &n, familiarity, model, err);
 	if (status)
 		jf_error_prefix(err, "%s", path);
 	else

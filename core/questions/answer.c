@@ -13,6 +13,21 @@ void jf_answer_put_label(
 	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
 }
 
+void jf_answer_put_no_label(
+    struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
+	jf_json_put_string(writer, "label", NULL);
+	jf_json_put_string(writer, "name", NULL);
+	jf_json_put_float(writer, "confidence", probabilities[label]);
+	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
+}
+
+void jf_answer_put_familiarity(struct jf_json_writer *writer, float familiarity, double unfamiliar_below) {
+	if (familiarity < 0)
+		return;
+	jf_json_put_float(writer, "familiarity", familiarity);
+	jf_json_put_bool(writer, "unfamiliar", (double)familiarity < unfamiliar_below);
+}
+
 void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes) {
 	jf_json_begin_array(writer, "votes");
 	for (int k = 0; k < classes; k++)

@@ -20,6 +20,11 @@ void jf_answer_put_original(struct jf_json_writer *writer, const struct jf_model
  * log_p and errors are [K + 1], as jf_scorer_score gives them. */
 void jf_answer_put_score(struct jf_json_writer *writer, const struct jf_model *model, const double *log_p,
     const double *errors, const float *probabilities, const float *posterior);
+/* The same of a picture that is not to be given a label: label and name are null, the rest stands. */
+void jf_answer_put_no_label(
+    struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities);
+/* familiarity, unfamiliar (below `unfamiliar_below`); nothing when it is negative: the model cannot tell. */
+void jf_answer_put_familiarity(struct jf_json_writer *writer, float familiarity, double unfamiliar_below);
 /* votes: [K] */
 void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes);
 /* The members of "preprocess", inside the object that the caller has begun. */

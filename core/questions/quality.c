@@ -1,6 +1,7 @@
 #include "core/questions/quality.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/questions/question.h"
@@ -95,4 +96,34 @@ enum jf_err jf_metrics_fit_temperature(float *temperature, double *nll, const fl
 	if (nll)
 		*nll = nll_at((double)*temperature, probabilities, labels, n, classes);
 	return JF_OK;
+}
+
+static int by_value(const void *a, const void *b) {
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+double jf_auroc(float *above, size_t n, float *below, size_t m, double *error) {
+	size_t smaller = 0, not_larger = 0;
+	double wins = 0, a, q1, q2;
+
+	*error = 0;
+	if (n == 0 || m == 0)
+		return 0;
+	qsort(above, n, sizeof(*above), by_value);
+	qsort(below, m, sizeof(*below), by_value);
+	for (size_t i = 0; i < n; i++) {
+		while (smaller < m && below[smaller] < above[i])
+			smaller++;
+		while (not_larger < m && below[not_larger] <= above[i])
+			not_larger++;
+		wins += ((double)smaller + (double)not_larger) / 2;
+	}
+	a = wins / (double)n / (double)m;
+	q1 = a / (2 - a);
+	q2 = 2 * a * a / (1 + a);
+	*error = sqrt(
+	    (a * (1 - a) + (double)(n - 1) * (q1 - a * a) + (double)(m - 1) * (q2 - a * a)) / (double)n / (double)m);
+	return a;
 }

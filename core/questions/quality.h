@@ -29,4 +29,9 @@ void jf_metrics_compute(struct jf_metrics *out, uint64_t *confusion, const float
 enum jf_err jf_metrics_fit_temperature(float *temperature, double *nll, const float *probabilities,
     const uint16_t *labels, size_t n, int classes, struct jf_error *err);
 
+/* The chance that a value of `above` [n] is larger than one of `below` [m], equal ones counting half; 0 when either is
+ * empty. *error: its standard error. Both arrays are sorted in place. Source: Hanley and McNeil, "The meaning and use
+ * of the area under a receiver operating characteristic curve", Radiology 143 (1982), pages 29-36. */
+double jf_auroc(float *above, size_t n, float *below, size_t m, double *error);
+
 #endif

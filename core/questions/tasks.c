@@ -103,6 +103,18 @@ static enum jf_err run_integration(struct work *w, struct jf_sampler *sampler, i
 	return rc;
 }
 
+static void collect_familiarity(const struct work *w, const struct jf_sampler *sampler, int first, int n) {
+	size_t features = (size_t)jf_network_features(&w->model->config);
+
+	for (int i = 0; i < n; i++) {
+		if (w->options->familiarity)
+			w->options->familiarity[first + i] = jf_sampler_familiarity(sampler, i);
+		if (w->options->features)
+			memcpy(w->options->features + (size_t)(first + i) * features, jf_sampler_features(sampler, i),
+			    features * sizeof(float));
+	}
+}
+
 static void count_votes(const struct work *w, const struct jf_sampler *sampler, int first, int n, int sample) {
 	size_t k = classes(w);
 
@@ -124,6 +136,8 @@ static enum jf_err run_votes(struct work *w, struct jf_sampler *sampler, int fir
 
 	begin_arguments(w, t, first, n);
 	rc = jf_sampler_begin(sampler, &w->options->sampler, t, n, err);
+	if (rc == JF_OK)
+		collect_familiarity(w, sampler, first, n);
 	for (int s = 0; s < w->samples && rc == JF_OK; s++) {
 		for (int i = 0; i < n; i++)
 			index[i] = w->options->first_index + (uint64_t)(first + i) * (uint64_t)w->samples + (uint64_t)s;
@@ -147,8 +161,11 @@ static enum jf_err run_posterior(struct work *w, struct jf_sampler *sampler, int
 		return jf_error_set(err, JF_ECANCELED, "cancelled");
 	for (int i = 0; i < n; i++)
 		images[i] = w->in_images + (size_t)(first + i) * image_floats(w);
-	return jf_sampler_posterior(
+	enum jf_err rc = jf_sampler_posterior(
 	    sampler, w->out_probabilities + (size_t)first * classes(w), images, n, w->draws, between, w, err);
+	if (rc == JF_OK)
+		collect_familiarity(w, sampler, first, n);
+	return rc;
 }
 
 static enum jf_err run_chunk(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {

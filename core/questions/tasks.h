@@ -23,6 +23,8 @@ struct jf_task_options {
 	/* NULL, or called now and then, from any thread but never from two at a time; done of total, in samples. */
 	void (*progress)(void *context, int done, int total);
 	void *progress_context;
+	float *familiarity; /* NULL, or out [n]: of what is classified, as jf_sampler_familiarity says it */
+	float *features;    /* NULL, or out [n][jf_network_features()]: of a posterior's last draw */
 };
 
 /* euler for labels, JF_DEFAULT_STEPS steps, guidance 1, seed 0, threads = online CPUs (at most 16), batch 16. */

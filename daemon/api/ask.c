@@ -155,6 +155,13 @@ static void read_method(struct jf_call *call) {
 	jf_params_int(&call->params, "samples", &ask->samples, 1, jf_ask_max_samples(conf, ask->method));
 }
 
+static void read_familiarity(struct jf_call *call, const struct jf_model *model) {
+	if (jf_params_float(&call->params, "min_familiarity", &call->ask.min_familiarity, 0, 1) && !model->familiarity)
+		jf_problem_field(&call->problem, "/min_familiarity",
+		    "needs a model that knows what is familiar; this one is not calibrated (jointflow calibrate does "
+		    "it)");
+}
+
 /* Frames what can be used into pixels [n][H][W][C], close together, and notes what cannot; how many can, or -1 after
  * noting a problem. */
 static int frame_all(struct jf_call *call, float *pixels, const struct jf_ask_images *images, int items_each,
@@ -229,6 +236,7 @@ static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model)
 	jf_ask_read_seed(call);
 	jf_ask_read_sampler(call);
 	jf_ask_read_framing(call, model);
+	read_familiarity(call, model);
 	jf_params_bool(&call->params, "trace", &ask->trace);
 	if (images.many && ask->trace)
 		jf_problem_field(&call->problem, "/trace", "cannot be given together with several pictures");

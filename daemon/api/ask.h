@@ -29,6 +29,7 @@ struct jf_ask {
 	bool seed_given;
 	int64_t seed, index;
 	int samples;            /* classify */
+	float min_familiarity;  /* classify: below it there is no label */
 	int count;              /* generate, sample, edit */
 	float strength;         /* edit */
 	bool counterfactual;    /* edit */

@@ -107,6 +107,7 @@ static void put_chosen(
     struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job, int first, float *mean, int *votes) {
 	int classes = job->model->config.classes, label;
 	int n = call->ask.method == JF_METHOD_SAMPLE ? call->ask.samples : 1;
+	float familiarity = job->out_familiarity[first]; /* the image's, so the same for each of its draws */
 	char name[16];
 
 	memset(mean, 0, (size_t)classes * sizeof(*mean));
@@ -118,7 +119,13 @@ static void put_chosen(
 		    classes);
 	}
 	label = jf_votes_winner(votes, mean, classes);
-	jf_answer_put_label(writer, job->model, label, mean);
+	if (familiarity >= 0 && familiarity < call->ask.min_familiarity)
+		jf_answer_put_no_label(writer, job->model, label, mean);
+	else
+		jf_answer_put_label(writer, job->model, label, mean);
+	jf_answer_put_familiarity(writer, familiarity, call->http->parts.conf->unfamiliar_below);
+	if (familiarity >= 0)
+		jf_metric_observe(call->http->parts.metrics, JF_METRIC_FAMILIARITY, (double)familiarity, NULL);
 	snprintf(name, sizeof(name), "%d", label);
 	jf_metric_add(call->http->parts.metrics, JF_METRIC_PREDICTIONS, 1, JF_LABELS(name));
 	jf_metric_observe(call->http->parts.metrics, JF_METRIC_CONFIDENCE, (double)mean[label], NULL);

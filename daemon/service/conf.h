@@ -47,6 +47,7 @@ struct jf_conf {
 	int max_steps;
 	int max_samples; /* label draws of one classification */
 	int default_steps;
+	double unfamiliar_below;
 
 	/* limits of clients */
 	int max_connections;

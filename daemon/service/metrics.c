@@ -53,12 +53,16 @@ static const double seconds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 static const double sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 static const double ratios[] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999};
 
+static const double shares[] = {0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9};
+
 static int bucket_bounds(enum jf_metric which, const double **bounds) {
 #define BOUNDS(array) (*bounds = (array), (int)(sizeof(array) / sizeof((array)[0])))
 	if (which == JF_METRIC_BATCH_SIZE)
 		return BOUNDS(sizes);
 	if (which == JF_METRIC_CONFIDENCE)
 		return BOUNDS(ratios);
+	if (which == JF_METRIC_FAMILIARITY)
+		return BOUNDS(shares);
 	return BOUNDS(seconds);
 #undef BOUNDS
 }

@@ -42,6 +42,9 @@
 	X(PREDICTIONS, COUNTER, "jointflow_predictions_total", "label",                                                \
 	    "Classifications by predicted label, counted by the API.")                                                 \
 	X(CONFIDENCE, HISTOGRAM, "jointflow_prediction_confidence_ratio", "", "Probability of the predicted label.")   \
+	X(FAMILIARITY, HISTOGRAM, "jointflow_picture_familiarity_ratio", "",                                           \
+	    "How familiar classified pictures look: the share of the training set's held-out ones that are at most "   \
+	    "as typical.")                                                                                             \
 	X(READY, GAUGE, "jointflow_ready", "", "1 when requests are accepted.")                                        \
 	X(BUILD_INFO, GAUGE, "jointflow_build_info", "version,compiler,isa", "The program; value 1.")                  \
 	X(LOG_MESSAGES, COUNTER, "jointflow_log_messages_total", "level", "Log messages at level warning and above.")  \

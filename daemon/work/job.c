@@ -28,12 +28,15 @@ static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
 		job->out_labels = calloc(n * classes, sizeof(float));
 	if (probabilities)
 		job->out_probabilities = calloc(n * classes, sizeof(float));
+	if (jf_job_is_classification(job))
+		job->out_familiarity = calloc(n, sizeof(float));
 	if (edit) {
 		job->out_originals = calloc(n * classes, sizeof(float));
 		job->out_strengths = calloc(n, sizeof(float));
 	}
-	if ((images && !job->out_images) || (labels && !job->out_labels) ||
-	    (probabilities && !job->out_probabilities) || (edit && (!job->out_originals || !job->out_strengths)))
+	if ((jf_job_is_classification(job) && !job->out_familiarity) || (images && !job->out_images) ||
+	    (labels && !job->out_labels) || (probabilities && !job->out_probabilities) ||
+	    (edit && (!job->out_originals || !job->out_strengths)))
 		return jf_error_set(err, JF_ENOMEM, "no memory for the results of %d items", job->n);
 	return JF_OK;
 }
@@ -99,6 +102,7 @@ void jf_job_unref(struct jf_job *job) {
 	free(job->out_originals);
 	free(job->out_strengths);
 	free(job->redraw);
+	free(job->out_familiarity);
 	free(job->images);
 	free(job->labels);
 	free(job->items);

@@ -99,6 +99,7 @@ struct jf_job {
 				     posterior of what was drawn */
 	float *out_originals;     /* owned; edit: [n][K], the posterior of the picture that it began with; else NULL */
 	float *out_strengths;     /* owned; edit: [n], see struct jf_edited in core/questions/tasks.h; else NULL */
+	float *out_familiarity;   /* owned; [n]; posterior, classify; else NULL; -1: the model cannot tell */
 	int64_t submitted_ns, started_ns, finished_ns; /* started_ns 0: never ran */
 	int max_batch_seen;                            /* largest batch an item of it shared */
 	int steps_done;                                /* solver steps of its furthest item */

@@ -150,6 +150,8 @@ static void copy_results(const struct jf_batch *batch, const struct jf_sampler *
 		copy_row(job->out_images, jf_sampler_image(sampler, i), item, pixels);
 		copy_row(job->out_labels, jf_sampler_label(sampler, i), item, classes);
 		copy_row(job->out_probabilities, jf_sampler_probabilities(sampler, i), item, classes);
+		if (job->out_familiarity)
+			job->out_familiarity[item] = jf_sampler_familiarity(sampler, i);
 	}
 }
 
@@ -182,9 +184,13 @@ static enum jf_err run_posterior(struct jf_worker *worker, const struct jf_sampl
 		return drop_ending(worker, batch, NULL, 0) == 0 ? JF_OK : rc;
 	if (rc != JF_OK)
 		return rc;
-	for (int i = 0; i < batch->n; i++)
-		copy_row(batch->items[i].job->out_probabilities, set->probabilities + (size_t)i * classes,
-		    batch->items[i].item, classes);
+	for (int i = 0; i < batch->n; i++) {
+		const struct jf_job *job = batch->items[i].job;
+
+		copy_row(
+		    job->out_probabilities, set->probabilities + (size_t)i * classes, batch->items[i].item, classes);
+		job->out_familiarity[batch->items[i].item] = jf_sampler_familiarity(sampler, i);
+	}
 	return JF_OK;
 }
 

@@ -107,6 +107,32 @@ def classify(d):
         link.close()
 
 
+def familiarity(d):
+    blot = bytes(255 * (abs(x - 14) < 9 and abs(y - 14) < 9 and (x + y) % 2) for y in range(28) for x in range(28))
+    with case("classify: how familiar a picture is, by either method, alone and in a list"):
+        if jf.trained_model():
+            for picture, known in ((SEVEN, True), (jf.png(blot, 28, 28), False)):
+                text = base64.b64encode(picture).decode()
+                first = d.classify(picture).json()
+                equal(first["unfamiliar"], not known, first)
+                equal(first["familiarity"] < 0.01, not known, first)
+                others = [d.classify(picture, "?method=sample&samples=2&steps=2&seed=5").json(),
+                          d.classify(picture, "?samples=3").json(),
+                          *d.post("/v1/classify", {"images": [text] * 6}).json()["results"]]
+                for other in others:
+                    equal(other["familiarity"], first["familiarity"], "the same picture asked about otherwise")
+    with case("classify: below min_familiarity there is no label"):
+        if jf.trained_model():
+            for query in ("?min_familiarity=0.01", "?min_familiarity=0.01&method=sample&samples=2&steps=2"):
+                equal(d.classify(SEVEN, query).json()["label"], 7, "a digit keeps its label")
+                answer = d.classify(jf.png(blot, 28, 28), query)
+                equal(answer.status, 200, answer.body)
+                equal((answer.json()["label"], answer.json()["name"]), (None, None), "label and name")
+            for bad in ("-0.1", "1.1", "x"):
+                equal(d.classify(SEVEN, "?min_familiarity=" + bad).status, 422, bad)
+            check("jointflow_picture_familiarity_ratio_count" in d.get("/metrics").body.decode(), "the histogram")
+
+
 def generate(d):
     with case("generate: GET gives a PNG of the asked size, with seed and ETag"):
         answer = d.get("/v1/generate?digit=7&seed=1&steps=3&scale=5")
@@ -424,7 +450,7 @@ def inference_protocol(d):
 
 def all_of_it():
     with Daemon() as d:
-        for part in (classify, generate, blend_and_sample, edit, streams, about, page, inference_protocol):
+        for part in (classify, familiarity, generate, blend_and_sample, edit, streams, about, page, inference_protocol):
             part(d)
         with case("every answer so far was logged with its id and the log has no error"):
             check(" error: " not in d.log(), d.log()[-2000:])

@@ -1,0 +1,20 @@
+/* Teaches a trained model what its training set looks like, so that it can say how familiar a picture is. */
+#ifndef JF_CORE_QUESTIONS_CALIBRATE_H
+#define JF_CORE_QUESTIONS_CALIBRATE_H
+
+#include "core/files/dataset.h"
+#include "core/questions/tasks.h"
+
+#define JF_CALIBRATE_IMAGES 20000 /* that a fit looks at, at most */
+#define JF_UNFAMILIAR_BELOW \
+	0.01 /* the share below which a picture counts as unfamiliar, unless somebody says otherwise */
+
+/* Sets model->familiarity, replacing what was there; the weights stay. The classes' centres and the covariance come
+ * from the first n_train images of `order` (JF_CALIBRATE_IMAGES at most, evenly chosen), the quantiles from the
+ * n_holdout that follow: jf_dataset_split has the order. The data set's sizes and classes must be the model's. The
+ * model must not be shared yet. JF_EINVAL when there are too few images (core/engine/familiarity.h), JF_ENOMEM,
+ * JF_ENUMERIC, JF_ECANCELED; the model is then unchanged. */
+enum jf_err jf_calibrate(struct jf_model *model, const struct jf_dataset *dataset, const uint32_t *order,
+    size_t n_train, size_t n_holdout, const struct jf_task_options *options, struct jf_error *err);
+
+#endif
