@@ -228,7 +228,7 @@ def conform(value, schema, at="$"):
     check("enum" not in schema or value in schema["enum"], f"{at}: {value!r} is not in {schema.get('enum')}")
     check("const" not in schema or value == schema["const"], f"{at}: {value!r} is not {schema.get('const')}")
     check("pattern" not in schema or re.search(schema["pattern"], value), f"{at}: {value!r} does not match")
-    check("minimum" not in schema or value >= schema["minimum"], f"{at}: {value!r} is below {schema.get('minimum')}")
+    check("minimum" not in schema or value is None or value >= schema["minimum"], f"{at}: {value!r} is below {schema.get('minimum')}")
     check("maximum" not in schema or value <= schema["maximum"], f"{at}: {value!r} is above {schema.get('maximum')}")
     if isinstance(value, dict):
         check(len(value) >= schema.get("minProperties", 0), f"{at}: too few members")
