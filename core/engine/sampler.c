@@ -339,7 +339,7 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 }
 
 float jf_sampler_familiarity(const struct jf_sampler *s, int i) {
-	return s->task == JF_TASK_CLASSIFY ? s->familiarity[i] : -1.0f;
+	return s->task == JF_TASK_CLASSIFY && s->model->familiarity ? s->familiarity[i] : -1.0f;
 }
 
 const float *jf_sampler_features(const struct jf_sampler *s, int i) {
