@@ -76,12 +76,11 @@ open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + siz
 END
 cat >"$container_root/root/load.sh" <<'END'
 #!/bin/bash
-# load.sh SECONDS: four clients ask until the time is up; prints requests and failures.
-end=$((SECONDS + $1))
+# load.sh FILE: four clients ask until the file exists and each has asked ten times; prints requests and failures.
 for client in 1 2 3 4; do
 	(
 		done=0 failed=0
-		while [ $SECONDS -lt $end ]; do
+		while [ ! -e "$1" ] || [ $done -lt 10 ]; do
 			curl -fsS -o /dev/null -F image=@/root/digits/$((done % 10)).png http://127.0.0.1:6767/classify || failed=$((failed + 1))
 			done=$((done + 1))
 		done
@@ -93,7 +92,7 @@ END
 container_run chmod 755 /root/load.sh
 before=$(checksum)
 pid=$(property MainPID)
-container_run /root/load.sh 6 >"$container_root/root/load.out" 2>"$container_root/root/load.err" &
+container_run /root/load.sh /root/reloaded >"$container_root/root/load.out" 2>"$container_root/root/load.err" &
 load=$!
 sleep 0.5
 for ((i = 0; i < 4; i++)); do
@@ -101,10 +100,11 @@ for ((i = 0; i < 4; i++)); do
 	sleep 0.8
 	[ $i != 1 ] || container_run cp /etc/jointflow/other.safetensors /etc/jointflow/model.safetensors
 done
+container_run touch /root/reloaded
 wait $load
 read -r requests failures <"$container_root/root/load.out"
 same "no request of $requests failed during four reloads" 0 "$failures"
-check "the load was real: $requests requests" test "${requests:-0}" -ge 12
+check "the load was real: $requests requests" test "${requests:-0}" -ge 40
 check "the reloads succeeded" test "$(metric 'jointflow_reloads_total{result="success"}')" -ge 3
 check "the other model is in force" test "$(checksum)" != "$before"
 same "it is the same process" "$pid" "$(property MainPID)"
