@@ -8,7 +8,7 @@ try {
 	const api = await getJson('openapi.json');
 	// Behind a key the model is not told; the description's own limits stand then.
 	const model = await getJson('v1/model').catch(() => ({ name: 'MODEL', limits: {} }));
-	showReference($('#reference'), api, model);
+	showReference($('#reference'), api, model, 'h2');
 	$('#reference').removeAttribute('aria-busy');
 	document.documentElement.dataset.ready = '';
 } catch (error) {

@@ -3,6 +3,7 @@ import { base, curlForm, curlJson } from './api.js';
 import { h, makeCurl } from './widgets.js';
 
 let model; // as /v1/model describes it
+let subheading; // h4, or h2 where nothing stands between a route and the page's title
 
 function resolve(api, node) {
 	for (let i = 0; i < 8 && node?.$ref; i++) {
@@ -38,13 +39,13 @@ function typeOf(api, schema, name) {
 	return s.default === undefined ? text : `${text}, default ${JSON.stringify(s.default)}`;
 }
 
-function table(heading, rows) {
+function table(label, heading, rows) {
 	if (!rows.length) {
 		return [];
 	}
 	const body = rows.map((cells) => h('tr', {}, ...cells.map((cell) => h('td', {}, cell))));
 	const head = h('tr', {}, ...heading.map((name) => h('th', { scope: 'col' }, name)));
-	return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': heading[0] },
+	return [h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': label },
 		h('table', {}, h('thead', {}, head), h('tbody', {}, ...body)))];
 }
 
@@ -82,16 +83,17 @@ function example(method, path) {
 function route(api, path, method, operation) {
 	const parameters = (operation.parameters ?? []).map((parameter) => resolve(api, parameter));
 	const body = resolve(api, operation.requestBody);
+	const name = `${method.toUpperCase()} ${path}`;
 	const parts = [h('p', {}, operation.description ?? '')];
-	parts.push(...table(['Parameter', 'Type', 'Meaning'],
+	parts.push(...table(`${name}, parameters`, ['Parameter', 'Type', 'Meaning'],
 		parameters.map((p) => [h('code', {}, p.name), typeOf(api, p.schema, p.name),
 			p.description ?? resolve(api, p.schema).description ?? ''])));
 	for (const [type, content] of Object.entries(body.content ?? {})) {
-		parts.push(h('h4', {}, 'Body: ', h('code', {}, type)));
-		parts.push(...table(['Field', 'Type', 'Meaning'], properties(api, content.schema)));
+		parts.push(h(subheading, {}, 'Body: ', h('code', {}, type)));
+		parts.push(...table(`${name}, ${type}`, ['Field', 'Type', 'Meaning'], properties(api, content.schema)));
 	}
-	parts.push(h('h4', {}, 'Answers'));
-	parts.push(...table(['Status', 'Meaning'], Object.entries(operation.responses ?? {}).map(([status, response]) => {
+	parts.push(h(subheading, {}, 'Answers'));
+	parts.push(...table(`${name}, answers`, ['Status', 'Meaning'], Object.entries(operation.responses ?? {}).map(([status, response]) => {
 		const what = resolve(api, response);
 		const types = Object.keys(what.content ?? {}).join(', ');
 		return [h('code', {}, status), [what.description, types].filter(Boolean).join(' ')];
@@ -107,8 +109,9 @@ function route(api, path, method, operation) {
 }
 
 // Fills the box with every route of the API, within this server's limits.
-export function showReference(box, api, model_) {
+export function showReference(box, api, model_, subheading_ = 'h4') {
 	model = model_;
+	subheading = subheading_;
 	const methods = ['get', 'post', 'put', 'delete'];
 	const routes = Object.entries(api.paths ?? {}).flatMap(([path, item]) =>
 		methods.filter((method) => item[method]).map((method) => route(api, path, method, item[method])));

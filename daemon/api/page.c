@@ -1,23 +1,14 @@
 #include "daemon/api/page.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "daemon/api/call.h"
 #include "daemon/http/text.h"
 
 void jf_page_serve(struct jf_call *call) {
 	const struct jf_asset *asset = jf_assets_find(call->http->assets, call->tail);
-	char document[sizeof(call->tail) + sizeof(".html")];
 	bool packed;
 	struct jf_response response;
 	const char *etag;
 
-	if (!asset) { /* /docs is docs.html */
-		snprintf(document, sizeof(document), "%s.html", call->tail);
-		asset = jf_assets_find(call->http->assets, document);
-	}
 	if (!asset) {
 		jf_call_fail_with(call, JF_PROBLEM_NOT_FOUND, "There is nothing at this path.");
 		return;

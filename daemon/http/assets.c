@@ -188,12 +188,15 @@ void jf_assets_destroy(struct jf_assets *assets) {
 }
 
 const struct jf_asset *jf_assets_find(const struct jf_assets *assets, const char *path) {
-	int i;
+	const size_t length = strlen(path);
 
 	if (!*path)
 		path = "index.html";
-	for (i = 0; i < assets->n; i++)
+	for (int i = 0; i < assets->n; i++)
 		if (strcmp(assets->item[i].path, path) == 0)
+			return &assets->item[i];
+	for (int i = 0; i < assets->n; i++)
+		if (strncmp(assets->item[i].path, path, length) == 0 && !strcmp(assets->item[i].path + length, ".html"))
 			return &assets->item[i];
 	return NULL;
 }

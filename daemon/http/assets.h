@@ -24,7 +24,7 @@ struct jf_asset {
 struct jf_assets *jf_assets_load(const char *web_root, struct jf_error *err);
 void jf_assets_destroy(struct jf_assets *assets); /* NULL allowed */
 
-/* By path without a leading slash; "" is "index.html". NULL when there is none. */
+/* By path without a leading slash; "" is "index.html", and "docs" finds docs.html. NULL when there is none. */
 const struct jf_asset *jf_assets_find(const struct jf_assets *assets, const char *path);
 
 #endif
