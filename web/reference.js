@@ -93,7 +93,8 @@ function route(api, path, method, operation) {
 		parts.push(...table(`${name}, ${type}`, ['Field', 'Type', 'Meaning'], properties(api, content.schema)));
 	}
 	parts.push(h(subheading, {}, 'Answers'));
-	parts.push(...table(`${name}, answers`, ['Status', 'Meaning'], Object.entries(operation.responses ?? {}).map(([status, response]) => {
+	const answers = Object.entries(operation.responses ?? {});
+	parts.push(...table(`${name}, answers`, ['Status', 'Meaning'], answers.map(([status, response]) => {
 		const what = resolve(api, response);
 		const types = Object.keys(what.content ?? {}).join(', ');
 		return [h('code', {}, status), [what.description, types].filter(Boolean).join(' ')];
