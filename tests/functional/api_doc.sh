@@ -18,7 +18,7 @@ cp "$top_srcdir/data/digits/7.png" "$scratch/mask.png" # any picture of the mode
 cd "$scratch"
 
 # Port 0: the daemon takes a free one and says which.
-"$top_builddir/jointflowd" --config=/dev/null --listen-port=0 --model="$model" --log-format=text 2>log &
+"$top_builddir/jointflowd" --config=/dev/null --listen-port=0 --model="$model" --request-timeout-ms=300000 --log-format=text 2>log &
 daemon=$!
 for ((i = 0; i < 300; i++)); do
 	port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' log | head -n 1)
@@ -29,7 +29,7 @@ done
 count=0 failed=0
 run_line() {
 	local line=$1 output status=0
-	output=$(bash -c "${line//127.0.0.1:6767/127.0.0.1:$port} --max-time 60" 2>&1) || status=$?
+	output=$(bash -c "${line//127.0.0.1:6767/127.0.0.1:$port} --max-time 300" 2>&1) || status=$?
 	count=$((count + 1))
 	if [ $status = 0 ]; then
 		echo "ok $count - ${line:0:110}"
