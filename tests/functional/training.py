@@ -258,7 +258,7 @@ def test_full_disk():
     assert not os.path.exists(path("full.state"))
     stop_part_way("full", "--epochs=80")
     before = read(path("full.state"))
-    said = train("full", "--epochs=80", "--resume", "--save-every=0.0001", expect=1, before=limit)
+    said = train("full", "--epochs=80", "--resume", "--save-every=0.0001", "--time-limit=2", expect=1, before=limit)
     assert "the training state is not saved" in said, said
     assert said.strip().splitlines()[-1].startswith("jointflow-train: "), said
     assert read(path("full.state")) == before
