@@ -8,8 +8,6 @@
 #include "core/files/dataset.h"
 #include "core/questions/calibrate.h"
 
-#define MOST_HELD_OUT 5000
-
 static void tell(void *context, const char *line) {
 	(void)context;
 	cli_error("%s", line);
@@ -18,13 +16,11 @@ static void tell(void *context, const char *line) {
 /* The trainer's own split of the data set, so that what was kept back from training is kept back here. */
 static enum jf_err calibrate(
     struct jf_model *model, const struct jf_dataset *data, const struct cli_args *args, struct jf_error *err) {
-	size_t holdout = args->holdout ? (size_t)args->holdout : data->n / 10;
+	size_t holdout = args->holdout ? (size_t)args->holdout : jf_dataset_holdout(data->n);
 	uint32_t *order = malloc(data->n * sizeof(*order) + 1);
 	struct jf_task_options options;
 	enum jf_err rc;
 
-	if (!args->holdout && holdout > MOST_HELD_OUT)
-		holdout = MOST_HELD_OUT;
 	cli_task_options(&options, args, JF_TASK_CLASSIFY);
 	if (!order)
 		rc = jf_error_set(err, JF_ENOMEM, "no memory for the order of %zu images", data->n);

@@ -7,7 +7,7 @@
 #include "cli/report.h"
 #include "cli/setup.h"
 #include "core/questions/answer.h"
-#include "core/questions/calibrate.h"
+#include "core/questions/question.h"
 
 /* One picture on the command line. */
 struct picture {

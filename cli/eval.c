@@ -8,8 +8,8 @@
 #include "core/base/clock.h"
 #include "core/files/dataset.h"
 #include "core/questions/answer.h"
-#include "core/questions/calibrate.h"
 #include "core/questions/quality.h"
+#include "core/questions/question.h"
 
 struct evaluation {
 	const struct cli_args *args;

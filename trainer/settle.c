@@ -1,6 +1,7 @@
 /* What depends on how many images there are. */
 #include <math.h>
 
+#include "core/files/dataset.h"
 #include "trainer/options.h"
 
 /* Fewer images than these are learnt by heart before the network has learnt to draw: they get distortions, a stronger
@@ -8,7 +9,6 @@
 #define SMALL 20000
 #define EPOCHS 12.0
 #define MIN_STEPS 3000.0
-#define MOST_HELD_OUT 5000
 #define MOST_WARMUP 300
 
 enum jf_err jf_options_settle(
@@ -18,7 +18,7 @@ enum jf_err jf_options_settle(
 	size_t left;
 
 	if (o->holdout < 0)
-		o->holdout = validation ? 0 : (int)(images / 10 < MOST_HELD_OUT ? images / 10 : MOST_HELD_OUT);
+		o->holdout = validation ? 0 : (int)jf_dataset_holdout(images);
 	if ((size_t)o->holdout >= images)
 		return jf_error_set(
 		    err, JF_EINVAL, "--holdout=%d leaves nothing of %zu images to train on", o->holdout, images);

@@ -31,3 +31,9 @@ bool jf_number_parse_integer(int64_t *out, const char *text) {
 	*out = value;
 	return true;
 }
+
+int jf_number_compare_floats(const void *a, const void *b) {
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}

@@ -10,4 +10,7 @@
 bool jf_number_parse(double *out, const char *text);
 bool jf_number_parse_integer(int64_t *out, const char *text);
 
+/* qsort's comparison of two floats, rising; neither is NaN. */
+int jf_number_compare_floats(const void *a, const void *b);
+
 #endif

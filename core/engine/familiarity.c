@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/number.h"
+#include "core/engine/network.h"
+
 #define SHRINK 1e-3 /* added to the diagonal of the correlations: features that move together stay invertible */
 
 struct jf_familiarity *jf_familiarity_create(int features, int classes) {
@@ -59,7 +62,7 @@ static double nearest(const double *sums, int classes) {
 /* Squared, to the nearest centre. |z - c|^2 = |z|^2 - 2 z c + |c|^2 would cancel; the differences are summed instead,
  * class by class. */
 static float distance_of(const struct jf_familiarity *f, const float *x) {
-	double z[BLOCK], sums[1000];
+	double z[BLOCK], sums[JF_NETWORK_MAX_CLASSES];
 
 	memset(sums, 0, sizeof(*sums) * (size_t)f->classes);
 	for (int first = 0; first < f->features; first += BLOCK) {
@@ -224,12 +227,6 @@ enum jf_err jf_familiarity_fit(
 	return rc;
 }
 
-static int by_value(const void *a, const void *b) {
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
 enum jf_err jf_familiarity_calibrate(struct jf_familiarity *f, const float *x, size_t n, struct jf_error *err) {
 	float *distances = malloc(n * sizeof(*distances) + 1);
 	enum jf_err rc = check(x, n, f->features, err);
@@ -239,7 +236,7 @@ enum jf_err jf_familiarity_calibrate(struct jf_familiarity *f, const float *x, s
 	if (rc == JF_OK) {
 		for (size_t i = 0; i < n; i++)
 			distances[i] = distance_of(f, x + i * (size_t)f->features);
-		qsort(distances, n, sizeof(*distances), by_value);
+		qsort(distances, n, sizeof(*distances), jf_number_compare_floats);
 		for (int i = 0; i < JF_FAMILIARITY_QUANTILES; i++) {
 			double at = (double)(n - 1) * i / (JF_FAMILIARITY_QUANTILES - 1);
 			size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;

@@ -34,7 +34,7 @@ enum jf_err jf_network_config_check(const struct jf_network_config *c, struct jf
 	    {"height", c->height, 8, 256},
 	    {"width", c->width, 8, 256},
 	    {"image_channels", c->image_channels, 1, 3},
-	    {"classes", c->classes, 2, 1000},
+	    {"classes", c->classes, 2, JF_NETWORK_MAX_CLASSES},
 	    {"channels", c->channels, 8, 256},
 	    {"blocks", c->blocks, 1, 8},
 	    {"layers", c->layers, 1, 32},

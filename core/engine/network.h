@@ -6,6 +6,8 @@
 #include "core/base/error.h"
 #include "core/engine/graph.h"
 
+#define JF_NETWORK_MAX_CLASSES 1000
+
 /* How the label head's K outputs are to be read. */
 enum jf_label_head {
 	JF_HEAD_ENDPOINT, /* logits; E[y0] = 2 softmax - 1, v = (y_t - E[y0]) / t  (CatFlow, arXiv:2406.04843) */
@@ -15,7 +17,7 @@ enum jf_label_head {
 struct jf_network_config {
 	int height, width;  /* pixels; multiples of 4, 8 to 256 */
 	int image_channels; /* 1 or 3 */
-	int classes;        /* K, 2 to 1000 */
+	int classes;        /* K, 2 to JF_NETWORK_MAX_CLASSES */
 	int channels;       /* C at full resolution, a multiple of 8, 8 to 256; 2C at half, D = 4C at a quarter */
 	int blocks;         /* residual blocks per level and side, 1 to 8 */
 	int layers;         /* bottleneck layers, 1 to 32 */

@@ -233,9 +233,7 @@ static void clear_augmentation(struct jf_sampler *s) {
 /* How familiar the images are, from the evaluation just done at t_lab = 1. */
 static void judge_familiarity(struct jf_sampler *s) {
 	for (int i = 0; i < s->n; i++)
-		s->familiarity[i] = s->model->familiarity ? jf_familiarity_of(s->model->familiarity,
-								jf_exec_output(s->exec, JF_OUTPUT_FEATURES, i))
-							  : -1.0f;
+		s->familiarity[i] = jf_familiarity_of(s->model->familiarity, jf_sampler_features(s, i));
 }
 
 static enum jf_err begin(struct jf_sampler *s, const struct jf_sampler_args *args,
@@ -367,7 +365,7 @@ enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, con
 			index[i] = (uint64_t)d;
 		jf_sampler_restart(s, index, err);
 		jf_sampler_evaluate(s, 1.0f, s->velocity);
-		if (d == 0)
+		if (d == 0 && s->model->familiarity)
 			judge_familiarity(s);
 		for (size_t j = 0; j < (size_t)n * k; j++)
 			probabilities[j] += s->probabilities[j] / (float)draws;

@@ -77,6 +77,8 @@ void jf_dataset_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t round
  * each class as its share of the whole. The same for every run of a data set, so that recipes are judged on the same
  * images. holdout at most n. JF_ENOMEM. */
 enum jf_err jf_dataset_split(uint32_t *order, const struct jf_dataset *dataset, size_t holdout, struct jf_error *err);
+/* How many of n images are held out unless somebody says otherwise: a tenth, at most 5000. */
+size_t jf_dataset_holdout(size_t n);
 
 /* Labels that count from 0 without gaps, as training data must have where nothing names the classes: JF_EINVAL names a
  * label that is alone (255, say) or a first class that no image has (labels 1 to 10). `name` begins the message. */

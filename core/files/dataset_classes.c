@@ -8,6 +8,7 @@
 #include "core/files/dataset_read.h"
 
 #define SPLIT_SEED 5000
+#define MOST_HELD_OUT 5000
 #define SPLIT_ROUND UINT32_MAX
 
 /* counts[classes]: images of each class. */
@@ -39,6 +40,10 @@ static void share_out(size_t *quota, const size_t *counts, int classes, size_t h
 		}
 		quota[best]++;
 	}
+}
+
+size_t jf_dataset_holdout(size_t n) {
+	return n / 10 < MOST_HELD_OUT ? n / 10 : MOST_HELD_OUT;
 }
 
 enum jf_err jf_dataset_split(uint32_t *order, const struct jf_dataset *dataset, size_t holdout, struct jf_error *err) {

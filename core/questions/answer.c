@@ -5,20 +5,24 @@
 #include "core/questions/question.h"
 #include "core/questions/score.h"
 
+static void put_certainty(
+    struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
+	jf_json_put_float(writer, "confidence", probabilities[label]);
+	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
+}
+
 void jf_answer_put_label(
     struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
 	jf_json_put_integer(writer, "label", label);
 	jf_json_put_string(writer, "name", model->class_names[label]);
-	jf_json_put_float(writer, "confidence", probabilities[label]);
-	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
+	put_certainty(writer, model, label, probabilities);
 }
 
 void jf_answer_put_no_label(
     struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities) {
 	jf_json_put_string(writer, "label", NULL);
 	jf_json_put_string(writer, "name", NULL);
-	jf_json_put_float(writer, "confidence", probabilities[label]);
-	jf_json_put_floats(writer, "probabilities", probabilities, (size_t)model->config.classes);
+	put_certainty(writer, model, label, probabilities);
 }
 
 void jf_answer_put_familiarity(struct jf_json_writer *writer, float familiarity, double unfamiliar_below) {

@@ -6,8 +6,6 @@
 #include "core/questions/tasks.h"
 
 #define JF_CALIBRATE_IMAGES 20000 /* that a fit looks at, at most */
-#define JF_UNFAMILIAR_BELOW \
-	0.01 /* the share below which a picture counts as unfamiliar, unless somebody says otherwise */
 
 /* Sets model->familiarity, replacing what was there; the weights stay. The classes' centres and the covariance come
  * from the first n_train images of `order` (JF_CALIBRATE_IMAGES at most, evenly chosen), the quantiles from the

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/number.h"
 #include "core/questions/question.h"
 
 #define LEAST 1e-30
@@ -98,12 +99,6 @@ enum jf_err jf_metrics_fit_temperature(float *temperature, double *nll, const fl
 	return JF_OK;
 }
 
-static int by_value(const void *a, const void *b) {
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
 double jf_auroc(float *above, size_t n, float *below, size_t m, double *error) {
 	size_t smaller = 0, not_larger = 0;
 	double wins = 0, a, q1, q2;
@@ -111,8 +106,8 @@ double jf_auroc(float *above, size_t n, float *below, size_t m, double *error) {
 	*error = 0;
 	if (n == 0 || m == 0)
 		return 0;
-	qsort(above, n, sizeof(*above), by_value);
-	qsort(below, m, sizeof(*below), by_value);
+	qsort(above, n, sizeof(*above), jf_number_compare_floats);
+	qsort(below, m, sizeof(*below), jf_number_compare_floats);
 	for (size_t i = 0; i < n; i++) {
 		while (smaller < m && below[smaller] < above[i])
 			smaller++;

@@ -44,6 +44,7 @@ extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior", "sam
 #define JF_MAX_WEIGHT 1           /* weights are 0 to this */
 
 #define JF_DEFAULT_STEPS 30
+#define JF_UNFAMILIAR_BELOW 0.01 /* the familiarity below which a picture counts as unfamiliar */
 #define JF_DEFAULT_GUIDANCE 1
 #define JF_DEFAULT_VOTES 8       /* samples of JF_METHOD_SAMPLE; a posterior has one */
 #define JF_DEFAULT_COUNT 1       /* images of a label, pairs of image and label */

@@ -88,7 +88,8 @@ const struct jf_option jf_conf_keys[] = {
 	    "Label draws that one classification may ask for; a posterior takes at most " JF_TEXT_OF(JF_MAX_DRAWS) "."},
     {REQUESTS, AT(default_steps), INT(1, JF_MAX_STEPS, JF_TEXT_OF(JF_DEFAULT_STEPS), "steps"),
 	.help = "Solver steps when the request does not say."},
-    {REQUESTS, AT(unfamiliar_below), .type = JF_OPTION_REAL, .min = 0, .max = 1, .fallback = "0.01", .unit = "share",
+    {REQUESTS, AT(unfamiliar_below), .type = JF_OPTION_REAL, .min = 0, .max = 1,
+	.fallback = JF_TEXT_OF(JF_UNFAMILIAR_BELOW), .unit = "share",
 	.help = "A picture counts as unfamiliar when fewer of the training set's held-out pictures than this share are "
 		"at most as typical; so this is also the share of good pictures that are flagged. 0 flags none."},
 
