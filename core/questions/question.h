@@ -38,7 +38,7 @@ extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior", "sam
 #define JF_MAX_SEED INT64_C(9007199254740991) /* over HTTP: 2^53 - 1, exact in every JSON reader */
 #define JF_MAX_VOTES 4096                     /* samples of JF_METHOD_SAMPLE */
 #define JF_MAX_SCALE 16
-#define JF_MAX_PIXELS (64L << 20) /* over HTTP: of all images together, enlarged; some 2 s of PNG encoding */
+#define JF_MAX_PIXELS (64L << 20) /* over HTTP: of all images together, enlarged; some 0.5 s of PNG encoding */
 #define JF_MAX_LABEL 10           /* of a label vector's entries, either way; -1 and +1 are the usual ones */
 #define JF_MIN_STRENGTH 0.001     /* of an edit; the most is 1 */
 #define JF_MAX_WEIGHT 1           /* weights are 0 to this */
