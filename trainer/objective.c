@@ -151,7 +151,7 @@ void jf_objective_loss(const struct jf_exec *exec, int i, const struct jf_exampl
 
 	if (t_img > 0.0f)
 		image_loss(exec, i, example, scale, pixels, seed, target, loss);
-	else
+	else if (jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, i)) /* NULL: the plan leaves the decoder out */
 		memset(jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, i), 0, pixels * sizeof(float));
 	if (t_lab > 0.0f)
 		label_loss(exec, i, example, scale * options->label_weight, config, seed, target, loss);

@@ -10,12 +10,15 @@
 
 #define MICRO_BATCH 4
 
+/* An example whose image is held owes a label alone: it goes through a plan that leaves the decoder out. */
+enum owed { OWES_IMAGE, OWES_LABEL_ALONE, N_OWED };
+
 struct worker {
 	struct jf_trainer *trainer;
 	int index;
 	pthread_t thread;
 	bool started;
-	struct jf_exec *exec;
+	struct jf_exec *exec[N_OWED];
 	float *grads;  /* [n_params_floats] + 4 floats for the losses of the shard */
 	float *target; /* scratch of the objective */
 	struct jf_loss loss;
@@ -29,7 +32,7 @@ struct jf_trainer {
 	uint64_t seed, steps;
 	int n_workers;
 	struct worker *workers;
-	struct jf_plan *plan;
+	struct jf_plan *plans[N_OWED];
 	float *packed_transposed;
 	float *moment1, *moment2, *ema[JF_MAX_EMA];
 	bool *decays; /* [n_params_floats] */
@@ -70,30 +73,53 @@ static struct jf_example example_of(const struct jf_trainer *t, int i) {
 	    b->augment ? b->augment + (size_t)i * (size_t)c->augment : NULL, b->sample[i]};
 }
 
-/* Forward and backward over this worker's share of the batch. */
+static enum owed owed(const struct jf_trainer *t, int i) {
+	float times[2];
+
+	jf_objective_times(times, &t->objective, t->seed, t->batch->sample[i]);
+	return times[0] > 0.0f ? OWES_IMAGE : OWES_LABEL_ALONE;
+}
+
+/* Forward and backward of up to MICRO_BATCH examples of the batch that owe the same. */
+static void learn(struct worker *w, enum owed what, const int chosen[], int n) {
+	struct jf_trainer *t = w->trainer;
+	const struct jf_network_config *c = &t->model->config;
+	struct jf_exec *exec = w->exec[what];
+
+	for (int i = 0; i < n; i++) {
+		struct jf_example example = example_of(t, chosen[i]);
+		jf_objective_set_inputs(exec, i, &example, c, &t->objective, t->seed);
+	}
+	jf_exec_step(exec, n);
+	for (int i = 0; i < n; i++) {
+		struct jf_example example = example_of(t, chosen[i]);
+		jf_objective_loss(
+		    exec, i, &example, 1.0f / (float)t->global_batch, c, &t->objective, t->seed, w->target, &w->loss);
+	}
+	jf_exec_backward(exec, n);
+}
+
+/* Over this worker's share of the batch. */
 static void compute_gradient(struct worker *w) {
 	struct jf_trainer *t = w->trainer;
 	int first = (int)((long)t->batch->n * w->index / t->n_workers);
 	int end = (int)((long)t->batch->n * (w->index + 1) / t->n_workers);
-	const struct jf_network_config *c = &t->model->config;
+	int chosen[N_OWED][MICRO_BATCH], n[N_OWED] = {0};
 
 	memset(w->grads, 0, (param_count(t) + 4) * sizeof(float));
 	w->loss = (struct jf_loss){0};
-	for (; first < end; first += MICRO_BATCH) {
-		int n = end - first < MICRO_BATCH ? end - first : MICRO_BATCH;
+	for (int i = first; i < end; i++) {
+		enum owed what = owed(t, i);
 
-		for (int i = 0; i < n; i++) {
-			struct jf_example example = example_of(t, first + i);
-			jf_objective_set_inputs(w->exec, i, &example, c, &t->objective, t->seed);
+		chosen[what][n[what]++] = i;
+		if (n[what] == MICRO_BATCH) {
+			learn(w, what, chosen[what], MICRO_BATCH);
+			n[what] = 0;
 		}
-		jf_exec_step(w->exec, n);
-		for (int i = 0; i < n; i++) {
-			struct jf_example example = example_of(t, first + i);
-			jf_objective_loss(w->exec, i, &example, 1.0f / (float)t->global_batch, c, &t->objective,
-			    t->seed, w->target, &w->loss);
-		}
-		jf_exec_backward(w->exec, n);
 	}
+	for (int what = 0; what < N_OWED; what++)
+		if (n[what] > 0)
+			learn(w, (enum owed)what, chosen[what], n[what]);
 	w->grads[param_count(t) + 0] = (float)w->loss.image;
 	w->grads[param_count(t) + 1] = (float)w->loss.image_count;
 	w->grads[param_count(t) + 2] = (float)w->loss.label;
@@ -276,17 +302,22 @@ static enum jf_err create_arrays(struct jf_trainer *t, struct jf_error *err) {
 	return JF_OK;
 }
 
+static enum jf_err create_plans(struct jf_trainer *t, struct jf_error *err) {
+	struct jf_plan_spec spec = {.train = true, .batch = MICRO_BATCH, .micro_batch = MICRO_BATCH};
+
+	for (int what = 0; what < N_OWED; what++) {
+		spec.outputs = 1u << JF_OUTPUT_LABEL | (what == OWES_IMAGE ? 1u << JF_OUTPUT_IMAGE : 0);
+		t->plans[what] = jf_plan_create(t->model->graph, &spec, err);
+		if (!t->plans[what])
+			return JF_ENOMEM;
+	}
+	return JF_OK;
+}
+
 static enum jf_err create_workers(struct jf_trainer *t, struct jf_error *err) {
-	const struct jf_plan_spec spec = {.outputs = 1u << JF_OUTPUT_IMAGE | 1u << JF_OUTPUT_LABEL,
-	    .train = true,
-	    .batch = MICRO_BATCH,
-	    .micro_batch = MICRO_BATCH};
 	const struct jf_network_config *c = &t->model->config;
 	size_t target = jf_network_image_floats(c) + (size_t)c->classes;
 
-	t->plan = jf_plan_create(t->model->graph, &spec, err);
-	if (!t->plan)
-		return JF_ENOMEM;
 	for (int i = 0; i < t->n_workers; i++) {
 		struct worker *w = &t->workers[i];
 
@@ -296,10 +327,12 @@ static enum jf_err create_workers(struct jf_trainer *t, struct jf_error *err) {
 		w->target = jf_alloc_floats(target);
 		if (!w->grads || !w->target)
 			return jf_error_set(err, JF_ENOMEM, "out of memory for the gradients");
-		w->exec =
-		    jf_exec_create(t->plan, t->model->params, t->model->packed, t->packed_transposed, w->grads, err);
-		if (!w->exec)
-			return JF_ENOMEM;
+		for (int what = 0; what < N_OWED; what++) {
+			w->exec[what] = jf_exec_create(
+			    t->plans[what], t->model->params, t->model->packed, t->packed_transposed, w->grads, err);
+			if (!w->exec[what])
+				return JF_ENOMEM;
+		}
 	}
 	return JF_OK;
 }
@@ -335,7 +368,8 @@ struct jf_trainer *jf_trainer_create(struct jf_model *model, const struct jf_obj
 	t->n_workers = threads;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->met, NULL);
-	if (create_arrays(t, err) != JF_OK || create_workers(t, err) != JF_OK || start_threads(t, err) != JF_OK) {
+	if (create_arrays(t, err) != JF_OK || create_plans(t, err) != JF_OK || create_workers(t, err) != JF_OK ||
+	    start_threads(t, err) != JF_OK) {
 		jf_trainer_destroy(t);
 		return NULL;
 	}
@@ -355,13 +389,15 @@ void jf_trainer_destroy(struct jf_trainer *t) {
 
 		if (w->started)
 			pthread_join(w->thread, NULL);
-		jf_exec_destroy(w->exec);
+		for (int what = 0; what < N_OWED; what++)
+			jf_exec_destroy(w->exec[what]);
 		free(w->grads);
 		free(w->target);
 	}
 	pthread_cond_destroy(&t->met);
 	pthread_mutex_destroy(&t->lock);
-	jf_plan_destroy(t->plan);
+	for (int what = 0; what < N_OWED; what++)
+		jf_plan_destroy(t->plans[what]);
 	for (int e = 0; e < JF_MAX_EMA; e++)
 		free(t->ema[e]);
 	free(t->workers);

@@ -20,13 +20,14 @@
 
 #include "core/base/digest.h"
 #include "core/base/error.h"
+#include "core/engine/network.h"
 
-#define JF_DATASET_MAX_CLASSES 1000
+#define JF_DATASET_MAX_CLASSES JF_NETWORK_MAX_CLASSES /* more could not be learnt */
 #define JF_DATASET_MAX_IMAGES ((size_t)50 * 1000 * 1000)
 
 struct jf_dataset {
 	int height, width, channels; /* multiples of 4, 8 to 256; 1 or 3 */
-	int classes;                 /* 2 to 1000 */
+	int classes;                 /* 2 to JF_DATASET_MAX_CLASSES */
 	size_t n;                    /* images */
 	uint8_t *pixels;             /* owned, [n][height][width][channels] */
 	uint16_t *labels;            /* owned, [n], each below classes */

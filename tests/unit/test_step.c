@@ -131,6 +131,61 @@ static void test_bad_numbers_change_nothing(void **state) {
 	jf_model_unref(m);
 }
 
+/* An image that is held owes nothing, so the plan that leaves the decoder out gives the gradients of the whole one. */
+static void test_label_alone(void **state) {
+	const struct jf_network_config c = rig_config();
+	struct jf_model *m = rig_model(&c, 3);
+	const struct jf_graph *g = m->graph;
+	float *grads[2], *transposed = jf_alloc_floats(g->packed_transposed_floats), image[PIXELS] = {0},
+			 target[PIXELS];
+	const struct jf_objective_options held = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0.0f, 0.0f, 1.0f}};
+	struct jf_loss loss[2] = {{0}};
+	size_t moved = 0;
+
+	(void)state;
+	jf_exec_pack(g, m->packed, m->params);
+	jf_exec_pack_transposed(g, transposed, m->params);
+	for (int alone = 0; alone < 2; alone++) {
+		const struct jf_plan_spec spec = {
+		    .outputs = 1u << JF_OUTPUT_LABEL | (alone ? 0 : 1u << JF_OUTPUT_IMAGE),
+		    .train = true,
+		    .batch = 2,
+		    .micro_batch = 2};
+		struct jf_error err;
+		struct jf_plan *plan = jf_plan_create(g, &spec, &err);
+		struct jf_exec *exec;
+
+		grads[alone] = jf_alloc_floats(g->n_params_floats);
+		exec = jf_exec_create(plan, m->params, m->packed, transposed, grads[alone], &err);
+		assert_non_null(exec);
+		assert_true(alone == (jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, 0) == NULL));
+		for (int i = 0; i < 2; i++) {
+			struct jf_example example = {image, i, NULL, (uint64_t)i};
+
+			jf_objective_set_inputs(exec, i, &example, &c, &held, 5);
+		}
+		jf_exec_step(exec, 2);
+		for (int i = 0; i < 2; i++) {
+			struct jf_example example = {image, i, NULL, (uint64_t)i};
+
+			jf_objective_loss(exec, i, &example, 0.5f, &c, &held, 5, target, &loss[alone]);
+		}
+		jf_exec_backward(exec, 2);
+		jf_exec_destroy(exec);
+		jf_plan_destroy(plan);
+	}
+	assert_true(loss[0].label == loss[1].label && loss[0].label_count == 2 && loss[1].image_count == 0);
+	for (size_t i = 0; i < g->n_params_floats; i++) {
+		assert_true(grads[0][i] == grads[1][i]);
+		moved += grads[0][i] != 0;
+	}
+	assert_in_range(moved, g->n_params_floats / 4, g->n_params_floats - 1);
+	free(grads[0]);
+	free(grads[1]);
+	free(transposed);
+	jf_model_unref(m);
+}
+
 static void test_averages_follow(void **state) {
 	static float images[BATCH * PIXELS];
 	static int labels[BATCH];
@@ -222,6 +277,7 @@ int main(void) {
 	    cmocka_unit_test(test_thread_count_changes_rounding_only),
 	    cmocka_unit_test(test_loss_falls),
 	    cmocka_unit_test(test_bad_numbers_change_nothing),
+	    cmocka_unit_test(test_label_alone),
 	    cmocka_unit_test(test_averages_follow),
 	    cmocka_unit_test(test_clocks),
 	    cmocka_unit_test(test_shares_and_shift),
