@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -364,12 +365,22 @@ static void stop(struct daemon *d) {
 	jf_conf_deinit(&d->conf);
 }
 
+/* Then glibc must not reserve 64 MB of it for the small blocks of each thread (an arena): in 150 MB the second one
+ * leaves too little to encode a picture, and whether a second one is made depends on which threads allocate at the same
+ * time. */
+static bool address_space_is_limited(void) {
+	struct rlimit limit;
+	return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 static int serve(struct daemon *d) {
 	struct jf_error error = {.code = JF_OK};
 	/* Fixed, because glibc raises them with the largest block that was ever freed: then old samplers, and what the
 	 * largest picture took, stay in the heap. */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BLOCK);
+	if (address_space_is_limited())
+		mallopt(M_ARENA_MAX, 1);
 	jf_log_init(d->conf.log_level, d->conf.log_format);
 	jf_log_set_access(d->conf.access_log);
 	jf_log(JF_LOG_NOTICE, NULL, "jointflowd " PACKAGE_VERSION " starts, kernels %s", jf_kernels()->name);

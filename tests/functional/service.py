@@ -29,6 +29,7 @@ models = [os.path.join(scratch, "first"), os.path.join(scratch, "second")]
 
 class Manager:
     """Stands in for systemd: starts the daemon and reads what it says."""
+    living = []
 
     def __init__(self, *options, env=None, listener=None, model=None, keep_waiting=False, wrapper=(), folder=None):
         self.path = tempfile.mktemp(dir=scratch)
@@ -51,6 +52,7 @@ class Manager:
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(arguments, env=environment, stderr=log, cwd=folder,
                                             pass_fds=[listener.fileno()] if listener else [])
+        Manager.living.append(self)
         self.port = listener.getsockname()[1] if listener else None
         if not keep_waiting:
             self.wait_message("READY=1")
@@ -127,6 +129,8 @@ class Manager:
         self.notify.close()
         if os.path.exists(self.path):
             os.unlink(self.path)
+        if self in Manager.living:
+            Manager.living.remove(self)
 
 
 def checksum(manager):
@@ -162,7 +166,13 @@ def test_little_address_space():
         manager = Manager("--workers=1", "--http-threads=1")
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
-    assert manager.request("/generate?digit=3&seed=1&steps=2")[0] == 200
+    # what several threads do at once must not make the allocator reserve an arena for each
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for status, body in pool.map(lambda seed: manager.request(f"/generate?digit=3&seed={seed}&steps=2"), range(8)):
+            assert status == 200, (status, body, manager.log())
+    with open(f"/proc/{manager.process.pid}/status") as file:
+        peak_kb = int(re.search(r"VmPeak:\s+(\d+) kB", file.read()).group(1))
+    assert peak_kb < 120000, f"{peak_kb} kB of address space were taken, as if each thread had an arena of its own"
     manager.end()
     return None
 
@@ -919,6 +929,8 @@ def main():
             failed += 1
             print(f"not ok {number} - {name[5:]}")
             print("# " + f"{type(error).__name__}: {error}".replace("\n", "\n# "))
+        for manager in list(Manager.living):  # what a failed test left running
+            manager.close()
         sys.stdout.flush()
     shutil.rmtree(scratch, ignore_errors=True)
     return 1 if failed else 0
