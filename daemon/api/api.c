@@ -154,6 +154,7 @@ static void on_finished(void *context, struct jf_request *request) {
 	    .path = jf_request_path(request),
 	    .traceparent = call ? call->traceparent : NULL,
 	    .status = jf_request_status(request),
+	    .cause = jf_request_why_unsent(request),
 	    .response_bytes = jf_request_sent_bytes(request),
 	    .duration_ms = jf_request_age_ms(request),
 	};
@@ -195,11 +196,13 @@ static void on_unread(void *context, struct jf_request *request, int status, str
 		jf_problem_set(&problem, JF_PROBLEM_TIMEOUT, "The request was not complete after %d ms.",
 		    http->parts.conf->upload_timeout_ms);
 	else if (status == 413)
-		jf_problem_set(&problem, JF_PROBLEM_TOO_LARGE, "Content-Length is beyond all limits.");
+		jf_problem_set(&problem, JF_PROBLEM_TOO_LARGE, "%s",
+		    request ? "A chunk's head is too long; send chunks without extensions."
+			    : "Content-Length is beyond all limits.");
 	else if (status == 431)
 		jf_problem_set(&problem, JF_PROBLEM_HEAD,
-		    "The request's first line and header fields have more than %d bytes, or are too many.",
-		    JF_MAX_HEAD_BYTES);
+		    "The request's first line and header fields have more than %d bytes or are more than %d.",
+		    JF_MAX_HEAD_BYTES, JF_MAX_HEAD_FIELDS);
 	else
 		jf_problem_set(
 		    &problem, JF_PROBLEM_MALFORMED, "The request's head is malformed: Content-Length is not a number.");

@@ -101,11 +101,9 @@ struct jf_job *jf_ask_new_job(
 	struct jf_error err = {0};
 	struct jf_job *job;
 
-	if (call->ask.index > JF_MAX_SEED - n + 1) {
+	if (call->ask.index > JF_MAX_SEED - n + 1) /* made all the same: its caller reads the other fields into it */
 		jf_problem_field(&call->problem, "/index", "%lld leaves no room for %d images: indices end at %lld",
 		    (long long)call->ask.index, n, (long long)JF_MAX_SEED);
-		return NULL;
-	}
 	if (kind != JF_JOB_POSTERIOR && kind != JF_JOB_CLASSIFY)
 		check_pixels(call, model, n);
 	job = jf_job_create(model, kind, n, &err);
@@ -386,6 +384,8 @@ static struct jf_job *ask_blend(struct jf_call *call, struct jf_model *model) {
 		fill_blend(call, job);
 	if (job && mixture && jf_params_weights(&call->params, "labels", job->labels, classes, names))
 		jf_label_from_weights(job->labels, job->labels, classes);
+	if (!job)
+		jf_params_touch(&call->params, "labels"); /* known, although something else is wrong */
 	jf_params_finish(&call->params);
 	return jf_ask_checked(call, job);
 }

@@ -51,6 +51,9 @@ static bool check_framing(struct jf_call *call, enum jf_framing_fault fault) {
 		    "The request's first line and header fields have more than %d bytes; is a cookie or the query too "
 		    "long?",
 		    JF_MAX_HEAD_BYTES);
+	if (fault == JF_FRAMING_FIELDS)
+		return jf_problem_set(
+		    &call->problem, JF_PROBLEM_HEAD, "The request has more than %d header fields.", JF_MAX_HEAD_FIELDS);
 	return jf_problem_set(&call->problem, JF_PROBLEM_MALFORMED, "%s", why[fault]);
 }
 

@@ -470,7 +470,10 @@ void jf_exchange_completed(
 	request->connection = NULL;
 	trouble = request->deferred && !request->hung_up &&
 		  (!request->replied || (request->response.stream && !request->stream_ended));
-	if ((code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !request->queued && !request->aborted) || request->cut ||
+	/* the library's own limit on silence: nothing could be sent for so long */
+	if (request->queued && code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
+		request->cut = true;
+	if ((code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !request->aborted) || request->cut ||
 	    (request->queued && request->response.stream && (!request->stream_ended || request->stream_size > 0)))
 		request->response.status = 499;
 	else if (request->response.stream && request->outcome)

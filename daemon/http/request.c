@@ -39,7 +39,7 @@ bool jf_exchange_split_target(struct jf_request *request) {
 }
 
 struct head {
-	int lengths, encodings, hosts, types, authorizations;
+	int fields, lengths, encodings, hosts, types, authorizations;
 	bool bad_name, chunked, hidden;
 	const char *end; /* of the field before: its NUL */
 };
@@ -70,6 +70,7 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 	struct head *head = context;
 
 	(void)kind;
+	head->fields++;
 	if (head->end && !is_line_end(head->end, name, 2))
 		head->hidden = true;
 	head->end = value ? value + strlen(value) : NULL;
@@ -113,6 +114,8 @@ enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const ch
 	size = head_bytes(request);
 	if (size > JF_MAX_HEAD_BYTES)
 		return JF_FRAMING_SIZE;
+	if (head.fields > JF_MAX_HEAD_FIELDS)
+		return JF_FRAMING_FIELDS;
 	if (head.hidden || (head.end && size > 0 && !is_line_end(head.end, method + size, 4)))
 		return JF_FRAMING_NUL;
 	if (head.lengths > 1 || (head.lengths && head.encodings) || head.encodings > 1)
@@ -233,6 +236,12 @@ void *jf_request_user(const struct jf_request *request) {
 
 int jf_request_status(const struct jf_request *request) {
 	return request->response.status;
+}
+
+const char *jf_request_why_unsent(const struct jf_request *request) {
+	if (request->response.status != 499)
+		return NULL;
+	return request->cut ? "the client read too slowly" : "the client left";
 }
 
 size_t jf_request_sent_bytes(const struct jf_request *request) {

@@ -233,29 +233,40 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 
 /* --- life --- */
 
-/* With the lock held: the connection of this thread whose head the library has read whole and not handed over. */
-static struct jf_connection *in_head(struct jf_server *server) {
-	struct jf_connection *connection;
+/* With the lock held: the connection of this thread that the library is refusing, which it does not say. Either it has
+ * read the head whole and not handed it over, or it found no room for the head of a body's chunk: `chunk`. NULL when
+ * several are as far. */
+static struct jf_connection *refused(struct jf_server *server, bool chunk) {
+	struct jf_connection *connection, *found = NULL;
 	int i;
 
 	for (i = 0; i < server->n_slots; i++) {
 		connection = server->connections[i];
-		if (connection && connection->request && connection->phase == JF_PHASE_HEAD &&
-		    pthread_equal(connection->request->thread, pthread_self()) &&
-		    MHD_get_connection_info(connection->request->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE))
-			return connection;
+		if (!connection || !connection->request ||
+		    connection->phase != (chunk ? JF_PHASE_BODY : JF_PHASE_HEAD) ||
+		    !pthread_equal(connection->request->thread, pthread_self()) ||
+		    (chunk && connection->request->declared >= 0) ||
+		    !MHD_get_connection_info(connection->request->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE))
+			continue;
+		if (found)
+			return NULL;
+		found = connection;
 	}
-	return NULL;
+	return found;
 }
 
 /* The library refuses a head that it has read whole (no room for its copy of the cookies, a Content-Length that is no
- * number) and then forgets that it did: it writes its answer's head twice. It says so in its log first, and there it is
- * answered in its place; what it sends afterwards has no way out. */
+ * number) and then forgets that it did: it writes its answer's head twice. The head of a chunk that it has no room for
+ * it takes for a fault of its own, 500. It says both in its log first, and there they are answered in its place; what
+ * it sends afterwards has no way out. */
 static void answer_refusal(struct jf_server *server, int status) {
+	bool chunk = status == MHD_HTTP_INTERNAL_SERVER_ERROR;
 	struct jf_connection *connection;
 
+	if (chunk)
+		status = MHD_HTTP_CONTENT_TOO_LARGE;
 	pthread_mutex_lock(&server->lock);
-	connection = in_head(server);
+	connection = refused(server, chunk);
 	if (connection && !connection->request->aborted) {
 		connection->request->aborted = true;
 		if (connection->request->tls)

@@ -35,6 +35,7 @@ enum jf_request_trouble {
 
 /* Of a request's head: its first line and all its fields. */
 #define JF_MAX_HEAD_BYTES 32768
+#define JF_MAX_HEAD_FIELDS 100
 
 /* What was wrong with a request's framing; `begin` gets it and should answer 400, 413, 431 or 501. */
 enum jf_framing_fault {
@@ -46,6 +47,7 @@ enum jf_framing_fault {
 	JF_FRAMING_TARGET,   /* the target is neither origin-form nor absolute-form */
 	JF_FRAMING_NUL,      /* a NUL in a field's value: the library would take what stands before it for the whole */
 	JF_FRAMING_SIZE,     /* the head is longer than JF_MAX_HEAD_BYTES */
+	JF_FRAMING_FIELDS,   /* it has more than JF_MAX_HEAD_FIELDS fields */
 };
 
 /* What a connection may expect. */
@@ -153,8 +155,9 @@ bool jf_request_write(struct jf_request *request, const void *data, size_t size,
 void jf_request_end(struct jf_request *request, int status);
 
 /* For `finished`. */
-int jf_request_status(const struct jf_request *request);        /* 0: none was sent; 499: the client left first */
-size_t jf_request_sent_bytes(const struct jf_request *request); /* of the body; 0 for HEAD */
-double jf_request_age_ms(const struct jf_request *request);     /* since its first line arrived */
+int jf_request_status(const struct jf_request *request); /* 0: none was sent; 499: not all of it, see below */
+const char *jf_request_why_unsent(const struct jf_request *request); /* of a 499, in words; else NULL */
+size_t jf_request_sent_bytes(const struct jf_request *request);      /* of the body; 0 for HEAD */
+double jf_request_age_ms(const struct jf_request *request);          /* since its first line arrived */
 
 #endif

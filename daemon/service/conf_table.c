@@ -75,7 +75,9 @@ const struct jf_option jf_conf_keys[] = {
     {REQUESTS, AT(upload_timeout_ms), INT(1, 86400000, "10000", "milliseconds"),
 	.help = "Time in which a request must have arrived completely."},
     {REQUESTS, AT(idle_timeout_ms), INT(1000, 86400000, "30000", "milliseconds"),
-	.help = "How long a connection without a request is kept. Rounded up to whole seconds."},
+	.help = "How long a connection without a request is kept, and how long a client may take nothing of an answer. "
+		"For the whole of an answer it has this time and a second for each 16 KiB. Rounded up to whole "
+		"seconds."},
     {REQUESTS, AT(max_body_bytes), BYTES(1024, 1073741824, "8M"), .help = "Largest request body."},
     {REQUESTS, AT(max_image_side), INT(8, 2048, "2048", "pixels"),
 	.help = "Largest width and height of an uploaded picture."},
@@ -135,7 +137,9 @@ const struct jf_option jf_conf_keys[] = {
     {SERVICE, AT(log_format), CHOICE(log_formats, "auto"),
 	.help = "How lines look on standard error: text with a time, journal with a priority prefix, json one object a "
 		"line; auto is journal under the journal and text elsewhere."},
-    {SERVICE, AT(access_log), BOOL("yes"), RELOAD, .help = "Log each request, at level info."},
+    {SERVICE, AT(access_log), BOOL("yes"), RELOAD,
+	.help = "Log each request, at level info. A status of 499 says that the answer "
+		"did not get out, and why."},
     {SERVICE, AT(watchdog_stall_ms), INT(100, 3600000, "10000", "milliseconds"),
 	.help = "A worker that finishes no step for this long stops the watchdog messages, so that the service manager "
 		"restarts the daemon."},

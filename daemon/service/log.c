@@ -246,6 +246,8 @@ void jf_log_request(const struct jf_log_access *access) {
 		put_field(&line, "path", path);
 		put(&line, ",\"status\":%d,\"bytes\":%zu,\"duration_ms\":%.3f", access->status, access->response_bytes,
 		    access->duration_ms);
+		if (access->cause)
+			put_field(&line, "cause", access->cause);
 	} else {
 		put_escaped(&line, access->client, false);
 		put(&line, " ");
@@ -259,6 +261,8 @@ void jf_log_request(const struct jf_log_access *access) {
 			put(&line, " trace ");
 			put_escaped(&line, access->traceparent, false);
 		}
+		if (access->cause)
+			put(&line, " (%s)", access->cause);
 	}
 	write_line(&line, shape);
 }

@@ -29,9 +29,10 @@ struct jf_log_access {
 	int status;
 	size_t response_bytes;
 	double duration_ms;
+	const char *cause; /* why the answer did not get out, in words; NULL: it did */
 };
-/* The access line, level info: "127.0.0.1 POST /v1/classify 200 512 B 1.9 ms [id]", and " trace ..." behind it when
- * there is one; fields of their own in JSON. */
+/* The access line, level info: "127.0.0.1 POST /v1/classify 200 512 B 1.9 ms [id]", and " trace ..." and " (cause)"
+ * behind it when there is one; fields of their own in JSON. */
 void jf_log_request(const struct jf_log_access *access);
 
 /* Messages of that level since the start, those that the level held back included. */

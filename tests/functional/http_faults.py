@@ -224,6 +224,8 @@ def from_address(d, address, timeout=20, buffer=0):
     link.settimeout(timeout * jf.PATIENCE)
     if buffer:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        # small segments: else the kernel takes some megabytes off the daemon's hands
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     link.bind((address, 0))
     link.connect(("127.0.0.1", d.port))
     return link
@@ -312,11 +314,45 @@ def bodies():
                 link.close()
 
 
+def trickling(d, name, accept):
+    """A client that asks for an answer larger than what the kernel takes off the daemon's hands, of which it will then
+    read a few bytes at a time."""
+    link = from_address(d, "127.0.0.1", 60, 2048)
+    body = json.dumps({"digit": 7, "count": 24, "steps": 1, "seed": 1, "scale": 16}).encode()
+    link.sendall(b"POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: %s\r\n"
+                 b"X-Request-Id: %s\r\nContent-Length: %d\r\n\r\n" % (accept, name.encode(), len(body)) + body)
+    return link
+
+
+def trickle(d):
+    """The limit on sending: idle_timeout_ms and a second for each 16 KiB, whatever trickles."""
+    links = {name: trickling(d, name, accept) for name, accept in (("trickle", b"application/json"), ("drip", b"text/event-stream"))}
+    got = dict.fromkeys(links, 0)
+
+    def cut(name):
+        return re.search(rf"/v1/generate 499 .*\[{name}\] \(the client read too slowly\)", d.log())
+
+    began = time.monotonic()
+    while not all(map(cut, links)) and time.monotonic() - began < 60 * jf.PATIENCE:
+        for name, link in links.items():
+            with contextlib.suppress(OSError):
+                got[name] += len(link.recv(20, socket.MSG_DONTWAIT))
+        time.sleep(0.1)
+    took = time.monotonic() - began
+    for link in links.values():
+        link.close()
+    check(all(got.values()), got)  # they read something, so it was no silence that ended them
+    check(all(map(cut, links)), d.log()[-1000:])
+    check(took > 2, f"cut after {took:.1f} s")
+
+
 def slow_readers():
     with Daemon("--idle-timeout-ms=1000", "--workers=1", "--request-timeout-ms=600000") as d:
+        with case("readers: who reads a few bytes a second is cut off, and the log says why"):
+            trickle(d)
         with case("readers: a stream's reader that pauses longer than a connection may idle gets its result"):
             link = from_address(d, "127.0.0.1", 60, 4096)
-            body = json.dumps({"digit": 7, "count": 8, "steps": 60, "seed": 1, "scale": 16}).encode()
+            body = json.dumps({"digit": 7, "count": 8, "steps": 90, "seed": 1, "scale": 16}).encode()
             link.sendall(b"POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                          b"Accept: text/event-stream\r\nX-Request-Id: pause\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             got = link.recv(100)
@@ -326,6 +362,7 @@ def slow_readers():
                 while part := link.recv(65536):
                     got += part
             check(b"event: result\ndata: " in got and got.endswith(b"\r\n0\r\n\r\n"), got[-300:])
+            check(0 < got.count(b"event: step\n") < 720, f"{got.count(b'event: step')} of 720 steps: nothing was left out")
             check(wait_for(lambda: re.search(r"/v1/generate 200 .*\[pause\]", d.log())), "log")
             link.close()
     with case("readers: a stream that a deadline ends is logged as what it was"), Daemon("--workers=1") as d:

@@ -268,6 +268,9 @@ def wire():
     yield "a body declared beyond the limit", post + b"Content-Type: application/json\r\nContent-Length: 999999999\r\n\r\n", {413}
     yield "a chunked body beyond the limit", post + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + (
         b"100000\r\n" + b" " * 0x100000 + b"\r\n") * 9 + b"0\r\n\r\n", {413}
+    yield "a chunk extension of 200 KB", post + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n15;" + (
+        b"a" * 200000) + b"\r\n" + body + b"\r\n0\r\n\r\n", {413}
+    yield "101 header fields", b"GET /livez HTTP/1.1\r\n" + HOST + b"".join(b"X%d: 1\r\n" % i for i in range(100)) + b"\r\n", {431}
 
 
 def parser():
@@ -293,6 +296,10 @@ def parser():
     yield "an HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {0, 400, 505}
     yield "a target of 100 KB", b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", {414, 431}
     yield "a header of 100 KB", b"GET /livez HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 100000 + b"\r\n\r\n", {431}
+    yield "100 header fields, 32 KB together", b"GET /livez HTTP/1.1\r\n" + HOST + b"".join(
+        b"X%02d: %s\r\n" % (i, b"a" * 320) for i in range(99)) + b"\r\n", {200}
+    yield "a short chunk extension", (post + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n15;a=1\r\n" +
+                                      b'{"digit":7,"steps":1}\r\n0\r\n\r\n'), {200}
     yield "5000 headers", b"GET /livez HTTP/1.1\r\n" + HOST + b"".join(b"X%d: 1\r\n" % i for i in range(5000)) + b"\r\n", {431}
 
 
@@ -412,10 +419,29 @@ def slow():
             equal(d.get("/livez").status, 200, "livez")
 
 
+def several_faults(d):
+    """What is right is not blamed for what is wrong beside it."""
+    last = (1 << 53) - 1
+    for path, value, pointers in (
+            ("generate", {"digit": 7, "count": 2, "index": last}, ["/index"]),
+            ("generate", {"digit": 17, "count": 2, "index": last}, ["/digit", "/index"]),
+            ("generate", {"weights": {"3": 1}, "steps": 0}, ["/steps"]), ("generate", {"label": [0] * 10, "scale": 99}, ["/scale"]),
+            ("blend", {"from": 1, "to": 2, "index": last}, ["/index"]), ("blend", {"labels": {"3": 1}, "steps": 0}, ["/steps"]),
+            ("blend", {"labels": {"3": 1}, "rows": 2, "index": last}, ["/index"]), ("blend", {"matrix": True, "seed": -1}, ["/seed"]),
+            ("sample", {"count": 2, "index": last}, ["/index"]),
+            ("edit", {"image": base64.b64encode(SEVEN).decode(), "digit": 7, "count": 2, "index": last}, ["/index"]),
+            ("classify", {"image": base64.b64encode(SEVEN).decode(), "method": "sample", "index": last}, ["/index"])):
+        with jf.case(f"only what is wrong is named: {path} {text(value):.60}"):
+            answer = d.post("/v1/" + path, value)
+            equal(answer.status, 422, "status")
+            equal(sorted(error["pointer"] for error in answer.json()["errors"]), pointers, answer.body)
+
+
 def malformed():
     with Daemon() as d:
         before = d.memory()
         tables(d)
+        several_faults(d)
         smuggled(d)
         with jf.case("afterwards: it serves, and no memory was kept"):
             equal(d.classify(SEVEN).status, 200, "classify")
