@@ -502,7 +502,7 @@ def many_draws():
 
 
 def clients():
-    with Daemon() as d:
+    with Daemon(jf.SLOW) as d:
         half_close(d)
         heads(d)
         tracing(d)
