@@ -61,6 +61,7 @@ static enum jf_err classify(struct jf_evaluation *out, struct jf_model *model, c
     const uint32_t *order, size_t n, const struct jf_evaluate_options *options, struct jf_error *err) {
 	size_t classes = (size_t)model->config.classes, size = jf_dataset_image_size(dataset);
 	size_t piece = n < PIECE ? n : PIECE, ode = 0, right = 0;
+	double drawn = 0;
 	float *probabilities = malloc(n * classes * sizeof(*probabilities));
 	float *images = malloc(piece * size * sizeof(*images));
 	int *votes = malloc(piece * classes * sizeof(*votes));
@@ -85,13 +86,16 @@ static enum jf_err classify(struct jf_evaluation *out, struct jf_model *model, c
 		rc = jf_classify_posterior(model, probabilities + at * classes, images, (int)count, 1, &task, err);
 		if (rc == JF_OK && integrate)
 			rc = jf_classify_sample(model, votes, NULL, NULL, images, (int)integrate, 1, &task, err);
-		for (size_t i = 0; rc == JF_OK && i < integrate; i++)
+		for (size_t i = 0; rc == JF_OK && i < integrate; i++) {
 			right += votes[i * classes + labels[at + i]] == 1;
+			drawn += (double)probabilities[(at + i) * classes + labels[at + i]];
+		}
 		ode += integrate;
 	}
 	if (rc == JF_OK) {
 		jf_metrics_compute(&out->posterior, options->confusion, probabilities, labels, n, (int)classes);
 		out->ode_accuracy = ode ? (double)right / (double)ode : NAN;
+		out->draw_accuracy = ode ? drawn / (double)ode : NAN;
 		out->commonest = commonest(labels, n, dataset->classes);
 		rc = fit(out, probabilities, labels, n, (int)classes, err);
 	}
@@ -140,7 +144,7 @@ enum jf_err jf_evaluate(struct jf_evaluation *out, float **drawn, struct jf_mode
 
 	memset(out, 0, sizeof(*out));
 	out->temperature = 1;
-	out->ode_accuracy = out->drawn_agreement = NAN;
+	out->ode_accuracy = out->draw_accuracy = out->drawn_agreement = NAN;
 	if (drawn)
 		*drawn = NULL;
 	if (n > 0)

@@ -21,10 +21,12 @@ struct jf_evaluate_options {
 
 struct jf_evaluation {
 	struct jf_metrics posterior; /* one evaluation of the network, accuracy, NLL, ECE */
-	float temperature;      /* near the one that gives the posterior its least NLL; nearer to 1 the fewer errors */
-	double loss;            /* NLL where the network is less sure if that is better: states are compared by it */
-	double commonest;       /* share of the commonest class: what answering it always would score */
-	double ode_accuracy;    /* of the label ODE, one noise draw; NAN when not run */
+	float temperature;   /* near the one that gives the posterior its least NLL; nearer to 1 the fewer errors */
+	double loss;         /* NLL where the network is less sure if that is better: states are compared by it */
+	double commonest;    /* share of the commonest class: what answering it always would score */
+	double ode_accuracy; /* of the label ODE, one noise draw; NAN when not run */
+	/* of one draw from the posterior, on the same images: what the label ODE ought to score */
+	double draw_accuracy;
 	double drawn_agreement; /* share of images drawn from a label that the posterior gives that label; NAN */
 	double seconds;
 };

@@ -86,7 +86,7 @@ static const struct jf_option table[] = {
 	"alone; flexible, the questions alone"},
     {"time-density", 0, T_CHOICE, RECIPE, "uniform|arcsine|logit-normal", AT(density), 0, 0, "uniform",
 	"how often which time"},
-    {"shares", 0, T_SHARES, RECIPE, "A,B,C", AT(shares), 0, 1, "0.5,0.1,0.2",
+    {"shares", 0, T_SHARES, RECIPE, "A,B,C", AT(shares), 0, 1, "0.4,0.1,0.4",
 	"of mixture: image given label, joint, label given image; the rest is independent"},
     {"image-shift", 0, T_REAL, RECIPE, "S", AT(image_shift), 0.01, 100, "1",
 	"moves the image's clock: above 1 to more noise, below 1 to less"},
@@ -95,10 +95,10 @@ static const struct jf_option table[] = {
     {"label-weight", 0, T_REAL, RECIPE, "X", AT(label_weight), -1, 1000, "-1",
 	"weight of the label's loss; -1: 0.3 for endpoint, 1 for velocity"},
     {"augment", 0, T_REAL, FIXED, "STRENGTH", AT(augment), 0, 4, "auto",
-	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %; auto: 1 for fewer than 20000 "
-	"images (0.5 with --augment-what=all), else 0"},
+	"random distortions, told to the network; 1: 15 degrees, 2 pixels of 28, 10 %; auto: 1 for fewer than 5000 "
+	"images (0.5 with --augment-what=all), 0.5 for fewer than 20000, else 0"},
     {"augment-probability", 0, T_REAL, RECIPE, "P", AT(augment_probability), 0, 1, "auto",
-	"share of images that are distorted; auto: all for fewer than 20000 images and --augment-what=labels, else "
+	"share of images that are distorted; auto: all for fewer than 5000 images and --augment-what=labels, else "
 	"0.5"},
     {"augment-what", 0, T_CHOICE, RECIPE, "all|labels", AT(augment_what), 0, 0, "labels",
 	"labels: only examples that ask for the label of a whole image, so that drawing learns from clean ones"},

@@ -111,9 +111,10 @@ static void tell(struct run *run, const char *event, const char *what, double em
 			jf_json_put_double(w, "loss", e->loss);
 	}
 	if (!isnan(e->ode_accuracy)) {
-		used +=
-		    snprintf(line + used, sizeof(line) - (size_t)used, "  label ODE %.2f %%", 100 * e->ode_accuracy);
+		used += snprintf(line + used, sizeof(line) - (size_t)used, "  label ODE %.2f %% (a draw: %.2f)",
+		    100 * e->ode_accuracy, 100 * e->draw_accuracy);
 		jf_json_put_double(w, "ode_accuracy", e->ode_accuracy);
+		jf_json_put_double(w, "draw_accuracy", e->draw_accuracy);
 	}
 	if (!isnan(e->drawn_agreement)) {
 		used += snprintf(line + used, sizeof(line) - (size_t)used, "  drawn %.1f %%", 100 * e->drawn_agreement);

@@ -7,6 +7,7 @@
 /* Fewer images than these are learnt by heart before the network has learnt to draw: they get distortions, a stronger
  * decay and smaller steps, of which there are then more. bench/data.md has the measurements. */
 #define SMALL 20000
+#define FEW 5000 /* ... and fewer than these, stronger distortions: more of them than that only blur */
 #define EPOCHS 12.0
 #define MIN_STEPS 3000.0
 #define MOST_WARMUP 300
@@ -14,7 +15,8 @@
 enum jf_err jf_options_settle(
     struct jf_train_options *o, size_t images, bool validation, const bool *init_augments, struct jf_error *err) {
 	bool small = images < SMALL;
-	bool strongly = small && o->augment_what == 1; /* distorting what drawing learns from costs it its looks */
+	/* Distorting what drawing learns from costs it its looks, so then less of it. */
+	bool strongly = images < FEW && o->augment_what == 1;
 	size_t left;
 
 	if (o->holdout < 0)

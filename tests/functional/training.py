@@ -66,6 +66,7 @@ def test_learns():
         assert evaluations[-1]["accuracy"] > 0.2, evaluations[-1]
     assert steps[-1]["step"] == -(-epochs * 1000 // 16)
     assert 0 <= evaluations[-1]["ode_accuracy"] <= 1 and 0 <= evaluations[-1]["drawn_agreement"] <= 1
+    assert 0 < evaluations[-1]["draw_accuracy"] < evaluations[-1]["accuracy"] + 0.2 and "(a draw: " in said
     assert read(path("model.png"))[:8] == b"\x89PNG\r\n\x1a\n"
     assert "\r" not in said and "\033" not in said, "a bar outside a terminal"
     assert "posterior" in said and "ETA" in said
@@ -80,6 +81,8 @@ def test_learns():
     tests = [x for x in events if x["event"] == "test"]
     assert len(tests) == 1 and tests[0]["accuracy"] == float(metadata["test_accuracy"]), tests
     assert metadata["test_images"] == "100"
+    # the temperature that was fitted on the images kept back, not one of the test set's own
+    assert "ema" not in tests[0] and abs(tests[0]["temperature"] - float(metadata["temperature"])) < 1e-5, (tests, metadata)
 
 
 def run_once(threads):

@@ -201,7 +201,9 @@ def test_odd_names():
     for name, count in (("a,b", 30), ("x=1", 30), ("rare: one", 3)):
         for i in range(count):
             write(f"odd/{name}/{i}.png", jf.png(bytes([8 * i] * 64), 8, 8))
-    said = run("jointflow-train", "--data", "odd", "-o", "odd.model", "--steps=3", *TINY)
+    said = run("jointflow-train", "--data", "odd/.", "-o", "odd.model", "--steps=3", *TINY)
+    assert re.search(r"images to train on by class: a,b 27, rare: one [1-3], x=1 27$", said, re.M), said
+    assert load(os.path.join(SCRATCH, "odd.model"))[0]["name"] == "odd"
     assert re.search(r"warning: class 'rare: one' has [1-3] images? to train on .*add pictures of it, or leave it out", said), said
     assert said.count("to train on (the mean") == 1, said
     told = json.loads(run("jointflow", "generate", "--json", "-m", "odd.model", "--steps", 1, "-o", "odd.png", "-w",

@@ -43,7 +43,7 @@ static void test_defaults(void **state) {
 	assert_int_equal(o.times, JF_TIMES_MIXTURE);
 	assert_int_equal(o.density, JF_DENSITY_UNIFORM);
 	assert_true(o.label_weight == 0.3 && o.image_shift == 1 && o.augment_what == 1);
-	assert_true(o.shares[0] == 0.5F && o.shares[1] == 0.1F && o.shares[2] == 0.2F);
+	assert_true(o.shares[0] == 0.4F && o.shares[1] == 0.1F && o.shares[2] == 0.4F);
 	assert_string_equal(o.output, "model.safetensors");
 	assert_string_equal(o.state, "model.safetensors.state");
 	assert_false(o.resume);
@@ -229,6 +229,12 @@ static void test_settle(void **state) {
 	assert_true(jf_options_steps(&o, 1437 - 143) == 3000);
 	assert_int_equal(jf_options_warmup(&o, 3000), 300);
 	assert_int_equal(jf_options_warmup(&o, 100), 10);
+	jf_options_deinit(&o);
+
+	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
+	assert_int_equal(jf_options_settle(&o, 10000, false, NULL, &err), JF_OK);
+	assert_int_equal(o.batch, 64);
+	assert_true(o.weight_decay == 0.05 && o.augment == 0.5 && o.augment_probability == 0.5);
 	jf_options_deinit(&o);
 
 	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
