@@ -143,6 +143,7 @@ static void test_refusals(void **state) {
 	    {"--data x --epochs", "option '--epochs' needs an argument"},
 	    {"--data x stray", "unexpected argument 'stray'"},
 	    {"--data x --extend", "--extend goes with --resume"},
+	    {"--data x --sheet s.png --eval-drawn 0", "--sheet shows what was drawn, and --eval-drawn=0 draws nothing"},
 	    {"--data=", "--data: must not be empty"},
 	};
 	struct jf_train_options o;
