@@ -47,8 +47,10 @@ static void *work(void *unused) {
 	for (int i = atomic_fetch_add(&next, 1); i < n; i = atomic_fetch_add(&next, 1)) {
 		size_t row = (size_t)i * (k + 1);
 
-		check(jf_scorer_score(scorer, log_p + row, errors + row, images + (size_t)i * size, draws,
-			  SEED + (uint64_t)i, NULL, NULL, &err) == JF_OK,
+		const struct jf_score_args args = {.draws = draws, .seed = SEED + (uint64_t)i};
+
+		check(
+		    jf_scorer_score(scorer, log_p + row, errors + row, images + (size_t)i * size, &args, &err) == JF_OK,
 		    &err);
 		jf_score_bayes(bayes + (size_t)i * k, log_p + row, classes);
 	}

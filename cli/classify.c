@@ -87,12 +87,8 @@ static enum jf_err run(struct classification *c, const struct cli_args *args, in
 	cli_task_options(&options, args, JF_TASK_CLASSIFY);
 	options.familiarity = c->familiarity;
 	cli_progress_begin(&progress, &options, "classify", args->quiet);
-	if (args->method == JF_METHOD_POSTERIOR)
-		status =
-		    jf_classify_posterior(c->model, c->probabilities, c->images, c->n_usable, samples, &options, err);
-	else
-		status = jf_classify_sample(
-		    c->model, c->votes, NULL, c->probabilities, c->images, c->n_usable, samples, &options, err);
+	status = jf_classify(c->model, (enum jf_method)args->method, c->votes, c->probabilities, c->images, c->n_usable,
+	    samples, &options, err);
 	cli_progress_end(&progress);
 	return status;
 }

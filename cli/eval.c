@@ -47,12 +47,8 @@ static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struc
 
 	s->seconds = jf_clock_s();
 	cli_progress_begin(&progress, &e->options, "classify", args->quiet);
-	if (args->method == JF_METHOD_POSTERIOR)
-		status = jf_classify_posterior(
-		    e->model, s->probabilities, s->images, n, cli_samples(args), &e->options, err);
-	else
-		status = jf_classify_sample(
-		    e->model, s->votes, NULL, s->probabilities, s->images, n, cli_samples(args), &e->options, err);
+	status = jf_classify(e->model, (enum jf_method)args->method, s->votes, s->probabilities, s->images, n,
+	    cli_samples(args), &e->options, err);
 	cli_progress_end(&progress);
 	s->seconds = jf_clock_s() - s->seconds;
 	return status;
@@ -65,7 +61,7 @@ static void score(struct evaluation *e, struct scores *s, const uint16_t *labels
 	struct jf_metrics voted;
 
 	jf_metrics_compute(&s->metrics, s->confusion, s->probabilities, labels, n, classes);
-	if (e->args->method == JF_METHOD_POSTERIOR)
+	if (e->args->method != JF_METHOD_SAMPLE)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		float *p = s->probabilities + i * (size_t)classes;
@@ -129,6 +125,8 @@ static void print_scores(struct evaluation *e, const struct scores *s) {
 		printf(", %d %s step%s, %d sample%s", e->options.sampler.steps,
 		    jf_solver_name(e->options.sampler.solver), e->options.sampler.steps == 1 ? "" : "s",
 		    cli_samples(e->args), cli_samples(e->args) == 1 ? "" : "s");
+	else if (cli_samples(e->args) > 1)
+		printf(", %d draws", cli_samples(e->args));
 	printf("\naccuracy   %.2f %%\n", 100.0 * m->accuracy);
 	printf("NLL        %.4f\n", m->nll);
 	printf("ECE        %.2f %%\n", 100.0 * m->ece);

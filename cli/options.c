@@ -79,11 +79,13 @@ static const struct jf_option table[] = {
     {"count", 'n', JF_OPTION_INT, CLI_EVAL, "N", AT(count), 1, CLI_MAX_IMAGES, NULL,
 	.help = "images a class for --generate (default: 100)"},
     {"method", 'M', JF_OPTION_CHOICE, CLI_CLASSIFY | CLI_EVAL, "NAME", AT(method), 0, 0, NULL,
-	.help = "posterior: one evaluation; sample: integrate the label (default: posterior)",
+	.help = "posterior: one evaluation; sample: integrate the label; likelihood: under which\nclass noise comes "
+		"off the picture best (default: posterior)",
 	.choices = jf_method_names},
     {"samples", 'S', JF_OPTION_INT, CLI_CLASSIFY | CLI_EVAL, "N", AT(samples), 1, JF_MAX_VOTES, NULL,
 	.help = "posterior: label noises averaged (default: 1);\nsample: labels drawn for each image, which vote "
-		"(default: " JF_TEXT_OF(JF_DEFAULT_VOTES) ")"},
+		"(default: " JF_TEXT_OF(JF_DEFAULT_VOTES) ");\nlikelihood: draws of time and noise, an even number "
+							  "(default: " JF_TEXT_OF(JF_DEFAULT_SCORE_DRAWS) ")"},
     {"draws", 'D', JF_OPTION_INT, CLI_SCORE, "N", AT(draws), 2, JF_MAX_SCORE_DRAWS, NULL,
 	.help = "draws of time and noise, an even number (default: " JF_TEXT_OF(JF_DEFAULT_SCORE_DRAWS) ")"},
     {"all", 'a', JF_OPTION_FLAG, CLI_SCORE, NULL, AT(all), 0, 0, NULL, .help = "print every class's likelihood too"},
@@ -157,6 +159,11 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 	if (args->samples > jf_samples_max((enum jf_method)args->method)) {
 		cli_usage("--samples is at most %d with --method=%s, not %d",
 		    jf_samples_max((enum jf_method)args->method), jf_method_names[args->method], args->samples);
+		return false;
+	}
+	if (args->samples % jf_samples_unit((enum jf_method)args->method)) {
+		cli_usage(
+		    "--samples must be even with --method=%s, not %d", jf_method_names[args->method], args->samples);
 		return false;
 	}
 	args->operands = argv + optind;

@@ -16,6 +16,7 @@ struct scoring {
 	float *image;           /* [H][W][C] */
 	float *probabilities;   /* [K] by Bayes' rule */
 	float *posterior;       /* [K] */
+	float familiarity;      /* -1: the model cannot tell */
 	double *log_p, *errors; /* [K + 1] */
 	int draws;
 };
@@ -76,6 +77,7 @@ static void put_answer(struct scoring *s, const char *file, const struct jf_fram
 	jf_json_begin_object(json, NULL);
 	jf_json_put_string(json, "file", file);
 	jf_answer_put_score(json, s->model, s->log_p, s->errors, s->probabilities, s->posterior);
+	jf_answer_put_familiarity(json, s->familiarity, JF_UNFAMILIAR_BELOW);
 	jf_json_begin_object(json, "preprocess");
 	jf_answer_put_framing(json, framing);
 	jf_json_end_object(json);
@@ -85,11 +87,13 @@ static void put_answer(struct scoring *s, const char *file, const struct jf_fram
 /* The posterior of the same picture beside what Bayes' rule gives. */
 static enum jf_err score_one(struct scoring *s, const char *file, const struct cli_args *args, struct jf_error *err) {
 	struct jf_framing_report framing;
+	const struct jf_score_args how = {.draws = s->draws, .seed = args->seed, .between = goes_on};
 	struct jf_task_options options;
 
 	cli_task_options(&options, args, JF_TASK_CLASSIFY);
+	options.familiarity = &s->familiarity;
 	if (cli_picture_read(s->image, &framing, file, s->model, args, err) ||
-	    jf_scorer_score(s->scorer, s->log_p, s->errors, s->image, s->draws, args->seed, goes_on, NULL, err) ||
+	    jf_scorer_score(s->scorer, s->log_p, s->errors, s->image, &how, err) ||
 	    jf_classify_posterior(s->model, s->posterior, s->image, 1, 1, &options, err))
 		return err->code;
 	jf_score_bayes(s->probabilities, s->log_p, s->model->config.classes);

@@ -65,7 +65,8 @@ libservice_a_SOURCES += daemon/work/job.c daemon/work/job.h
 libservice_a_SOURCES += daemon/work/model_holder.c daemon/work/model_holder.h
 libservice_a_SOURCES += daemon/work/queue.c daemon/work/queue.h
 libservice_a_SOURCES += daemon/work/scheduler.c daemon/work/scheduler.h daemon/work/scheduler_private.h
-libservice_a_SOURCES += daemon/work/worker.c daemon/work/worker.h
+libservice_a_SOURCES += daemon/work/worker.c daemon/work/worker.h daemon/work/worker_internal.h
+libservice_a_SOURCES += daemon/work/worker_score.c
 SERVICE_LIBS = libservice.a $(CORE_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += jointflowd

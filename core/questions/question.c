@@ -4,29 +4,38 @@
 #include <string.h>
 
 #include "core/base/number.h"
+#include "core/questions/score.h"
 
-const char *const jf_method_names[JF_N_METHODS + 1] = {"posterior", "sample", NULL};
+const char *const jf_method_names[JF_N_METHODS + 1] = {"posterior", "sample", "likelihood", NULL};
 const char *const jf_spacing_names[JF_N_SPACINGS + 1] = {"even", "label", NULL};
 
 const char *jf_question_name(enum jf_question question) {
-	static const char *const names[JF_N_QUESTIONS] = {"classify", "generate", "blend", "sample", "edit"};
+	static const char *const names[JF_N_QUESTIONS] = {"classify", "generate", "blend", "sample", "edit", "score"};
 
 	return (unsigned)question < JF_N_QUESTIONS ? names[question] : "unknown";
 }
 
 enum jf_task jf_question_task(enum jf_question question) {
 	static const enum jf_task tasks[JF_N_QUESTIONS] = {
-	    JF_TASK_CLASSIFY, JF_TASK_GENERATE, JF_TASK_GENERATE, JF_TASK_SAMPLE, JF_TASK_GENERATE};
+	    JF_TASK_CLASSIFY, JF_TASK_GENERATE, JF_TASK_GENERATE, JF_TASK_SAMPLE, JF_TASK_GENERATE, JF_TASK_CLASSIFY};
 
 	return tasks[question];
 }
 
 int jf_samples_max(enum jf_method method) {
-	return method == JF_METHOD_POSTERIOR ? JF_MAX_DRAWS : JF_MAX_VOTES;
+	static const int max[JF_N_METHODS] = {JF_MAX_DRAWS, JF_MAX_VOTES, JF_MAX_SCORE_DRAWS};
+
+	return max[method];
 }
 
 int jf_samples_default(enum jf_method method) {
-	return method == JF_METHOD_POSTERIOR ? 1 : JF_DEFAULT_VOTES;
+	static const int by_default[JF_N_METHODS] = {1, JF_DEFAULT_VOTES, JF_DEFAULT_SCORE_DRAWS};
+
+	return by_default[method];
+}
+
+int jf_samples_unit(enum jf_method method) {
+	return method == JF_METHOD_LIKELIHOOD ? 2 : 1;
 }
 
 struct jf_sampler_args jf_sampler_args_default(enum jf_task task) {

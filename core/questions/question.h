@@ -18,18 +18,20 @@ enum jf_question {
 	JF_QUESTION_BLEND,    /* generate, with what lies between two labels, from the same noise */
 	JF_QUESTION_SAMPLE,   /* P(image, label) */
 	JF_QUESTION_EDIT,     /* P(image | label, an image with noise on it) */
+	JF_QUESTION_SCORE,    /* P(image) and P(image | label) of an image that is given */
 	JF_N_QUESTIONS
 };
-const char *jf_question_name(enum jf_question question); /* "classify", "generate", "blend", "sample", "edit" */
+const char *jf_question_name(enum jf_question question); /* "classify", "generate" ... */
 enum jf_task jf_question_task(enum jf_question question);
 
 /* How a classification comes about. */
 enum jf_method {
-	JF_METHOD_POSTERIOR, /* one evaluation gives P(label | image) */
-	JF_METHOD_SAMPLE,    /* labels are drawn by integrating the label ODE, and vote */
+	JF_METHOD_POSTERIOR,  /* one evaluation gives P(label | image) */
+	JF_METHOD_SAMPLE,     /* labels are drawn by integrating the label ODE, and vote */
+	JF_METHOD_LIKELIHOOD, /* under which label noise comes off the image best; see core/questions/score.h */
 	JF_N_METHODS
 };
-extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior", "sample", NULL */
+extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior" ..., NULL */
 
 /* --- limits and defaults ---------------------------------------------------------------------------------------------
  * What nobody may exceed, whatever a program's own limits are, and what holds when nothing is said. JF_MAX_STEPS,
@@ -60,6 +62,8 @@ extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior", "sam
 
 int jf_samples_max(enum jf_method method);
 int jf_samples_default(enum jf_method method);
+/* The least; a likelihood's number of samples is a multiple of it too, since neighbouring draws tell the error. */
+int jf_samples_unit(enum jf_method method);
 /* Solver and guidance of a task, and JF_DEFAULT_STEPS. */
 struct jf_sampler_args jf_sampler_args_default(enum jf_task task);
 

@@ -9,9 +9,12 @@
 #include "core/questions/question.h"
 
 #define MICRO_BATCH 4
-#define T_MIN 0.0008   /* s is a tenth of the space between levels */
-#define T_BLACK 0.1f   /* below it x^ becomes black where it is nearly so */
-#define T_LEVEL 0.004f /* below it the levels stand apart in z */
+#define T_MIN 0.0008     /* s is a tenth of the space between levels */
+#define T_BLACK 0.1f     /* below it x^ becomes black where it is nearly so */
+#define T_LEVEL 0.004f   /* below it the levels stand apart in z */
+#define T_CLASS_MIN 0.02 /* between these the errors tell classes apart */
+#define T_CLASS_MAX 0.98
+#define CLASS_WEIGHT 1.0
 #define LEVELS 256
 #define SPACE (2.0f / (LEVELS - 1))
 
@@ -44,7 +47,7 @@ struct jf_scorer *jf_scorer_create(struct jf_model *model, struct jf_error *err)
 	const size_t k = (size_t)model->config.classes;
 	const struct jf_plan_spec spec = {.outputs = 1u << JF_OUTPUT_IMAGE,
 	    .fixed = 1u << JF_INPUT_LABEL | 1u << JF_INPUT_TIME_LAB | 1u << JF_INPUT_AUGMENT,
-	    .shared = 1u << JF_INPUT_TIME_IMG | 1u << JF_INPUT_AUGMENT,
+	    .shared = 1u << JF_INPUT_IMAGE | 1u << JF_INPUT_TIME_IMG | 1u << JF_INPUT_AUGMENT,
 	    .batch = (int)k + 1,
 	    .micro_batch = k + 1 < MICRO_BATCH ? (int)k + 1 : MICRO_BATCH};
 	struct jf_scorer *s = calloc(1, sizeof(*s));
@@ -135,7 +138,7 @@ static float denoise(float z, float v, float t) {
 
 /* Squared errors of the velocity, summed over the pixels. */
 static double error_of(const struct jf_scorer *s, int slot, const float *image, float t) {
-	const float *z = jf_exec_input(s->exec, JF_INPUT_IMAGE, slot);
+	const float *z = jf_exec_input(s->exec, JF_INPUT_IMAGE, 0);
 	const float *v = jf_exec_output(s->exec, JF_OUTPUT_IMAGE, slot);
 	const size_t n = jf_network_image_floats(&s->model->config);
 	double sum = 0.0;
@@ -148,27 +151,27 @@ static double error_of(const struct jf_scorer *s, int slot, const float *image, 
 	return sum;
 }
 
-/* The share of one draw in every integral: error[K + 1]. */
-static enum jf_err draw(
-    struct jf_scorer *s, const float *image, int d, int draws, uint64_t seed, struct jf_error *err) {
-	const int k = s->model->config.classes;
-	const size_t n = jf_network_image_floats(&s->model->config);
+/* Where draw d lies in (0, 1), one in each of the `draws` equal parts. */
+static double place_of(int d, const struct jf_score_args *args) {
 	float u;
 
-	jf_rng_uniform(&u, 1, seed, JF_STREAM_CLOCK, (uint64_t)d);
-	jf_rng_normal(s->noise, n, seed, JF_STREAM_IMAGE, (uint64_t)d);
-	const double time = time_of(((double)d + (double)u) / draws);
-	const float t = (float)time;
-	const double weight = (1.0 - time) / time / density_of(time);
-	*jf_exec_input(s->exec, JF_INPUT_TIME_IMG, 0) = t;
-	for (int i = 0; i <= k; i++) {
-		float *z = jf_exec_input(s->exec, JF_INPUT_IMAGE, i);
+	jf_rng_uniform(&u, 1, args->seed, JF_STREAM_CLOCK, args->index + (uint64_t)d);
+	return ((double)d + (double)u) / args->draws;
+}
 
-		for (size_t j = 0; j < n; j++)
-			z[j] = (1.0f - t) * image[j] + t * s->noise[j];
-	}
-	jf_exec_step(s->exec, k + 1);
-	for (int i = 0; i <= k; i++) {
+/* error[slots], of draw d at that time, times weight. */
+static enum jf_err draw(struct jf_scorer *s, const float *image, int d, double time, double weight, int slots,
+    const struct jf_score_args *args, struct jf_error *err) {
+	const size_t n = jf_network_image_floats(&s->model->config);
+	const float t = (float)time;
+	float *z = jf_exec_input(s->exec, JF_INPUT_IMAGE, 0); /* one for all labels */
+
+	jf_rng_normal(s->noise, n, args->seed, JF_STREAM_IMAGE, args->index + (uint64_t)d);
+	*jf_exec_input(s->exec, JF_INPUT_TIME_IMG, 0) = t;
+	for (size_t j = 0; j < n; j++)
+		z[j] = (1.0f - t) * image[j] + t * s->noise[j];
+	jf_exec_step(s->exec, slots);
+	for (int i = 0; i < slots; i++) {
 		s->error[i] = weight * error_of(s, i, image, t);
 		if (!isfinite(s->error[i]))
 			return jf_error_set(err, JF_ENUMERIC, "the score is not a finite number");
@@ -176,35 +179,70 @@ static enum jf_err draw(
 	return JF_OK;
 }
 
-enum jf_err jf_scorer_score(struct jf_scorer *s, double *log_p, double *errors, const float *image, int draws,
-    uint64_t seed, bool (*between)(void *context), void *context, struct jf_error *err) {
-	const int k = s->model->config.classes;
+static enum jf_err check(
+    const struct jf_scorer *s, const float *image, const struct jf_score_args *args, struct jf_error *err) {
 	const size_t n = jf_network_image_floats(&s->model->config);
 
-	if (draws < 2 || draws > JF_MAX_SCORE_DRAWS || draws % 2)
-		return jf_error_set(
-		    err, JF_EINVAL, "draws is %d; it must be an even number from 2 to %d", draws, JF_MAX_SCORE_DRAWS);
+	if (args->draws < 2 || args->draws > JF_MAX_SCORE_DRAWS || args->draws % 2)
+		return jf_error_set(err, JF_EINVAL, "draws is %d; it must be an even number from 2 to %d", args->draws,
+		    JF_MAX_SCORE_DRAWS);
 	for (size_t j = 0; j < n; j++)
 		if (!isfinite(image[j]))
 			return jf_error_set(err, JF_ENUMERIC, "image: element %zu is not a finite number", j);
+	return JF_OK;
+}
+
+/* Whether to go on after draw d. */
+static enum jf_err go_on(const struct jf_score_args *args, int d, struct jf_error *err) {
+	if (!args->between || d + 1 == args->draws || args->between(args->context))
+		return JF_OK;
+	return jf_error_set(err, JF_ECANCELED, "cancelled after %d of %d draws", d + 1, args->draws);
+}
+
+enum jf_err jf_scorer_score(struct jf_scorer *s, double *log_p, double *errors, const float *image,
+    const struct jf_score_args *args, struct jf_error *err) {
+	const int k = s->model->config.classes;
+	enum jf_err rc = check(s, image, args, err);
+
 	for (int i = 0; i <= k; i++)
 		log_p[i] = errors[i] = 0.0;
-	for (int d = 0; d < draws; d++) {
-		if (draw(s, image, d, draws, seed, err) != JF_OK)
-			return JF_ENUMERIC;
-		for (int i = 0; i <= k; i++) {
+	for (int d = 0; d < args->draws && rc == JF_OK; d++) {
+		const double t = time_of(place_of(d, args));
+
+		rc = draw(s, image, d, t, (1.0 - t) / t / density_of(t), k + 1, args, err);
+		for (int i = 0; i <= k && rc == JF_OK; i++) {
 			const double apart = s->error[i] - s->last[i];
 
-			log_p[i] -= s->error[i] / draws;
+			log_p[i] -= s->error[i] / args->draws;
 			errors[i] += d % 2 ? apart * apart : 0.0;
 			s->last[i] = s->error[i];
 		}
-		if (between && d + 1 < draws && !between(context))
-			return jf_error_set(err, JF_ECANCELED, "cancelled after %d of %d draws", d + 1, draws);
+		if (rc == JF_OK)
+			rc = go_on(args, d, err);
 	}
 	for (int i = 0; i <= k; i++)
-		errors[i] = sqrt(errors[i]) / draws;
-	return JF_OK;
+		errors[i] = sqrt(errors[i]) / args->draws;
+	return rc;
+}
+
+enum jf_err jf_scorer_classify(struct jf_scorer *s, float *probabilities, const float *image,
+    const struct jf_score_args *args, struct jf_error *err) {
+	const int k = s->model->config.classes;
+	enum jf_err rc = check(s, image, args, err);
+
+	memset(s->last, 0, (size_t)k * sizeof(*s->last));
+	for (int d = 0; d < args->draws && rc == JF_OK; d++) {
+		const double t = T_CLASS_MIN + (T_CLASS_MAX - T_CLASS_MIN) * place_of(d, args);
+
+		rc = draw(s, image, d, t, CLASS_WEIGHT / args->draws, k, args, err);
+		for (int i = 0; i < k && rc == JF_OK; i++)
+			s->last[i] -= s->error[i];
+		if (rc == JF_OK)
+			rc = go_on(args, d, err);
+	}
+	if (rc == JF_OK)
+		jf_score_bayes(probabilities, s->last, k);
+	return rc;
 }
 
 double jf_score_bits(double log_p, const struct jf_network_config *config) {

@@ -25,17 +25,29 @@
 
 struct jf_scorer;
 
+/* How an image is scored. */
+struct jf_score_args {
+	int draws;                      /* of time and noise; even, 2 to JF_MAX_SCORE_DRAWS */
+	uint64_t seed, index;           /* draw d has the noise (seed, index + d) */
+	bool (*between)(void *context); /* NULL, or asked after each draw but the last whether to go on */
+	void *context;
+};
+
 /* Belongs to one thread; the model is referenced. NULL on failure. */
 struct jf_scorer *jf_scorer_create(struct jf_model *model, struct jf_error *err);
 void jf_scorer_destroy(struct jf_scorer *scorer); /* NULL allowed */
 
 /* Both out [K + 1], nats: ln P(image | class k), and in the last place ln P(image), the network being told no label;
- * and their standard errors, from the differences of neighbouring draws. image [H][W][C] in [-1, 1]. `draws`, 2 to
- * JF_MAX_SCORE_DRAWS and even, of time and noise, each for all K + 1 alike; times are spread evenly over their
- * distribution, half of it even in t and half in ln t. Draw d has the noise (seed, d). between: NULL, or asked after
- * each draw whether to go on; false ends it with JF_ECANCELED. JF_EINVAL, JF_ENUMERIC. */
-enum jf_err jf_scorer_score(struct jf_scorer *scorer, double *log_p, double *errors, const float *image, int draws,
-    uint64_t seed, bool (*between)(void *context), void *context, struct jf_error *err);
+ * and their standard errors, from the differences of neighbouring draws. image [H][W][C] in [-1, 1]. Each draw is one
+ * for all K + 1 alike, so what they have in common cancels between them; times are spread evenly over their
+ * distribution, half of it even in t and half in ln t. JF_EINVAL, JF_ENUMERIC; JF_ECANCELED when `between` said so. */
+enum jf_err jf_scorer_score(struct jf_scorer *scorer, double *log_p, double *errors, const float *image,
+    const struct jf_score_args *args, struct jf_error *err);
+
+/* P(label | image) out [K] by the same errors, weighed and placed for the decision between classes; see above. Errors
+ * as jf_scorer_score. */
+enum jf_err jf_scorer_classify(struct jf_scorer *scorer, float *probabilities, const float *image,
+    const struct jf_score_args *args, struct jf_error *err);
 
 /* Bits per dimension of a logarithm in nats. */
 double jf_score_bits(double log_p, const struct jf_network_config *config);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/questions/score.h"
+
 #define MAX_THREADS 256
 
 /* One question, cut into chunks of `batch` samples that the threads take one after the other. */
@@ -19,7 +21,8 @@ struct work {
 	const uint64_t *noise_index;
 	const struct jf_edit *edit; /* what all start from; NULL: noise */
 	float *out_images, *out_labels, *out_probabilities;
-	int draws;   /* posterior; 0 otherwise */
+	int draws;   /* posterior, also of one for the familiarity beside a likelihood; 0 otherwise */
+	int scoring; /* draws of a likelihood; 0 otherwise */
 	int samples; /* votes of each image; 0 otherwise */
 	int *votes;
 	pthread_mutex_t lock; /* guards what follows; held for bookkeeping and the progress call only */
@@ -168,6 +171,23 @@ static enum jf_err run_posterior(struct work *w, struct jf_sampler *sampler, int
 	return rc;
 }
 
+/* Over the posteriors, which gave the familiarity. */
+static enum jf_err run_likelihood(struct work *w, struct jf_scorer *scorer, int first, int n, struct jf_error *err) {
+	enum jf_err rc = JF_OK;
+
+	for (int i = first; i < first + n && rc == JF_OK; i++) {
+		const struct jf_score_args args = {.draws = w->scoring,
+		    .seed = w->options->seed,
+		    .index = w->options->first_index + (uint64_t)i * (uint64_t)w->scoring,
+		    .between = between,
+		    .context = w};
+
+		rc = jf_scorer_classify(scorer, w->out_probabilities + (size_t)i * classes(w),
+		    w->in_images + (size_t)i * image_floats(w), &args, err);
+	}
+	return rc;
+}
+
 static enum jf_err run_chunk(struct work *w, struct jf_sampler *sampler, int first, int n, struct jf_error *err) {
 	if (w->draws)
 		return run_posterior(w, sampler, first, n, err);
@@ -200,11 +220,16 @@ static void *run_thread(void *argument) {
 	struct work *w = argument;
 	struct jf_error err = {JF_OK, ""};
 	struct jf_sampler *sampler = jf_sampler_create(w->model, w->task, w->options->batch, &err);
-	enum jf_err rc = sampler ? JF_OK : err.code;
+	struct jf_scorer *scorer = sampler && w->scoring ? jf_scorer_create(w->model, &err) : NULL;
+	enum jf_err rc = sampler && (scorer || !w->scoring) ? JF_OK : err.code;
 	int first, n = 0;
 
-	while (take(w, rc == JF_OK ? n : 0, rc, &err, &first, &n))
+	while (take(w, rc == JF_OK ? n : 0, rc, &err, &first, &n)) {
 		rc = run_chunk(w, sampler, first, n, &err);
+		if (rc == JF_OK && scorer)
+			rc = run_likelihood(w, scorer, first, n, &err);
+	}
+	jf_scorer_destroy(scorer);
 	jf_sampler_destroy(sampler);
 	return NULL;
 }
@@ -278,6 +303,30 @@ enum jf_err jf_classify_sample(struct jf_model *model, int *votes, float *final_
 	if (probabilities)
 		memset(probabilities, 0, (size_t)n * k * sizeof(*probabilities));
 	return run(&w, err);
+}
+
+static enum jf_err classify_likelihood(struct jf_model *model, float *probabilities, const float *images, int n,
+    int draws, const struct jf_task_options *options, struct jf_error *err) {
+	struct work w = {.model = model,
+	    .options = options,
+	    .task = JF_TASK_CLASSIFY,
+	    .n = n,
+	    .in_images = images,
+	    .out_probabilities = probabilities,
+	    .draws = 1,
+	    .scoring = draws};
+
+	if (draws < 1)
+		return jf_error_set(err, JF_EINVAL, "draws is %d; it must be at least 2", draws);
+	return run(&w, err);
+}
+
+enum jf_err jf_classify(struct jf_model *model, enum jf_method method, int *votes, float *probabilities,
+    const float *images, int n, int samples, const struct jf_task_options *options, struct jf_error *err) {
+	if (method == JF_METHOD_SAMPLE)
+		return jf_classify_sample(model, votes, NULL, probabilities, images, n, samples, options, err);
+	return (method == JF_METHOD_LIKELIHOOD ? classify_likelihood : jf_classify_posterior)(
+	    model, probabilities, images, n, samples, options, err);
 }
 
 enum jf_err jf_generate(struct jf_model *model, float *images, const float *labels, const uint64_t *noise_index, int n,

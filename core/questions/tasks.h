@@ -40,6 +40,12 @@ enum jf_err jf_classify_posterior(struct jf_model *model, float *probabilities, 
 enum jf_err jf_classify_sample(struct jf_model *model, int *votes, float *final_label, float *probabilities,
     const float *images, int n, int samples, const struct jf_task_options *options, struct jf_error *err);
 
+/* Any of the three ways: probabilities out [n][K], and votes out [n][K] by JF_METHOD_SAMPLE, which nothing else writes.
+ * By JF_METHOD_LIKELIHOOD `samples` draws of time and noise, each under every label (jf_scorer_classify); image i uses
+ * the noises from first_index + i * samples on, and options->familiarity is that of a posterior with one draw. */
+enum jf_err jf_classify(struct jf_model *model, enum jf_method method, int *votes, float *probabilities,
+    const float *images, int n, int samples, const struct jf_task_options *options, struct jf_error *err);
+
 /* images out [n][H][W][C]; labels [n][K], -1/+1 coded. Noise of image i: index first_index + noise_index[i], or
  * first_index + i when noise_index is NULL (a blend gives a row of images the same noise). */
 enum jf_err jf_generate(struct jf_model *model, float *images, const float *labels, const uint64_t *noise_index, int n,

@@ -37,9 +37,11 @@ void jf_ask_defaults(struct jf_ask *ask, enum jf_question question, const struct
 }
 
 int jf_ask_max_samples(const struct jf_conf *conf, enum jf_method method) {
-	int max = jf_samples_max(method);
+	int unit = jf_samples_unit(method), max = jf_samples_max(method);
 
-	return conf->max_samples < max ? conf->max_samples : max;
+	if (conf->max_samples < max)
+		max = conf->max_samples - conf->max_samples % unit;
+	return max < unit ? unit : max; /* so much takes any of it */
 }
 
 int jf_ask_default_samples(const struct jf_conf *conf, enum jf_method method) {
@@ -72,7 +74,7 @@ void jf_ask_read_seed(struct jf_call *call) {
 	struct jf_ask *ask = &call->ask;
 
 	ask->seed_given = jf_params_integer(&call->params, "seed", &ask->seed, 0, JF_MAX_SEED);
-	if (!ask->seed_given && ask->question != JF_QUESTION_CLASSIFY)
+	if (!ask->seed_given && jf_question_task(ask->question) != JF_TASK_CLASSIFY)
 		ask->seed = random_seed(call); /* but the same picture gets the same answer */
 	jf_params_integer(&call->params, "index", &ask->index, 0, JF_MAX_SEED);
 }
@@ -104,7 +106,7 @@ struct jf_job *jf_ask_new_job(
 	if (call->ask.index > JF_MAX_SEED - n + 1) /* made all the same: its caller reads the other fields into it */
 		jf_problem_field(&call->problem, "/index", "%lld leaves no room for %d images: indices end at %lld",
 		    (long long)call->ask.index, n, (long long)JF_MAX_SEED);
-	if (kind != JF_JOB_POSTERIOR && kind != JF_JOB_CLASSIFY)
+	if (jf_question_task(call->ask.question) != JF_TASK_CLASSIFY)
 		check_pixels(call, model, n);
 	job = jf_job_create(model, kind, n, &err);
 
@@ -142,6 +144,17 @@ void jf_ask_read_framing(struct jf_call *call, const struct jf_model *model) {
 	*framing = (struct jf_framing_options){(enum jf_preprocess)preprocess, (enum jf_invert)invert};
 }
 
+/* How many draws, of which neighbours tell the error. */
+static void read_samples(struct jf_call *call, const char *name, int max) {
+	struct jf_ask *ask = &call->ask;
+	int unit = jf_samples_unit(ask->method);
+	char pointer[16];
+
+	snprintf(pointer, sizeof(pointer), "/%s", name);
+	if (jf_params_int(&call->params, name, &ask->samples, unit, max) && ask->samples % unit)
+		jf_problem_field(&call->problem, pointer, "must be even, not %d", ask->samples);
+}
+
 static void read_method(struct jf_call *call) {
 	const struct jf_conf *conf = call->http->parts.conf;
 	struct jf_ask *ask = &call->ask;
@@ -150,7 +163,7 @@ static void read_method(struct jf_call *call) {
 	read_choice(call, "method", &method, jf_method_names);
 	ask->method = (enum jf_method)method;
 	ask->samples = jf_ask_default_samples(conf, ask->method);
-	jf_params_int(&call->params, "samples", &ask->samples, 1, jf_ask_max_samples(conf, ask->method));
+	read_samples(call, "samples", jf_ask_max_samples(conf, ask->method));
 }
 
 static void read_familiarity(struct jf_call *call, const struct jf_model *model) {
@@ -185,8 +198,14 @@ static int frame_all(struct jf_call *call, float *pixels, const struct jf_ask_im
 	return used > 0 ? used : -1;
 }
 
+static enum jf_job_kind kind_of(const struct jf_ask *ask) {
+	static const enum jf_job_kind kinds[JF_N_METHODS] = {JF_JOB_POSTERIOR, JF_JOB_CLASSIFY, JF_JOB_LIKELIHOOD};
+
+	return ask->question == JF_QUESTION_SCORE ? JF_JOB_SCORE : kinds[ask->method];
+}
+
 /* A picture's draws have the same noise wherever it stands in the list. */
-static struct jf_job *classify_all(struct jf_call *call, struct jf_model *model, const struct jf_ask_images *images) {
+static struct jf_job *look_at_all(struct jf_call *call, struct jf_model *model, const struct jf_ask_images *images) {
 	struct jf_ask *ask = &call->ask;
 	bool votes = ask->method == JF_METHOD_SAMPLE;
 	size_t floats = jf_network_image_floats(&model->config);
@@ -209,7 +228,7 @@ static struct jf_job *classify_all(struct jf_call *call, struct jf_model *model,
 	}
 	used = frame_all(call, pixels, images, each, &model->config);
 	if (used > 0)
-		job = jf_ask_new_job(call, model, votes ? JF_JOB_CLASSIFY : JF_JOB_POSTERIOR, used * each, used, 0);
+		job = jf_ask_new_job(call, model, kind_of(ask), used * each, used, 0);
 	if (!job)
 		goto out;
 	job->draws = votes ? 1 : ask->samples;
@@ -241,7 +260,27 @@ static struct jf_job *ask_classify(struct jf_call *call, struct jf_model *model)
 	if (images.many && call->as == JF_AS_STREAM)
 		jf_problem_field(&call->problem, "/images", "are answered in JSON; a stream follows one picture");
 	if (jf_params_finish(&call->params))
-		job = classify_all(call, model, &images);
+		job = look_at_all(call, model, &images);
+out:
+	jf_ask_image_deinit(&images);
+	return jf_ask_checked(call, job);
+}
+
+/* The number of draws has no limit of its own: admission knows what fits. */
+static struct jf_job *ask_score(struct jf_call *call, struct jf_model *model) {
+	struct jf_ask_images images = {0};
+	struct jf_ask *ask = &call->ask;
+	struct jf_job *job = NULL;
+
+	ask->method = JF_METHOD_LIKELIHOOD;
+	ask->samples = jf_samples_default(ask->method);
+	if (!jf_ask_image_find(call, &images))
+		goto out;
+	read_samples(call, "draws", jf_samples_max(ask->method));
+	jf_ask_read_seed(call);
+	jf_ask_read_framing(call, model);
+	if (jf_params_finish(&call->params))
+		job = look_at_all(call, model, &images);
 out:
 	jf_ask_image_deinit(&images);
 	return jf_ask_checked(call, job);
@@ -413,6 +452,8 @@ struct jf_job *jf_ask_parse(struct jf_call *call, enum jf_question question, str
 		return NULL;
 	if (question == JF_QUESTION_CLASSIFY)
 		return ask_classify(call, model);
+	if (question == JF_QUESTION_SCORE)
+		return ask_score(call, model);
 	if (question == JF_QUESTION_EDIT)
 		return jf_ask_edit(call, model);
 	body = jf_request_body(call->request, &size);

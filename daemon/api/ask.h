@@ -28,7 +28,7 @@ struct jf_ask {
 	bool trace;
 	bool seed_given;
 	int64_t seed, index;
-	int samples;            /* classify */
+	int samples;            /* classify, score */
 	float min_familiarity;  /* classify: below it there is no label */
 	int count;              /* generate, sample, edit */
 	float strength;         /* edit */
@@ -39,7 +39,7 @@ struct jf_ask {
 	int probes;             /* items of the job that only measure and stand before those that were asked for */
 	int scale, gap;
 	struct jf_framing_options framing;
-	struct jf_ask_picture *pictures; /* classify, edit: owned */
+	struct jf_ask_picture *pictures; /* classify, edit, score: owned */
 	int n_pictures;
 	bool list; /* they came as a list, and a list is the answer */
 	double decode_ms;

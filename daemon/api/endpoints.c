@@ -74,3 +74,7 @@ void jf_endpoint_sample(struct jf_call *call) {
 void jf_endpoint_edit(struct jf_call *call) {
 	handle(call, JF_QUESTION_EDIT);
 }
+
+void jf_endpoint_score(struct jf_call *call) {
+	handle(call, JF_QUESTION_SCORE);
+}

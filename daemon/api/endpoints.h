@@ -9,5 +9,6 @@ void jf_endpoint_generate(struct jf_call *call);
 void jf_endpoint_blend(struct jf_call *call);
 void jf_endpoint_sample(struct jf_call *call);
 void jf_endpoint_edit(struct jf_call *call);
+void jf_endpoint_score(struct jf_call *call);
 
 #endif

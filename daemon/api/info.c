@@ -9,6 +9,7 @@
 #include "core/kernels/kernels.h"
 #include "core/pictures/framing.h"
 #include "core/pictures/sheet.h"
+#include "core/questions/score.h"
 #include "daemon/api/ask.h"
 #include "daemon/api/call.h"
 #include "daemon/http/assets_data.h"
@@ -32,6 +33,8 @@ static void put_limits(struct jf_json_writer *writer, const struct jf_conf *conf
 	jf_json_put_integer(writer, "steps", conf->max_steps);
 	jf_json_put_integer(writer, "samples", jf_ask_max_samples(conf, JF_METHOD_SAMPLE));
 	jf_json_put_integer(writer, "posterior_samples", jf_ask_max_samples(conf, JF_METHOD_POSTERIOR));
+	jf_json_put_integer(writer, "likelihood_samples", jf_ask_max_samples(conf, JF_METHOD_LIKELIHOOD));
+	jf_json_put_integer(writer, "draws", JF_MAX_SCORE_DRAWS);
 	jf_json_put_integer(writer, "guidance", JF_MAX_GUIDANCE);
 	jf_json_put_integer(writer, "repeats", JF_MAX_REPEATS);
 	jf_json_put_integer(writer, "label", JF_MAX_LABEL);
@@ -50,17 +53,20 @@ static void put_question_defaults(struct jf_json_writer *writer, enum jf_questio
 
 	jf_ask_defaults(&ask, question, conf);
 	jf_json_begin_object(writer, jf_question_name(question));
-	jf_json_put_integer(writer, "steps", ask.sampler.steps);
-	jf_json_put_string(writer, "solver", jf_solver_name(ask.sampler.solver));
+	if (question == JF_QUESTION_SCORE) {
+		jf_json_put_integer(writer, "draws", JF_DEFAULT_SCORE_DRAWS);
+	} else {
+		jf_json_put_integer(writer, "steps", ask.sampler.steps);
+		jf_json_put_string(writer, "solver", jf_solver_name(ask.sampler.solver));
+	}
 	if (jf_question_task(question) == JF_TASK_GENERATE)
 		jf_json_put_float(writer, "guidance", ask.sampler.guidance);
 	if (question == JF_QUESTION_CLASSIFY) {
 		jf_json_put_string(writer, "method", jf_method_names[ask.method]);
 		jf_json_put_integer(writer, "samples", jf_ask_default_samples(conf, JF_METHOD_SAMPLE));
 		jf_json_put_integer(writer, "posterior_samples", jf_ask_default_samples(conf, JF_METHOD_POSTERIOR));
-		jf_json_put_string(writer, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
-		jf_json_put_string(writer, "invert", jf_invert_name(ask.framing.invert));
-	} else {
+		jf_json_put_integer(writer, "likelihood_samples", jf_ask_default_samples(conf, JF_METHOD_LIKELIHOOD));
+	} else if (question != JF_QUESTION_SCORE) {
 		jf_json_put_integer(writer, "scale", JF_DEFAULT_SCALE);
 		jf_json_put_integer(writer, "gap", ask.gap);
 	}
@@ -69,6 +75,8 @@ static void put_question_defaults(struct jf_json_writer *writer, enum jf_questio
 	if (question == JF_QUESTION_EDIT) {
 		jf_json_put_float(writer, "strength", ask.strength);
 		jf_json_put_integer(writer, "repeats", ask.sampler.repeats);
+	}
+	if (question == JF_QUESTION_CLASSIFY || question == JF_QUESTION_EDIT || question == JF_QUESTION_SCORE) {
 		jf_json_put_string(writer, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
 		jf_json_put_string(writer, "invert", jf_invert_name(ask.framing.invert));
 	}

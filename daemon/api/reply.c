@@ -96,10 +96,24 @@ static void put_preprocess(const struct jf_call *call, struct jf_json_writer *wr
 }
 
 static void put_method(struct jf_call *call, struct jf_json_writer *writer) {
+	if (call->ask.question == JF_QUESTION_SCORE) {
+		jf_json_put_integer(writer, "draws", call->ask.samples);
+		return;
+	}
 	jf_json_put_string(writer, "method", jf_method_names[call->ask.method]);
 	jf_json_put_integer(writer, "samples", call->ask.samples);
 	if (call->ask.method == JF_METHOD_SAMPLE)
 		put_sampler(call, writer);
+}
+
+/* The likelihoods of the picture that is item `item`. */
+static void put_scored(struct jf_call *call, struct jf_json_writer *writer, const struct jf_job *job, int item) {
+	size_t at = (size_t)item, classes = (size_t)job->model->config.classes;
+	const double *log_p = job->out_log_p + at * 2 * (classes + 1);
+
+	jf_answer_put_score(writer, job->model, log_p, log_p + classes + 1, job->out_probabilities + at * classes,
+	    job->out_originals + at * classes);
+	jf_answer_put_familiarity(writer, job->out_familiarity[item], call->http->parts.conf->unfamiliar_below);
 }
 
 /* The label of the picture whose items begin at `first`; mean [classes] and votes [classes] come from its draws. */
@@ -110,6 +124,10 @@ static void put_chosen(
 	float familiarity = job->out_familiarity[first]; /* the image's, so the same for each of its draws */
 	char name[16];
 
+	if (call->ask.question == JF_QUESTION_SCORE) {
+		put_scored(call, writer, job, first);
+		return;
+	}
 	memset(mean, 0, (size_t)classes * sizeof(*mean));
 	memset(votes, 0, (size_t)classes * sizeof(*votes));
 	for (int i = first; i < first + n; i++) {
@@ -305,7 +323,7 @@ void jf_reply_done(struct jf_call *call, const struct jf_job *job) {
 		jf_json_end_array(&call->trace);
 	jf_json_writer_init(&writer);
 	jf_json_begin_object(&writer, NULL);
-	if (call->ask.question == JF_QUESTION_CLASSIFY)
+	if (jf_question_task(call->ask.question) == JF_TASK_CLASSIFY)
 		put_classification(call, &writer, job);
 	else
 		put_images(call, &writer, job);

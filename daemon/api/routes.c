@@ -26,6 +26,8 @@ static const struct jf_route routes[] = {
 	.handle = jf_endpoint_sample),
     TASK("edit", JF_POST, JF_ROUTE_PICTURE_BODY | JF_ROUTE_LARGE_BODY,
 	.post_offers = {JF_AS_JSON, JF_AS_PNG, JF_AS_STREAM}, .n_post = 3, .handle = jf_endpoint_edit),
+    TASK("score", JF_POST, JF_ROUTE_PICTURE_BODY | JF_ROUTE_LARGE_BODY, .post_offers = {JF_AS_JSON}, .n_post = 1,
+	.handle = jf_endpoint_score),
     TASK("model", JF_GET, 0, JSON_ONLY, .handle = jf_info_model),
     {"/v1/version", "/version", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_info_version},
     {"/version", "/version", JF_GET, JF_ROUTE_OPEN, JSON_ONLY, .handle = jf_info_version},

@@ -7,7 +7,8 @@
 #include "core/questions/question.h"
 
 const char *jf_job_kind_name(enum jf_job_kind kind) {
-	static const char *const names[] = {"posterior", "classify", "generate", "sample", "edit"};
+	static const char *const names[] = {
+	    "posterior", "classify", "generate", "sample", "edit", "score", "likelihood"};
 	return (unsigned)kind < JF_N_JOB_KINDS ? names[kind] : "unknown";
 }
 
@@ -17,7 +18,8 @@ const char *jf_job_end_name(enum jf_job_end end) {
 }
 
 static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
-	bool edit = job->kind == JF_JOB_EDIT;
+	bool edit = job->kind == JF_JOB_EDIT, score = job->kind == JF_JOB_SCORE;
+	bool familiarity = jf_job_is_classification(job) || jf_job_is_scoring(job);
 	bool images = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_SAMPLE || edit;
 	bool labels = job->kind == JF_JOB_CLASSIFY || job->kind == JF_JOB_SAMPLE || edit;
 	bool probabilities = job->kind != JF_JOB_GENERATE;
@@ -28,15 +30,17 @@ static enum jf_err alloc_results(struct jf_job *job, struct jf_error *err) {
 		job->out_labels = calloc(n * classes, sizeof(float));
 	if (probabilities)
 		job->out_probabilities = calloc(n * classes, sizeof(float));
-	if (jf_job_is_classification(job))
+	if (familiarity)
 		job->out_familiarity = calloc(n, sizeof(float));
-	if (edit) {
+	if (edit || score)
 		job->out_originals = calloc(n * classes, sizeof(float));
+	if (edit)
 		job->out_strengths = calloc(n, sizeof(float));
-	}
-	if ((jf_job_is_classification(job) && !job->out_familiarity) || (images && !job->out_images) ||
-	    (labels && !job->out_labels) || (probabilities && !job->out_probabilities) ||
-	    (edit && (!job->out_originals || !job->out_strengths)))
+	if (score)
+		job->out_log_p = calloc(n * 2 * (classes + 1), sizeof(double));
+	if ((familiarity && !job->out_familiarity) || (images && !job->out_images) || (labels && !job->out_labels) ||
+	    (probabilities && !job->out_probabilities) || ((edit || score) && !job->out_originals) ||
+	    (edit && !job->out_strengths) || (score && !job->out_log_p))
 		return jf_error_set(err, JF_ENOMEM, "no memory for the results of %d items", job->n);
 	return JF_OK;
 }
@@ -103,6 +107,7 @@ void jf_job_unref(struct jf_job *job) {
 	free(job->out_strengths);
 	free(job->redraw);
 	free(job->out_familiarity);
+	free(job->out_log_p);
 	free(job->images);
 	free(job->labels);
 	free(job->items);
@@ -120,6 +125,8 @@ static int repeats(const struct jf_job *job) {
 }
 
 int jf_job_steps(const struct jf_job *job) {
+	if (jf_job_is_scoring(job))
+		return job->draws;
 	return job->kind == JF_JOB_POSTERIOR ? 1 : job->args.steps * repeats(job) * rounds(job);
 }
 
@@ -131,7 +138,14 @@ static long integration(const struct jf_job *job) {
 	       (guided ? 2L : 1L);
 }
 
+/* Evaluations of one draw of a score or likelihood. */
+static int draw_cost(const struct jf_job *job) {
+	return job->model->config.classes + (job->kind == JF_JOB_SCORE);
+}
+
 double jf_job_step_cost(const struct jf_job *job) {
+	if (jf_job_is_scoring(job))
+		return draw_cost(job);
 	if (job->kind == JF_JOB_POSTERIOR)
 		return job->draws;
 	return (double)(integration(job) + (job->kind == JF_JOB_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0)) /
@@ -142,6 +156,8 @@ long jf_job_cost(const struct jf_job *job) {
 	long evaluations;
 	if (job->kind == JF_JOB_POSTERIOR)
 		evaluations = job->draws;
+	else if (jf_job_is_scoring(job))
+		evaluations = (long)job->draws * draw_cost(job) + 1;
 	else if (job->kind == JF_JOB_SAMPLE)
 		evaluations = integration(job) + JF_SAMPLE_EXTRA_EVALUATIONS;
 	else

@@ -18,15 +18,16 @@
 #include "core/engine/sampler.h"
 
 enum jf_job_kind {
-	JF_JOB_POSTERIOR, /* P(label | image) by `draws` evaluations: probabilities */
-	JF_JOB_CLASSIFY,  /* label ODE, one trajectory a draw: labels, probabilities */
-	JF_JOB_GENERATE,  /* images (blend is a generate with mixed labels and equal (seed, index) along a row) */
-	JF_JOB_SAMPLE,    /* images, labels, probabilities */
-	JF_JOB_EDIT,      /* images, labels, probabilities, originals, strengths */
+	JF_JOB_POSTERIOR,  /* P(label | image) by `draws` evaluations: probabilities */
+	JF_JOB_CLASSIFY,   /* label ODE, one trajectory a draw: labels, probabilities */
+	JF_JOB_GENERATE,   /* images (blend is a generate with mixed labels and equal (seed, index) along a row) */
+	JF_JOB_SAMPLE,     /* images, labels, probabilities */
+	JF_JOB_EDIT,       /* images, labels, probabilities, originals, strengths */
+	JF_JOB_SCORE,      /* log_p by `draws` of time and noise, probabilities from it, originals */
+	JF_JOB_LIKELIHOOD, /* P(label | image) the same way (jf_scorer_classify): probabilities */
 	JF_N_JOB_KINDS
 };
-const char *jf_job_kind_name(
-    enum jf_job_kind kind); /* "posterior", "classify", "generate", "sample", "edit": metric label */
+const char *jf_job_kind_name(enum jf_job_kind kind); /* "posterior", "classify" ...: metric label */
 
 /* How a job ended. */
 enum jf_job_end {
@@ -70,12 +71,13 @@ struct jf_job {
 	bool *redraw;                /* edit: owned by the job, [H][W], what items' redraw points to; NULL: all */
 	bool counterfactual;         /* edit: look for the least strength, upwards on jf_edit_strength's grid, at which
 				      * the posterior names the label; args.start is not looked at */
-	int draws;                   /* posterior: label noises averaged; default 1 */
+	int draws;                   /* posterior: label noises averaged; score, likelihood: draws of time
+				      * and noise, even; default 1 */
 	int64_t deadline_ns;         /* jf_clock_ns() clock; 0 = none */
 
 	/* Called from worker threads after each step, for each item, without any lock held; parts of one job may run on
 	 * several workers, so calls for different items may come at the same time; calls for one item come in order.
-	 * NULL = not wanted. Not called for posterior. Must not block. */
+	 * NULL = not wanted. Not called for posterior, score and likelihood. Must not block. */
 	void (*step)(void *context, struct jf_job *job, const struct jf_job_step *step);
 	/* A job whose later items depend on what the earlier ones gave: at first workers take `released` items only (n
 	 * unless the submitter lowers it). When these are done a worker, without any lock held, calls release, which
@@ -97,9 +99,11 @@ struct jf_job {
 				     label it was drawn under; else NULL */
 	float *out_probabilities; /* owned; [n][K]; all but generate; else NULL. edit: the
 				     posterior of what was drawn */
-	float *out_originals;     /* owned; edit: [n][K], the posterior of the picture that it began with; else NULL */
-	float *out_strengths;     /* owned; edit: [n], see struct jf_edited in core/questions/tasks.h; else NULL */
-	float *out_familiarity;   /* owned; [n]; posterior, classify; else NULL; -1: the model cannot tell */
+	float *out_originals;   /* owned; edit, score: [n][K], the posterior of the picture that was given; else NULL */
+	float *out_strengths;   /* owned; edit: [n], see struct jf_edited in core/questions/tasks.h; else NULL */
+	float *out_familiarity; /* owned; [n]; posterior, classify, score, likelihood; else NULL; -1: the model cannot
+				   tell */
+	double *out_log_p; /* owned; score: [n][2][K + 1], as jf_scorer_score gives it, then its errors; else NULL */
 	int64_t submitted_ns, started_ns, finished_ns; /* started_ns 0: never ran */
 	int max_batch_seen;                            /* largest batch an item of it shared */
 	int steps_done;                                /* solver steps of its furthest item */
@@ -132,14 +136,19 @@ enum jf_err jf_job_alloc_labels(struct jf_job *job, int count, struct jf_error *
 struct jf_job *jf_job_ref(struct jf_job *job);
 void jf_job_unref(struct jf_job *job); /* NULL allowed */
 
-/* Whether it asks for a label: a classification goes first. */
+/* Whether it asks for a label that is quickly found: a classification goes first. */
 static inline bool jf_job_is_classification(const struct jf_job *job) {
 	return job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY;
 }
 
+/* Whether it asks how well noise comes off an image, under every label. */
+static inline bool jf_job_is_scoring(const struct jf_job *job) {
+	return job->kind == JF_JOB_SCORE || job->kind == JF_JOB_LIKELIHOOD;
+}
+
 /* Cost in the queue's units: items x network evaluations (twice with guidance other than 1, two more for a joint
  * sample; an edit's with all repeats, a posterior after every round and one before, a counterfactual's as if it went
- * through the whole grid). */
+ * through the whole grid; a score's each draw under every class and, but for a likelihood, none, and a posterior). */
 long jf_job_cost(const struct jf_job *job);
 /* Of that, what one step of one item costs. */
 double jf_job_step_cost(const struct jf_job *job);

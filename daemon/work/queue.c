@@ -49,6 +49,8 @@ static bool compatible(const struct jf_job *a, const struct jf_job *b) {
 		return false;
 	if (a->kind == JF_JOB_POSTERIOR)
 		return a->draws == b->draws;
+	if (jf_job_is_scoring(a)) /* its classes are a batch already */
+		return a == b;
 	if (a->args.solver != b->args.solver || a->args.steps != b->args.steps)
 		return false;
 	if (a->kind != JF_JOB_GENERATE && a->kind != JF_JOB_EDIT)
@@ -77,7 +79,7 @@ bool jf_queue_take(
 		next = job->q.next;
 		if (!compatible(first, job))
 			continue;
-		int share = (job->n + workers - 1) / workers;
+		int share = jf_job_is_scoring(job) ? 1 : (job->n + workers - 1) / workers;
 		for (int i = 0; i < share && job->q.taken < job->released && batch->n < max_batch; i++) {
 			batch->items[batch->n++] = (struct jf_batch_item){.job = job, .item = job->q.taken++};
 			job->q.running++;
@@ -91,7 +93,7 @@ bool jf_queue_take(
 }
 
 int jf_queue_compatible(const struct jf_queue *queue, int enough) {
-	int n = 0;
+	int n = queue->head && jf_job_is_scoring(queue->head) ? enough : 0; /* waiting fills no batch of it */
 	for (const struct jf_job *job = queue->head; job && n < enough; job = job->q.next)
 		if (compatible(queue->head, job))
 			n += job->released - job->q.taken;

@@ -35,8 +35,8 @@ void jf_queue_push(struct jf_queue *queue, struct jf_job *job, int64_t now_ns);
 void jf_queue_remove(struct jf_queue *queue, struct jf_job *job); /* must be queued */
 
 /* Takes the first job that passes the filter and fills up with what is compatible, in order. A job gives at most its
- * share, ceil(n / workers), so that the other workers find some of it. Jobs with nothing left leave the queue.
- * false: nothing suits. */
+ * share, ceil(n / workers), so that the other workers find some of it; a score or likelihood gives one item. Jobs with
+ * nothing left leave the queue. false: nothing suits. */
 bool jf_queue_take(
     struct jf_queue *queue, struct jf_batch *batch, enum jf_queue_filter filter, int max_batch, int workers);
 

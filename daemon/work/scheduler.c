@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/questions/score.h"
 #include "daemon/work/dispatch.h"
 #include "daemon/work/worker.h"
 
@@ -32,7 +33,7 @@ static bool all_finite(const float *values, size_t n) {
 static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 	const struct jf_network_config *config = &job->model->config;
 	size_t pixels = jf_network_image_floats(config);
-	bool image = job->kind == JF_JOB_POSTERIOR || job->kind == JF_JOB_CLASSIFY || job->kind == JF_JOB_EDIT;
+	bool image = jf_job_is_classification(job) || jf_job_is_scoring(job) || job->kind == JF_JOB_EDIT;
 	bool label = job->kind == JF_JOB_GENERATE;
 	for (int i = 0; i < job->n; i++) {
 		const struct jf_trajectory *item = &job->items[i];
@@ -49,9 +50,10 @@ static enum jf_err check_items(const struct jf_job *job, struct jf_error *err) {
 
 static enum jf_err check_job(const struct jf_job *job, struct jf_error *err) {
 	const struct jf_sampler_args *args = &job->args;
-	if (job->draws < 1 || job->draws > JF_MAX_DRAWS)
-		return jf_error_set(err, JF_EINVAL, "draws: 1 to %d expected, got %d", JF_MAX_DRAWS, job->draws);
-	if (job->kind != JF_JOB_POSTERIOR &&
+	int most = jf_job_is_scoring(job) ? JF_MAX_SCORE_DRAWS : JF_MAX_DRAWS;
+	if (job->draws < 1 || job->draws > most || (jf_job_is_scoring(job) && job->draws % 2))
+		return jf_error_set(err, JF_EINVAL, "draws: 1 to %d expected, got %d", most, job->draws);
+	if (job->kind != JF_JOB_POSTERIOR && !jf_job_is_scoring(job) &&
 	    ((unsigned)args->solver >= JF_N_SOLVERS || args->steps < 1 || args->steps > JF_MAX_STEPS))
 		return jf_error_set(err, JF_EINVAL, "steps: 1 to %d expected, got %d", JF_MAX_STEPS, args->steps);
 	bool draws = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_EDIT;

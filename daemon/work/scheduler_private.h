@@ -16,11 +16,14 @@ enum jf_stage {
 	JF_STAGE_ABORT,   /* `next` goes */
 };
 
+struct jf_scorer;
+
 /* Samplers of one model. */
 struct jf_sampler_set {
 	struct jf_model *model; /* referenced; NULL = free */
 	struct jf_sampler *samplers[JF_N_TASKS];
-	float *probabilities; /* [max_batch][K], where a posterior writes before the rows go to their jobs */
+	struct jf_scorer *scorer; /* made when the first likelihood is asked for; few ask, and its classes take room */
+	float *probabilities;     /* [max_batch][K], where a posterior writes before the rows go to their jobs */
 };
 
 struct jf_worker {

@@ -9,9 +9,11 @@
 #include "core/base/clock.h"
 #include "core/engine/exec.h"
 #include "core/questions/question.h"
+#include "core/questions/score.h"
 #include "daemon/work/dispatch.h"
+#include "daemon/work/worker_internal.h"
 
-static void beat(struct jf_worker *worker) {
+void jf_worker_beat(struct jf_worker *worker) {
 	atomic_store_explicit(&worker->beat_ns, jf_clock_ns(), memory_order_relaxed);
 }
 
@@ -22,6 +24,8 @@ static void clear_set(struct jf_sampler_set *set) {
 		jf_sampler_destroy(set->samplers[task]);
 		set->samplers[task] = NULL;
 	}
+	jf_scorer_destroy(set->scorer);
+	set->scorer = NULL;
 	free(set->probabilities);
 	set->probabilities = NULL;
 	jf_model_unref(set->model);
@@ -91,13 +95,12 @@ static void answer_stage(struct jf_worker *worker) {
 		break;
 	}
 	jf_dispatch_stage_done(worker, &error);
-	beat(worker);
+	jf_worker_beat(worker);
 }
 
 /* --- a batch --- */
 
-/* Gives back the items whose jobs are ending; the rest closes up, in the sampler too. Returns how many are left. */
-static int drop_ending(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler, int steps) {
+int jf_worker_drop_ending(struct jf_worker *worker, struct jf_batch *batch, struct jf_sampler *sampler, int steps) {
 	struct jf_batch_item dropped[JF_MAX_BATCH];
 	bool keep[JF_MAX_BATCH];
 	int n_dropped = 0, n_kept = 0;
@@ -163,7 +166,7 @@ struct draws {
 
 static bool goes_on(void *context) {
 	const struct draws *draws = context;
-	beat(draws->worker);
+	jf_worker_beat(draws->worker);
 	for (int i = 0; i < draws->batch->n; i++)
 		if (atomic_load_explicit(&draws->batch->items[i].job->q.ending, memory_order_relaxed) == 0)
 			return true;
@@ -181,7 +184,7 @@ static enum jf_err run_posterior(struct jf_worker *worker, const struct jf_sampl
 	enum jf_err rc =
 	    jf_sampler_posterior(sampler, set->probabilities, images, batch->n, first->draws, goes_on, &draws, err);
 	if (rc == JF_ECANCELED)
-		return drop_ending(worker, batch, NULL, 0) == 0 ? JF_OK : rc;
+		return jf_worker_drop_ending(worker, batch, NULL, 0) == 0 ? JF_OK : rc;
 	if (rc != JF_OK)
 		return rc;
 	for (int i = 0; i < batch->n; i++) {
@@ -196,8 +199,7 @@ static enum jf_err run_posterior(struct jf_worker *worker, const struct jf_sampl
 
 static void run_batch(struct jf_worker *worker, struct jf_batch *batch);
 
-/* Between two steps: get ready for a new model, and let one waiting classification batch pass. */
-static void serve_in_between(struct jf_worker *worker) {
+void jf_worker_serve_in_between(struct jf_worker *worker) {
 	struct jf_batch urgent;
 	answer_stage(worker);
 	if (jf_dispatch_take_urgent(worker->scheduler, &urgent))
@@ -233,15 +235,15 @@ static enum jf_err run_trajectories(struct jf_worker *worker, struct jf_batch *b
 		if (rc != JF_OK)
 			break;
 		++*steps;
-		beat(worker);
+		jf_worker_beat(worker);
 		jf_metric_add(scheduler->options.metrics, JF_METRIC_STEPS, batch->n, JF_LABELS(task));
 		if (*steps % repeats == 0)
 			report_step(batch, sampler, *steps / repeats, total);
 		jf_dispatch_note_speed(scheduler, batch->items[0].job, step_cost * batch->n, jf_clock_ns() - start);
-		if (drop_ending(worker, batch, sampler, *steps) == 0)
+		if (jf_worker_drop_ending(worker, batch, sampler, *steps) == 0)
 			return JF_OK;
 		if (outer && jf_sampler_steps_left(sampler) > 0)
-			serve_in_between(worker);
+			jf_worker_serve_in_between(worker);
 		start = jf_clock_ns();
 	}
 	if (rc == JF_OK)
@@ -368,9 +370,13 @@ static enum jf_err run_on(struct jf_worker *worker, struct jf_sampler_set *set, 
 	if (outer)
 		worker->pinned = set;
 	bool lets_pass = outer && first->kind != JF_JOB_CLASSIFY;
-	enum jf_err rc = first->kind == JF_JOB_EDIT
-			     ? run_edit(worker, set, batch, sampler, lets_pass, steps, err)
-			     : run_trajectories(worker, batch, &first->args, sampler, lets_pass, steps, err);
+	enum jf_err rc;
+	if (jf_job_is_scoring(first))
+		rc = jf_worker_score(worker, set, batch, sampler, steps, err);
+	else if (first->kind == JF_JOB_EDIT)
+		rc = run_edit(worker, set, batch, sampler, lets_pass, steps, err);
+	else
+		rc = run_trajectories(worker, batch, &first->args, sampler, lets_pass, steps, err);
 	if (outer) {
 		worker->pinned = NULL;
 		clear_set(&worker->leaving);
@@ -406,7 +412,7 @@ static void run_one_by_one(struct jf_worker *worker, const struct jf_batch *batc
 		const struct jf_job *job = batch->items[i].job;
 		while (i < batch->n && batch->items[i].job == job)
 			alone.items[alone.n++] = batch->items[i++];
-		if (drop_ending(worker, &alone, NULL, 0) == 0)
+		if (jf_worker_drop_ending(worker, &alone, NULL, 0) == 0)
 			continue;
 		enum jf_err rc = run_once(worker, &alone, &steps, &error);
 		if (rc != JF_OK)
@@ -426,7 +432,7 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch) {
 	struct jf_scheduler *scheduler = worker->scheduler;
 	struct jf_error error = {.code = JF_OK};
 	int steps = 0;
-	if (drop_ending(worker, batch, NULL, 0) == 0)
+	if (jf_worker_drop_ending(worker, batch, NULL, 0) == 0)
 		return;
 	int size = batch->n;
 	jf_metric_observe(scheduler->options.metrics, JF_METRIC_BATCH_SIZE, size,
@@ -439,7 +445,7 @@ static void run_batch(struct jf_worker *worker, struct jf_batch *batch) {
 			jf_dispatch_fail(scheduler, batch->items, batch->n, &error);
 		jf_dispatch_give_back(scheduler, batch->items, batch->n, rc == JF_OK, size, steps);
 	}
-	beat(worker);
+	jf_worker_beat(worker);
 }
 
 void *jf_worker_main(void *argument) {

@@ -4,6 +4,7 @@
 import base64
 import gzip
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -131,6 +132,74 @@ def familiarity(d):
             for bad in ("-0.1", "1.1", "x"):
                 equal(d.classify(SEVEN, "?min_familiarity=" + bad).status, 422, bad)
             check("jointflow_picture_familiarity_ratio_count" in d.get("/metrics").body.decode(), "the histogram")
+
+
+def score(d):
+    def plain(answer):
+        equal(answer.status, 200, answer.body)
+        value = answer.json()
+        for name in ("timings_ms", "request_id"):
+            del value[name]
+        return value
+    text, digits = base64.b64encode(SEVEN).decode(), [jf.png(pixels, 28, 28) for _, pixels in DIGITS]
+    with case("score: likelihoods, Bayes' rule and the posterior hang together"):
+        value = plain(d.post("/v1/score", {"image": text, "draws": 16}))
+        equal((value["draws"], value["seed"]), (16, 0), "draws, and a seed that is not drawn")
+        bits = -value["log_p"] / math.log(2) / 784
+        check(abs(value["bits_per_dimension"] - bits) < 1e-5 * bits, "bits per dimension")
+        check(0 < value["bits_per_dimension_error"] < bits and value["log_p_error"] > 0, "errors")
+        weights = [math.exp(v - max(value["log_p_given_label"])) for v in value["log_p_given_label"]]
+        check(max(abs(w / sum(weights) - p) for w, p in zip(weights, value["probabilities"])) < 1e-3, "Bayes' rule")
+        equal(value["posterior"], d.classify(SEVEN).json()["probabilities"], "the posterior is that of classify")
+        apart = max(abs(a - b) for a, b in zip(value["probabilities"], value["posterior"]))
+        check(abs(apart - value["difference"]) < 1e-6, "difference")
+        equal(value.get("familiarity"), d.classify(SEVEN).json().get("familiarity"), "familiarity")
+        if jf.trained_model():
+            check(value["label"] == 7 and bits < 2, value)
+            few, many = value["log_p_error"], plain(d.post("/v1/score", {"image": text, "draws": 128}))["log_p_error"]
+            check(many < few, f"error of 16 draws {few}, of 128 {many}")
+    with case("score and method=likelihood: every way to send it, alone and in a list, the same bytes"):
+        for path, fields in (("/v1/score", {"draws": 4, "seed": 5}), ("/v1/classify", {"method": "likelihood", "samples": 4, "seed": 5})):
+            query = path + "?" + "&".join(f"{k}={v}" for k, v in fields.items())
+            wanted = plain(d.post(path, {"image": text, **fields}))
+            body, headers = jf.form({"image": SEVEN, **fields})
+            equal(plain(d.request("POST", query, SEVEN, {"Content-Type": "image/png"})), wanted, "a picture as the body")
+            equal(plain(d.request("POST", path, body, headers)), wanted, "a form")
+            check(plain(d.post(path, {"image": text, **fields, "seed": 6}))["probabilities"] != wanted["probabilities"], "another seed")
+            several = plain(d.post(path, {"images": [base64.b64encode(one).decode() for one in digits] + [text, "AAAA"], **fields}))
+            equal((several["count"], several["failed"]), (len(digits) + 2, 1), "count")
+            equal({"seed": 5, **several["results"][-2]}, {"index": len(digits), **{k: v for k, v in wanted.items()
+                  if k not in ("method", "samples", "draws", "model")}}, "in a list")
+    with case("classify: method=likelihood, a label with its familiarity"):
+        value = plain(d.classify(SEVEN, "?method=likelihood&samples=8"))
+        equal((value["method"], value["samples"], "votes" in value, "steps" in value), ("likelihood", 8, False, False), "answer")
+        check(abs(sum(value["probabilities"]) - 1) < 1e-4, "probabilities")
+        equal(value.get("familiarity"), d.classify(SEVEN).json().get("familiarity"), "familiarity")
+        equal(plain(d.classify(SEVEN, "?method=likelihood"))["samples"], 64, "by default")
+        if jf.trained_model():
+            equal([plain(d.classify(one, "?method=likelihood&samples=16"))["label"] for one in digits], [k for k, _ in DIGITS], "labels")
+        if "familiarity" in value:
+            equal(plain(d.classify(SEVEN, "?method=likelihood&samples=2&min_familiarity=1"))["label"], None, "below min_familiarity")
+    with case("score and method=likelihood: what is refused, and where"):
+        for path, fields, pointer, said in (
+                ("score", {"draws": 3}, "/draws", "even"), ("score", {"draws": 0}, "/draws", "2"), ("score", {"draws": 4098}, "/draws", "4096"),
+                ("score", {"samples": 4}, "/samples", ""), ("score", {"steps": 4}, "/steps", ""), ("score", {"image": "aGFsbG8="}, "/image", ""),
+                ("classify", {"method": "likelihood", "samples": 5}, "/samples", "even"),
+                ("classify", {"method": "likelihood", "samples": 1}, "/samples", "2"), ("classify", {"method": "likely"}, "/method", "likelihood")):
+            answer = d.post("/v1/" + path, {"image": text, **fields})
+            equal((answer.status, [e["pointer"] for e in answer.json()["errors"]][:1]), (422, [pointer]), f"{path} {fields}: {answer.body}")
+            check(said in answer.json()["errors"][0]["detail"], answer.body)
+        answer = d.post("/v1/score", {"image": text, "draws": 4096})
+        equal(answer.status, 422, answer.body)  # 4096 x 11 + 1
+        check("45057" in answer.json()["detail"] and "20000" in answer.json()["detail"], answer.body)
+        equal(d.get("/v1/score").status, 405, "GET")
+        equal(d.post("/v1/score", {"image": text}, {"Accept": "image/png"}).status, 406, "there is no picture of it")
+    with case("metrics: scores and likelihoods are jobs of their own"):
+        page = d.get("/metrics").body.decode()
+        for kind, steps in (("score", 16), ("likelihood", 8)):
+            check(d.metric("jointflow_steps_total", task=kind) >= steps, f"draws of {kind}")
+            check(d.metric("jointflow_jobs_total", task=kind, result="done") >= 1, f"jobs of {kind}")
+        check('route="/v1/score"' in page, "its route")
 
 
 def generate(d):
@@ -450,7 +519,7 @@ def inference_protocol(d):
 
 def all_of_it():
     with Daemon() as d:
-        for part in (classify, familiarity, generate, blend_and_sample, edit, streams, about, page, inference_protocol):
+        for part in (classify, familiarity, score, generate, blend_and_sample, edit, streams, about, page, inference_protocol):
             part(d)
         with case("every answer so far was logged with its id and the log has no error"):
             check(" error: " not in d.log(), d.log()[-2000:])

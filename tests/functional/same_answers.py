@@ -17,7 +17,8 @@ SEVEN = os.path.join(jf.SRC, "data/digits/7.png")
 
 def cli(d, *arguments, status=0):
     """What the tool says about the daemon's model: bytes of standard output, or the message when it shall refuse."""
-    done = subprocess.run([TOOL, arguments[0], "--model", jf.any_model(), "--quiet", *map(str, arguments[1:])],
+    quiet = [] if arguments[0] == "score" else ["--quiet"]  # which has no progress to show
+    done = subprocess.run([TOOL, arguments[0], "--model", jf.any_model(), *quiet, *map(str, arguments[1:])],
                           capture_output=True, timeout=600 * jf.PATIENCE, check=False)
     check((done.returncode != 0) if status else (done.returncode == 0), f"{arguments}: {done.returncode} {done.stderr}")
     return done.stderr.decode() if status else done.stdout
@@ -95,7 +96,7 @@ def votes(d):
         equal((mine["samples"], theirs["samples"]), (5, 5), "samples")
         equal(mine["results"][0]["probabilities"], theirs["probabilities"], "probabilities")
         check("--draws" in cli(d, "classify", "--draws", 5, SEVEN, status=2), "an option of the past")
-        for method, most in (("posterior", 1000), ("sample", 4096)):
+        for method, most in (("posterior", 1000), ("sample", 4096), ("likelihood", 4096)):
             check(str(most) in cli(d, "classify", "--method", method, "--samples", most + 1, SEVEN, status=2), method)
             with open(SEVEN, "rb") as file:
                 answer = d.classify(file.read(), f"?method={method}&samples={most + 1}")
@@ -191,6 +192,41 @@ def edits(d):
         check("one picture" in cli(d, "edit", SEVEN, SEVEN, status=2), "two pictures")
 
 
+def scores(d):
+    with open(SEVEN, "rb") as file:
+        image = base64.b64encode(file.read()).decode()
+    with case("score: the same numbers"):
+        mine = told(d, "score", "--draws", 6, "--seed", 3, SEVEN)
+        theirs = d.post("/v1/score", {"image": image, "draws": 6, "seed": 3}).json()
+        equal((mine["draws"], mine["seed"]), (theirs["draws"], theirs["seed"]), "draws and seed")
+        for key in set(mine["results"][0]) - {"file"}:
+            equal(mine["results"][0][key], theirs[key], key)
+        equal(set(theirs) - set(mine["results"][0]), {"draws", "seed", "timings_ms", "model", "request_id"}, "nothing is left out")
+        spoken = cli(d, "score", "--draws", 6, "--seed", 3, "--all", SEVEN).decode()
+        check(f"{theirs['bits_per_dimension']:.4f} +- {theirs['bits_per_dimension_error']:.4f} bits per dimension" in spoken, spoken)
+        equal(spoken.count("ln P(image | "), 10, "a line a class")
+        equal(d.get("/v1/model").json()["defaults"]["score"]["draws"], 64, "draws by default")
+        check("(default: 64)" in cli(d, "score", "--help").decode(), "and in the tool")
+    with case("score: pictures that cannot be used stand beside those that can"):
+        bad = jf.scratch("bad.png")
+        with open(bad, "wb") as file:
+            file.write(b"no picture")
+        done = subprocess.run([TOOL, "score", "--model", jf.any_model(), "--draws", "2", "--json", bad, SEVEN],
+                              capture_output=True, timeout=600 * jf.PATIENCE, check=False)
+        one, other = json.loads(done.stdout)["results"]
+        equal((done.returncode, sorted(one), "log_p" in other), (1, ["error", "file"], True), "answers")
+        check("even" in cli(d, "score", "--draws", 3, SEVEN, status=2), "an odd number of draws")
+        check("missing picture" in cli(d, "score", status=2), "no picture")
+    with case("likelihood: the same numbers, one limit"):
+        mine, theirs = told(d, "classify", "--method", "likelihood", "--samples", 6, SEVEN), seven(d, "?method=likelihood&samples=6")
+        for key in ("probabilities", "label", "familiarity"):
+            equal(mine["results"][0].get(key), theirs.get(key), key)
+        check("even" in cli(d, "classify", "--method", "likelihood", "--samples", 5, SEVEN, status=2), "odd")
+        if os.path.isdir(os.path.join(jf.SRC, "data/mnist")):
+            rated = told(d, "eval", "--data", os.path.join(jf.SRC, "data/mnist"), "--limit", 2, "--method", "likelihood", "--samples", 4)
+            equal((rated["classification"]["method"], rated["classification"]["samples"]), ("likelihood", 4), "eval")
+
+
 def framing(d):
     with case("framing: the same report in the same words"):
         dark = jf.png(bytes(255 - p for p in dict(jf.test_digits())[7] for _ in range(2)), 56, 28)
@@ -221,7 +257,7 @@ def told_by_the_daemon(d):
             equal(fields[name]["default"], model["defaults"]["classify"][name], f"classify: {name}")
     with case("/v1/model: limits and defaults, as the description of the API has them"):
         for question, schema in (("generate", "GenerateRequest"), ("blend", "BlendRequest"), ("sample", "SampleRequest"),
-                                 ("edit", "EditRequest")):
+                                 ("edit", "EditRequest"), ("score", "ScoreRequest")):
             fields = schemas[schema]["properties"]
             for name, value in model["defaults"][question].items():
                 # the description says it in words: scale depends on the kind of answer, preprocess on the model
@@ -264,6 +300,7 @@ def all_rows():
         votes(d)
         pictures(d)
         edits(d)
+        scores(d)
         framing(d)
         told_by_the_daemon(d)
     classes()

@@ -187,6 +187,22 @@ static void test_filter(void **state) {
 	jf_job_unref(classify);
 }
 
+/* A score's classes are a batch already: one picture at a time, so that the other workers find the rest. */
+static void test_scores_go_alone(void **state) {
+	(void)state;
+	struct jf_job *score = push(JF_JOB_SCORE, 3, 1, 0), *later = push(JF_JOB_SCORE, 1, 1, 1000);
+	score->draws = later->draws = 4;
+	assert_int_equal(jf_queue_compatible(&queue, 8), 8); /* nothing to wait for */
+	for (int i = 0; i < 4; i++) {
+		assert_true(take(16, 1));
+		assert_int_equal(batch.n, 1);
+		assert_ptr_equal(batch.items[0].job, i < 3 ? score : later);
+	}
+	assert_false(take(16, 1));
+	jf_job_unref(score);
+	jf_job_unref(later);
+}
+
 static void test_cost(void **state) {
 	static const struct {
 		enum jf_job_kind kind;
@@ -218,6 +234,15 @@ static void test_cost(void **state) {
 	assert_int_equal(jf_job_cost(edit), 3 * (JF_EDIT_GRID * (4 * 10 + 1) + 1));
 	assert_int_equal(jf_job_steps(edit), JF_EDIT_GRID * 4 * 10);
 	jf_job_unref(edit);
+	/* every draw under every class, a score's without one too, and a posterior */
+	for (int i = 0; i < 2; i++) {
+		struct jf_job *job = jf_job_create(model, i ? JF_JOB_SCORE : JF_JOB_LIKELIHOOD, 3, &error);
+		assert_non_null(job);
+		job->draws = 4;
+		assert_int_equal(jf_job_cost(job), 3 * (4 * (model->config.classes + i) + 1));
+		assert_int_equal(jf_job_steps(job), 4);
+		jf_job_unref(job);
+	}
 	assert_null(jf_job_create(model, JF_JOB_GENERATE, 0, &error));
 	assert_null(jf_job_create(model, JF_N_JOB_KINDS, 1, &error));
 }
@@ -229,6 +254,7 @@ int main(void) {
 	    cmocka_unit_test_setup_teardown(test_compatible, start, end),
 	    cmocka_unit_test_setup_teardown(test_split, start, end),
 	    cmocka_unit_test_setup_teardown(test_filter, start, end),
+	    cmocka_unit_test_setup_teardown(test_scores_go_alone, start, end),
 	    cmocka_unit_test_setup_teardown(test_cost, start, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

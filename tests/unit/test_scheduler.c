@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "core/base/clock.h"
+#include "core/questions/score.h"
 #include "core/questions/tasks.h"
 #include "daemon/work/scheduler.h"
 #include "tests/unit/small_model.h"
@@ -91,7 +92,7 @@ static struct ticket *make(enum jf_job_kind kind, int n, int steps, unsigned var
 	struct jf_job *job = ticket->job = jf_job_create(model, kind, n, &error);
 	assert_non_null(job);
 	size_t pixels = 64, classes = 5;
-	if (kind == JF_JOB_POSTERIOR || kind == JF_JOB_CLASSIFY || kind == JF_JOB_EDIT) {
+	if (jf_job_is_classification(job) || jf_job_is_scoring(job) || kind == JF_JOB_EDIT) {
 		assert_int_equal(jf_job_alloc_images(job, n, &error), JF_OK);
 		jf_rng_uniform(job->images, pixels * (size_t)n, variant, JF_STREAM_EVAL, 0);
 	}
@@ -107,7 +108,7 @@ static struct ticket *make(enum jf_job_kind kind, int n, int steps, unsigned var
 	job->args.steps = steps;
 	job->args.solver = variant % 2 ? JF_SOLVER_HEUN : JF_SOLVER_EULER;
 	job->args.guidance = variant % 3 ? 1.0f : 2.0f;
-	job->draws = 1 + (int)(variant % 2);
+	job->draws = (1 + (int)(variant % 2)) * (jf_job_is_scoring(job) ? 2 : 1);
 	if (kind == JF_JOB_EDIT)
 		make_edit(job, variant);
 	job->done = on_done;
@@ -166,7 +167,7 @@ static void assert_same(const float *a, const float *b, size_t n) {
 
 static struct ticket *mixed(int i) {
 	static const int sizes[] = {1, 1, 3, 9, 1, 20};
-	return make((enum jf_job_kind)(i % JF_N_JOB_KINDS), sizes[i % 6], 3 + i % 2, (unsigned)(i % 7));
+	return make((enum jf_job_kind)(i % JF_N_JOB_KINDS), sizes[i % 6], 3 + i % 2, (unsigned)(i % 11));
 }
 
 /* The same jobs one at a time on one worker in batches of one, and all at once on three workers in batches of eight. */
@@ -197,6 +198,8 @@ static void test_same_bytes(void **state) {
 		assert_same(a->out_probabilities, b->out_probabilities, n * 5);
 		assert_same(a->out_originals, b->out_originals, n * 5);
 		assert_same(a->out_strengths, b->out_strengths, n);
+		if (a->out_log_p)
+			assert_memory_equal(a->out_log_p, b->out_log_p, n * 2 * 6 * sizeof(double));
 		assert_int_equal(a->max_batch_seen, 1);
 		assert_true(b->started_ns >= b->submitted_ns && b->finished_ns >= b->started_ns);
 		if (b->max_batch_seen > largest)
@@ -271,6 +274,66 @@ static void test_edit_is_the_plain_call(void **state) {
 		assert_same(job->out_originals, original, 5);
 		discard(ticket);
 	}
+	jf_scheduler_destroy(scheduler);
+}
+
+/* The workers' likelihoods are those of the plain calls, also while classifications pass between the draws. */
+static void test_score_is_the_plain_call(void **state) {
+	(void)state;
+	struct jf_scheduler *scheduler = scheduler_of(1, 8, 100000);
+	struct ticket *score = make(JF_JOB_SCORE, 2, 1, 3), *likelihood = make(JF_JOB_LIKELIHOOD, 2, 1, 4);
+	struct ticket *passing[20];
+	struct jf_error error;
+	struct jf_scorer *scorer = jf_scorer_create(model, &error);
+	assert_non_null(scorer);
+	score->job->draws = likelihood->job->draws = 40;
+	assert_int_equal(submit(scheduler, score), JF_ADMITTED);
+	assert_int_equal(submit(scheduler, likelihood), JF_ADMITTED);
+	for (int i = 0; i < 20; i++) {
+		passing[i] = make(i % 2 ? JF_JOB_CLASSIFY : JF_JOB_POSTERIOR, 1, 3, (unsigned)i);
+		assert_int_equal(submit(scheduler, passing[i]), JF_ADMITTED);
+	}
+	wait_done(score);
+	wait_done(likelihood);
+	for (int i = 0; i < 2; i++) {
+		struct jf_task_options o = jf_task_options_default();
+		struct jf_score_args args = {.draws = 40, .seed = 3, .index = (uint64_t)i};
+		double log_p[12];
+		float p[5];
+		assert_int_equal(
+		    jf_scorer_score(scorer, log_p, log_p + 6, score->job->items[i].image, &args, &error), JF_OK);
+		assert_memory_equal(score->job->out_log_p + i * 12, log_p, sizeof(log_p));
+		jf_score_bayes(p, log_p, 5);
+		assert_same(score->job->out_probabilities + i * 5, p, 5);
+		assert_int_equal(jf_classify_posterior(model, p, score->job->items[i].image, 1, 1, &o, &error), JF_OK);
+		assert_same(score->job->out_originals + i * 5, p, 5);
+		args.seed = 4;
+		assert_int_equal(jf_scorer_classify(scorer, p, likelihood->job->items[i].image, &args, &error), JF_OK);
+		assert_same(likelihood->job->out_probabilities + i * 5, p, 5);
+		assert_true(likelihood->job->out_familiarity[i] < 0); /* this model is not calibrated */
+	}
+	assert_int_equal(score->job->steps_done, 40);
+	for (int i = 0; i < 20; i++) {
+		wait_done(passing[i]);
+		assert_int_equal(passing[i]->job->end, JF_JOB_DONE);
+		discard(passing[i]);
+	}
+	jf_scorer_destroy(scorer);
+	discard(score);
+	discard(likelihood);
+	/* what nobody waits for any more ends between two draws */
+	score = make(JF_JOB_SCORE, 1, 1, 3);
+	score->job->draws = JF_MAX_SCORE_DRAWS;
+	assert_int_equal(submit(scheduler, score), JF_ADMITTED);
+	jf_scheduler_cancel(scheduler, score->job);
+	wait_done(score);
+	assert_int_equal(score->job->end, JF_JOB_CANCELED);
+	assert_true(score->job->steps_done < JF_MAX_SCORE_DRAWS);
+	discard(score);
+	score = make(JF_JOB_SCORE, 1, 1, 3);
+	score->job->draws = 3;
+	assert_int_equal(submit(scheduler, score), JF_REFUSED_INVALID);
+	discard(score);
 	jf_scheduler_destroy(scheduler);
 }
 
@@ -936,6 +999,7 @@ int main(void) {
 	    cmocka_unit_test(test_same_bytes),
 	    cmocka_unit_test(test_steps),
 	    cmocka_unit_test(test_edit_is_the_plain_call),
+	    cmocka_unit_test(test_score_is_the_plain_call),
 	    cmocka_unit_test(test_batching),
 	    cmocka_unit_test(test_queue_delay),
 	    cmocka_unit_test(test_splitting),

@@ -43,7 +43,9 @@ static void score(struct jf_model *of, double *log_p, double *errors, int draws,
 	struct jf_scorer *scorer = jf_scorer_create(of, &err);
 
 	assert_non_null(scorer);
-	assert_int_equal(jf_scorer_score(scorer, log_p, errors, image, draws, seed, NULL, NULL, &err), JF_OK);
+	const struct jf_score_args args = {.draws = draws, .seed = seed};
+
+	assert_int_equal(jf_scorer_score(scorer, log_p, errors, image, &args, &err), JF_OK);
 	jf_scorer_destroy(scorer);
 }
 
@@ -59,11 +61,14 @@ static void test_same_bytes(void **state) {
 	for (int i = 0; i < PIXELS; i++)
 		other[i] = -image[i];
 	/* whatever it scored before */
-	assert_int_equal(jf_scorer_score(scorer, b, eb, other, 4, 1, NULL, NULL, &err), JF_OK);
-	assert_int_equal(jf_scorer_score(scorer, b, eb, image, 8, 3, NULL, NULL, &err), JF_OK);
+	assert_int_equal(
+	    jf_scorer_score(scorer, b, eb, other, &(struct jf_score_args){4, 1, 0, NULL, NULL}, &err), JF_OK);
+	assert_int_equal(
+	    jf_scorer_score(scorer, b, eb, image, &(struct jf_score_args){8, 3, 0, NULL, NULL}, &err), JF_OK);
 	assert_memory_equal(a, b, sizeof(a));
 	assert_memory_equal(ea, eb, sizeof(ea));
-	assert_int_equal(jf_scorer_score(scorer, b, eb, image, 8, 4, NULL, NULL, &err), JF_OK);
+	assert_int_equal(
+	    jf_scorer_score(scorer, b, eb, image, &(struct jf_score_args){8, 4, 0, NULL, NULL}, &err), JF_OK);
 	assert_memory_not_equal(a, b, sizeof(a));
 	jf_scorer_destroy(scorer);
 }
@@ -138,6 +143,29 @@ static void test_errors_are_honest(void **state) {
 	}
 }
 
+/* Classes are told apart by the same bytes whatever came before, and nothing else is looked at than their errors. */
+static void test_classify(void **state) {
+	const struct jf_score_args args = {.draws = 8, .seed = 3, .index = 5},
+				   later = {.draws = 8, .seed = 3, .index = 6};
+	float a[K], b[K], sum = 0.0f;
+	double log_p[K + 1], errors[K + 1];
+	struct jf_error err;
+	struct jf_scorer *scorer = jf_scorer_create(model, &err);
+
+	(void)state;
+	assert_non_null(scorer);
+	assert_int_equal(jf_scorer_classify(scorer, a, image, &args, &err), JF_OK);
+	assert_int_equal(jf_scorer_score(scorer, log_p, errors, image, &args, &err), JF_OK);
+	assert_int_equal(jf_scorer_classify(scorer, b, image, &args, &err), JF_OK);
+	assert_memory_equal(a, b, sizeof(a));
+	for (int k = 0; k < K; k++)
+		sum += a[k];
+	assert_true(fabsf(sum - 1.0f) < 1e-5f);
+	assert_int_equal(jf_scorer_classify(scorer, b, image, &later, &err), JF_OK);
+	assert_memory_not_equal(a, b, sizeof(a));
+	jf_scorer_destroy(scorer);
+}
+
 static bool never(void *unused) {
 	(void)unused;
 	return false;
@@ -153,9 +181,13 @@ static void test_bad_arguments(void **state) {
 	(void)state;
 	assert_non_null(scorer);
 	for (size_t i = 0; i < sizeof(draws) / sizeof(draws[0]); i++)
-		assert_int_equal(jf_scorer_score(scorer, a, e, image, draws[i], 1, NULL, NULL, &err), JF_EINVAL);
-	assert_int_equal(jf_scorer_score(scorer, a, e, bad, 2, 1, NULL, NULL, &err), JF_ENUMERIC);
-	assert_int_equal(jf_scorer_score(scorer, a, e, image, 4, 1, never, NULL, &err), JF_ECANCELED);
+		assert_int_equal(
+		    jf_scorer_score(scorer, a, e, image, &(struct jf_score_args){draws[i], 1, 0, NULL, NULL}, &err),
+		    JF_EINVAL);
+	assert_int_equal(
+	    jf_scorer_score(scorer, a, e, bad, &(struct jf_score_args){2, 1, 0, NULL, NULL}, &err), JF_ENUMERIC);
+	assert_int_equal(
+	    jf_scorer_score(scorer, a, e, image, &(struct jf_score_args){4, 1, 0, never, NULL}, &err), JF_ECANCELED);
 	jf_scorer_destroy(scorer);
 }
 
@@ -181,6 +213,7 @@ int main(void) {
 	    cmocka_unit_test(test_same_bytes),
 	    cmocka_unit_test(test_errors_are_honest),
 	    cmocka_unit_test(test_a_network_that_predicts_nothing),
+	    cmocka_unit_test(test_classify),
 	    cmocka_unit_test(test_bad_arguments),
 	    cmocka_unit_test(test_bayes),
 	    cmocka_unit_test(test_bits),
