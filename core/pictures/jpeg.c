@@ -12,8 +12,11 @@
 #include "core/pictures/exif.h"
 
 #define MAX_MEMORY ((long)256 << 20) /* of the decoder: a progressive picture keeps all its coefficients */
-#define MAX_SCANS 200                /* a progressive file of few bytes may ask for thousands of passes */
-#define EXIF_HEADER "Exif\0"         /* and one more 0 */
+/* A progressive file of few bytes may ask for thousands of passes over all its pixels. Writers make about ten. */
+#define MAX_SCANS 200
+#define ENOUGH_SCANS 16                      /* are read of any picture */
+#define MAX_SCANNED_PIXELS ((size_t)1 << 29) /* over all scans beyond these */
+#define EXIF_HEADER "Exif\0"                 /* and one more 0 */
 #define EXIF_HEADER_SIZE 6
 
 /* What a decode holds. The library leaves by longjmp, so everything it may have left behind is found from here. */
@@ -65,11 +68,19 @@ static void on_message(j_common_ptr jpeg, int level) {
 		on_error(jpeg);
 }
 
+static int max_scans(const struct jpeg_decompress_struct *jpeg) {
+	size_t scans = MAX_SCANNED_PIXELS / ((size_t)jpeg->image_height * jpeg->image_width);
+
+	return scans > MAX_SCANS ? MAX_SCANS : scans < ENOUGH_SCANS ? ENOUGH_SCANS : (int)scans;
+}
+
 static void on_progress(j_common_ptr jpeg) {
 	struct codec *codec = (struct codec *)(void *)jpeg->err;
+	int most = max_scans(&codec->jpeg);
 
-	if (codec->jpeg.input_scan_number > MAX_SCANS) {
-		snprintf(codec->failure, sizeof(codec->failure), "has more than %d scans", MAX_SCANS);
+	if (codec->jpeg.input_scan_number > most) {
+		snprintf(codec->failure, sizeof(codec->failure), "has more than %d scans of %u x %u pixels", most,
+		    codec->jpeg.image_width, codec->jpeg.image_height);
 		give_up(codec, JF_ELIMIT);
 	}
 }

@@ -203,6 +203,10 @@ def test_refuses_to_overwrite():
     assert read(path("longer.state")) == before
 
 
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 2]) + data[at + 1:]
+
+
 def test_bad_states():
     good = read(path("longer.state"))
     size = struct.unpack("<Q", good[:8])[0]
@@ -217,12 +221,19 @@ def test_bad_states():
         "beyond the end": good.replace(b'"step":"32"', b'"step":"99"'),
         "another format": good.replace(b"jointflow-training-state", b"jointflow-training-sTATE"),
         "a model": read(path("longer")),
+        "a flipped bit in the weights": flipped(good, 8 + size + 4000),
+        "a flipped bit in the means": flipped(good, len(good) - 1000),
+        "a changed end of the schedule": good.replace(b'"schedule.end":"32"', b'"schedule.end":"36"'),
+        "a digest that is not its own": flipped(good, good.index(b'"sha256":"') + 12),
+        "a digest that got lost": good.replace(b'"sha256"', b'"sha255"'),
+        "a version that knew no digest": good.replace(b'"format_version":"3"', b'"format_version":"2"'),
     }
     for name, content in cases.items():
         with open(path("bad.state"), "wb") as file:
             file.write(content)
         said = train("bad", "--epochs=1", "--resume", expect=1)
         assert said.startswith("jointflow-train: ") and "bad.state" in said and said.count("\n") == 1, (name, said)
+        assert ("is damaged" in said) == (" flipped " in name or "digest" in name or "changed" in name), (name, said)
         assert read(path("bad.state")) == content, name
         assert not os.path.exists(path("bad"))
     # an option that came after the version which saved it: the padding keeps the header's length
@@ -239,7 +250,17 @@ def test_bad_states():
     finally:
         os.unlink(path("data/class-names.txt"))
     assert "was made from other data" in said, said
+    # a state from before there was a digest
+    header = json.loads(good[8:8 + size])
+    del header["__metadata__"]["sha256"]
+    header["__metadata__"]["format_version"] = "2"
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path("bad.state"), "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + good[8 + size:])
+    train("bad", "--epochs=1", "--resume", "-q")
     os.unlink(path("bad.state"))
+    os.unlink(path("bad"))
 
 
 def stop_part_way(name, *options):
