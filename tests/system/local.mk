@@ -1,6 +1,6 @@
 # tests/system: make check-system; part of the top Makefile.am
 SYSTEM_TESTS += \
-	tests/system/haproxy.py \
+	tests/system/proxies.py \
 	tests/system/packages.sh \
 	tests/system/service.sh
 EXTRA_DIST += $(SYSTEM_TESTS) \
