@@ -6,6 +6,7 @@
 
 #include "core/base/number.h"
 #include "core/engine/network.h"
+#include "core/kernels/kernels.h"
 
 #define SHRINK 1e-3 /* added to the diagonal of the correlations: features that move together stay invertible */
 
@@ -37,53 +38,87 @@ void jf_familiarity_destroy(struct jf_familiarity *f) {
 	free(f);
 }
 
+#define IMAGES JF_WHITEN_ROWS
 #define BLOCK 64 /* coordinates at a time: their sums stay in the first-level cache and on the stack */
+#define RUN 256  /* features at a time, so that their values fit the stack */
 
-/* Coordinates first .. first + n of (x - mean) whitened: out [n]. */
-static void whiten(const struct jf_familiarity *f, const float *x, int first, int n, double *out) {
-	memset(out, 0, sizeof(*out) * (size_t)n);
-	for (int i = 0; i < first + n; i++) {
-		const float *row = f->whitening + (size_t)i * (size_t)f->features + first;
-		double value = (double)(x[i] - f->mean[i]);
+/* z[r * BLOCK + 0 .. lanes) := coordinates first .. first + lanes of (x[r] - mean) whitened, for n images. The features
+ * beyond the last of these coordinates add nothing to them. */
+static void whiten_lanes(const struct jf_familiarity *f, double *z, const float *x, int n, int first, int lanes) {
+	const size_t d = (size_t)f->features;
+	double values[IMAGES * RUN], sums[IMAGES * JF_LANES] = {0};
 
-		for (int j = i > first ? i - first : 0; j < n; j++)
-			out[j] += value * (double)row[j];
+	for (int from = 0; from < first + lanes; from += RUN) {
+		const int m = first + lanes - from < RUN ? first + lanes - from : RUN;
+
+		for (int r = 0; r < n; r++)
+			for (int i = 0; i < m; i++)
+				values[r * m + i] = (double)(x[(size_t)r * d + (size_t)(from + i)] - f->mean[from + i]);
+		jf_kernels()->whiten(sums, values, f->whitening + (size_t)from * d + first, d, n, m, lanes);
+	}
+	for (int r = 0; r < n; r++)
+		memcpy(z + r * BLOCK, sums + r * JF_LANES, sizeof(*z) * (size_t)lanes);
+}
+
+#define CLASSES 4 /* at a time: each sum is a chain, several run beside each other */
+
+/* sums[k] += squared distance from z to the centre of each class, over `coordinates` of them from `first` on. */
+static void add_distances(const struct jf_familiarity *f, double *sums, const double *z, int first, int coordinates) {
+	const size_t d = (size_t)f->features;
+
+	for (int k0 = 0; k0 < f->classes; k0 += CLASSES) {
+		const int count = f->classes - k0 < CLASSES ? f->classes - k0 : CLASSES;
+		const float *centre[CLASSES];
+		double sum[CLASSES] = {0};
+
+		for (int k = 0; k < CLASSES; k++)
+			centre[k] = f->centres + (size_t)(k0 + (k < count ? k : 0)) * d + first;
+		for (int j = 0; j < coordinates; j++)
+			for (int k = 0; k < CLASSES; k++) {
+				const double difference = z[j] - (double)centre[k][j];
+
+				sum[k] += difference * difference;
+			}
+		for (int k = 0; k < count; k++)
+			sums[k0 + k] += sum[k];
 	}
 }
 
-static double nearest(const double *sums, int classes) {
+static float nearest(const double *sums, int classes) {
 	double least = INFINITY;
 
 	for (int k = 0; k < classes; k++)
 		least = sums[k] < least ? sums[k] : least;
-	return least;
+	return (float)least;
 }
 
-/* Squared, to the nearest centre. |z - c|^2 = |z|^2 - 2 z c + |c|^2 would cancel; the differences are summed instead,
- * class by class. */
-static float distance_of(const struct jf_familiarity *f, const float *x) {
-	double z[BLOCK], sums[JF_NETWORK_MAX_CLASSES];
+/* Squared, of n <= IMAGES images to the nearest centre. |z - c|^2 = |z|^2 - 2 z c + |c|^2 would cancel; the differences
+ * are summed instead, class by class. */
+static void distances_of(const struct jf_familiarity *f, float *distances, const float *x, int n) {
+	double z[IMAGES][BLOCK], sums[IMAGES][JF_NETWORK_MAX_CLASSES];
 
-	memset(sums, 0, sizeof(*sums) * (size_t)f->classes);
+	for (int r = 0; r < n; r++)
+		memset(sums[r], 0, sizeof(*sums[r]) * (size_t)f->classes);
 	for (int first = 0; first < f->features; first += BLOCK) {
-		int n = f->features - first < BLOCK ? f->features - first : BLOCK;
+		const int count = f->features - first < BLOCK ? f->features - first : BLOCK;
 
-		whiten(f, x, first, n, z);
-		for (int k = 0; k < f->classes; k++) {
-			const float *centre = f->centres + (size_t)k * (size_t)f->features + first;
-			double sum = 0;
-
-			for (int j = 0; j < n; j++)
-				sum += (z[j] - (double)centre[j]) * (z[j] - (double)centre[j]);
-			sums[k] += sum;
-		}
+		for (int j = 0; j < count; j += JF_LANES)
+			whiten_lanes(f, z[0] + j, x, n, first + j, count - j < JF_LANES ? count - j : JF_LANES);
+		for (int r = 0; r < n; r++)
+			add_distances(f, sums[r], z[r], first, count);
 	}
-	return (float)nearest(sums, f->classes);
+	for (int r = 0; r < n; r++)
+		distances[r] = nearest(sums[r], f->classes);
 }
 
-float jf_familiarity_of(const struct jf_familiarity *f, const float *x) {
+static void all_distances_of(const struct jf_familiarity *f, float *distances, const float *x, size_t n) {
+	for (size_t i = 0; i < n; i += IMAGES)
+		distances_of(f, distances + i, x + i * (size_t)f->features, n - i < IMAGES ? (int)(n - i) : IMAGES);
+}
+
+static float share_at(const struct jf_familiarity *f, float distance) {
 	const float *q = f->quantiles;
-	float distance = distance_of(f, x), step;
+	float step;
 	int low = 0, high = JF_FAMILIARITY_QUANTILES - 1;
 
 	if (!(distance < q[high]))
@@ -100,6 +135,19 @@ float jf_familiarity_of(const struct jf_familiarity *f, const float *x) {
 	}
 	step = (distance - q[low]) / (q[high] - q[low]);
 	return 1.0f - ((float)low + step) / (float)(JF_FAMILIARITY_QUANTILES - 1);
+}
+
+void jf_familiarity_of_all(const struct jf_familiarity *f, float *shares, const float *x, int n) {
+	all_distances_of(f, shares, x, (size_t)n);
+	for (int i = 0; i < n; i++)
+		shares[i] = share_at(f, shares[i]);
+}
+
+float jf_familiarity_of(const struct jf_familiarity *f, const float *x) {
+	float share;
+
+	jf_familiarity_of_all(f, &share, x, 1);
+	return share;
 }
 
 /* --- the fit --- */
@@ -234,8 +282,7 @@ enum jf_err jf_familiarity_calibrate(struct jf_familiarity *f, const float *x, s
 	if (!distances)
 		rc = jf_error_set(err, JF_ENOMEM, "no memory for %zu distances", n);
 	if (rc == JF_OK) {
-		for (size_t i = 0; i < n; i++)
-			distances[i] = distance_of(f, x + i * (size_t)f->features);
+		all_distances_of(f, distances, x, n);
 		qsort(distances, n, sizeof(*distances), jf_number_compare_floats);
 		for (int i = 0; i < JF_FAMILIARITY_QUANTILES; i++) {
 			double at = (double)(n - 1) * i / (JF_FAMILIARITY_QUANTILES - 1);

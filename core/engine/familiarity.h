@@ -32,6 +32,8 @@ void jf_familiarity_destroy(struct jf_familiarity *familiarity); /* NULL allowed
 /* The share of the held-out images that are at least as far away as x [features], 0 to 1; interpolated between the
  * quantiles. 0 when a feature is not finite. */
 float jf_familiarity_of(const struct jf_familiarity *familiarity, const float *x);
+/* The same of n images at once, x [n][features], into shares [n]: several share each reading of the whitening. */
+void jf_familiarity_of_all(const struct jf_familiarity *familiarity, float *shares, const float *x, int n);
 
 /* Fits mean, whitening and centres to x [n][features], y [n] below classes. A class without images has no centre of
  * its own (it gets the mean's). JF_EINVAL with fewer than JF_FAMILIARITY_MIN images, JF_ENUMERIC when one is not

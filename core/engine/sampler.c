@@ -232,8 +232,8 @@ static void clear_augmentation(struct jf_sampler *s) {
 
 /* How familiar the images are, from the evaluation just done at t_lab = 1. */
 static void judge_familiarity(struct jf_sampler *s) {
-	for (int i = 0; i < s->n; i++)
-		s->familiarity[i] = jf_familiarity_of(s->model->familiarity, jf_sampler_features(s, i));
+	/* An output's samples lie one behind the other. */
+	jf_familiarity_of_all(s->model->familiarity, s->familiarity, jf_sampler_features(s, 0), s->n);
 }
 
 static enum jf_err begin(struct jf_sampler *s, const struct jf_sampler_args *args,

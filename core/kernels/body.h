@@ -13,6 +13,8 @@
 
 #include "core/kernels/attention.h"
 
+#include "core/kernels/whiten.h"
+
 #include "core/kernels/isa.h"
 
 const struct jf_kernels JF_KERNELS_TABLE = {
@@ -22,4 +24,5 @@ const struct jf_kernels JF_KERNELS_TABLE = {
     JF_KERNELS_NORM,
     JF_KERNELS_WINOGRAD,
     JF_KERNELS_ATTENTION,
+    JF_KERNELS_WHITEN,
 };

@@ -19,6 +19,8 @@
 /* Convolutions with at most this many output channels use weights as they are, [3][3][cin][cout], not packed. */
 #define JF_NARROW 4
 
+#define JF_WHITEN_ROWS 4 /* sets of values that whiten takes at a time */
+
 /* A 3x3 convolution of one image with a zero border; Winograd's of several at once. */
 struct jf_conv {
 	float *y;              /* [h][w][cout] */
@@ -129,6 +131,10 @@ struct jf_kernels {
 
 	/* Row-wise softmax of x[rows][n] into y (y may be x). */
 	void (*softmax)(float *y, const float *x, int rows, int n);
+
+	/* sums[r][j] += sum over i, in order, of values[r][i] rows[i * stride + j] in double, r < n <= JF_WHITEN_ROWS,
+	 * j < lanes <= JF_LANES; sums [n][JF_LANES], values [n][m], which hold floats: so every product is exact. */
+	void (*whiten)(double *sums, const double *values, const float *rows, size_t stride, int n, int m, int lanes);
 };
 
 #define JF_PAD16(n) (((n) + 15) / 16 * 16)

@@ -22,7 +22,11 @@ struct emulated_ps {
 struct emulated_epi {
 	__m256i low, high;
 };
+struct emulated_pd {
+	__m256d low, high;
+};
 #define __m512 struct emulated_ps
+#define __m512d struct emulated_pd
 #define __m512i struct emulated_epi
 
 EMULATED __m512 emulated_loadu_ps(const float *p) {
@@ -103,7 +107,28 @@ EMULATED __m256 emulated_castps512_ps256(__m512 a) {
 EMULATED __m256 emulated_extractf32x8_ps(__m512 a, int half) {
 	return half ? a.high : a.low;
 }
+EMULATED __m512d emulated_loadu_pd(const double *p) {
+	return (__m512d){_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)};
+}
+EMULATED void emulated_storeu_pd(double *p, __m512d v) {
+	_mm256_storeu_pd(p, v.low);
+	_mm256_storeu_pd(p + 4, v.high);
+}
+EMULATED __m512d emulated_set1_pd(double x) {
+	return (__m512d){_mm256_set1_pd(x), _mm256_set1_pd(x)};
+}
+EMULATED __m512d emulated_fmadd_pd(__m512d a, __m512d b, __m512d c) {
+	return (__m512d){_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
+}
+EMULATED __m512d emulated_cvtps_pd(__m256 a) {
+	return (__m512d){_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))};
+}
 
+#define _mm512_loadu_pd emulated_loadu_pd
+#define _mm512_storeu_pd emulated_storeu_pd
+#define _mm512_set1_pd emulated_set1_pd
+#define _mm512_fmadd_pd emulated_fmadd_pd
+#define _mm512_cvtps_pd emulated_cvtps_pd
 #define _mm512_loadu_ps emulated_loadu_ps
 #define _mm512_storeu_ps emulated_storeu_ps
 #define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps

@@ -14,6 +14,7 @@
 
 #define D 2
 #define N 20000
+#define MANY 19 /* of them at once */
 
 /* Two classes around (0, 0) and (10, 0) with deviations 1 and 2, the coordinates correlated by 0.6. */
 static void draw(float *x, uint16_t *y, uint64_t seed) {
@@ -72,12 +73,17 @@ static void test_quantiles(void **state) {
 	float *x = malloc(sizeof(float) * N * D);
 	uint16_t *y = malloc(sizeof(uint16_t) * N);
 	struct jf_familiarity *f = fitted(x, y);
+	float all[MANY];
 	int hundredth = 0, half = 0;
 
 	(void)state;
 	draw(x, y, 3);
+	jf_familiarity_of_all(f, all, x, MANY);
 	for (int i = 0; i < N; i++) {
 		float share = jf_familiarity_of(f, x + i * D);
+
+		if (i < MANY) /* the same bytes, alone or among others */
+			assert_memory_equal(&all[i], &share, sizeof(share));
 
 		assert_true(share >= 0 && share <= 1);
 		hundredth += share < 0.01f;

@@ -85,6 +85,43 @@ static void test_pack_conv_transposed(void **state) {
 	}
 }
 
+/* --- products in double --- */
+
+/* The exact products in the same order are the same doubles, on every instruction set. */
+static void test_whiten(void **state) {
+	static const int shapes[][3] = {{1, 1, 1}, {4, 37, 16}, {3, 300, 7}, {4, 5, 11}, {2, 64, 16}}; /* n, m, lanes */
+	enum { STRIDE = 19 };
+
+	(void)state;
+	for (size_t s = 0; s < COUNT(shapes); s++) {
+		const int n = shapes[s][0], m = shapes[s][1], lanes = shapes[s][2];
+		float *rows = noise((size_t)(m * STRIDE)), *from = noise((size_t)(n * m));
+		double *values = malloc((size_t)(n * m) * sizeof(*values));
+		double expect[JF_WHITEN_ROWS][JF_LANES], sums[JF_WHITEN_ROWS][JF_LANES];
+
+		for (int i = 0; i < n * m; i++)
+			values[i] = (double)from[i];
+		for (int r = 0; r < n; r++)
+			for (int j = 0; j < lanes; j++) {
+				expect[r][j] = 0.25 * r;
+				for (int i = 0; i < m; i++)
+					expect[r][j] += values[r * m + i] * (double)rows[i * STRIDE + j];
+			}
+		for (size_t i = 0; i < COUNT(isa_names); i++) {
+			if (isa(i) == NULL)
+				continue;
+			for (int at = 0; at < JF_WHITEN_ROWS * JF_LANES; at++)
+				sums[at / JF_LANES][at % JF_LANES] = 0.25 * (at / JF_LANES);
+			isa(i)->whiten(sums[0], values, rows, STRIDE, n, m, lanes);
+			for (int r = 0; r < n; r++)
+				assert_memory_equal(sums[r], expect[r], (size_t)lanes * sizeof(**sums));
+		}
+		free(rows);
+		free(from);
+		free(values);
+	}
+}
+
 /* --- matrix product --- */
 
 struct gemm {
@@ -362,6 +399,7 @@ int main(void) {
 	    cmocka_unit_test(test_pack),
 	    cmocka_unit_test(test_pack_conv_transposed),
 	    cmocka_unit_test(test_pack_transposed),
+	    cmocka_unit_test(test_whiten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
