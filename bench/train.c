@@ -90,7 +90,7 @@ static int by_value(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
 	const struct jf_network_config config = jf_network_config_default();
-	const struct jf_objective_options objective = {JF_TIMES_INDEPENDENT, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0}};
+	const struct jf_objective_options objective = {JF_TIMES_INDEPENDENT, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0}, 0.0f};
 	const struct jf_optimiser_options optimiser = jf_optimiser_options_default();
 	int threads = argc > 1 ? atoi(argv[1]) : (int)sysconf(_SC_NPROCESSORS_ONLN),
 	    rounds = argc > 2 ? atoi(argv[2]) : 10;

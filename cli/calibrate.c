@@ -1,4 +1,5 @@
-/* calibrate: teaches a trained model what its training set looks like, so that it says how familiar a picture is. */
+/* calibrate: teaches a trained model what its training set looks like, so that it says how familiar a picture is and
+ * its joint samples show each class as often. */
 #include <stdlib.h>
 
 #include "cli/commands.h"
@@ -31,6 +32,8 @@ static enum jf_err calibrate(
 		rc = jf_dataset_split(order, data, holdout, err);
 	if (rc == JF_OK)
 		rc = jf_calibrate(model, data, order, data->n - holdout, holdout, &options, err);
+	if (rc == JF_OK)
+		rc = jf_calibrate_labels(model, data, order, data->n - holdout, &options, err);
 	free(order);
 	return rc;
 }

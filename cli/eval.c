@@ -384,7 +384,7 @@ static void put_agreement(struct evaluation *e, const struct agreement *a, const
 	jf_json_put_double(json, "agreement", percent(a->agreed, a->total) / 100.0);
 	jf_json_put_integer(json, "steps", e->options.sampler.steps);
 	jf_json_put_string(json, "solver", jf_solver_name(e->options.sampler.solver));
-	jf_json_put_float(json, "guidance", e->options.sampler.guidance);
+	jf_answer_put_guidance(json, &e->options.sampler);
 	jf_json_put_string(json, "judged_by", "own posterior");
 	jf_json_put_double(json, "seconds", a->seconds);
 	jf_json_begin_array(json, "classes");

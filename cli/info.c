@@ -36,6 +36,7 @@ static void print_model(const struct jf_model *model, const char *path) {
 	printf("augmentation  %d\n", c->augment);
 	printf("label head    %s\n", head_name(c->head));
 	printf("temperature   %g\n", (double)model->temperature);
+	printf("calibrated    %s\n", !model->label_bias ? "no" : model->familiarity ? "labels, familiarity" : "labels");
 	for (size_t i = 0; i < model->n_facts; i++)
 		width = (int)strlen(model->facts[i].key) > width ? (int)strlen(model->facts[i].key) : width;
 	for (size_t i = 0; i < model->n_facts; i++)
@@ -62,6 +63,10 @@ static void put_model(struct jf_json_writer *json, const struct jf_model *model,
 	jf_json_put_integer(json, "augment", c->augment);
 	jf_json_put_string(json, "label_head", head_name(c->head));
 	jf_json_put_float(json, "temperature", model->temperature);
+	jf_json_begin_object(json, "calibrated");
+	jf_json_put_bool(json, "labels", model->label_bias != NULL);
+	jf_json_put_bool(json, "familiarity", model->familiarity != NULL);
+	jf_json_end_object(json);
 	jf_json_begin_array(json, "class_names");
 	for (int k = 0; k < c->classes; k++)
 		jf_json_put_string(json, NULL, model->class_names[k]);

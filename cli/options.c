@@ -104,6 +104,10 @@ static const struct jf_option table[] = {
 	.choices = jf_solver_names},
     {"guidance", 'G', JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EDIT | CLI_EVAL, "G", AT(guidance), 0,
 	JF_MAX_GUIDANCE, NULL, .help = "above 1 exaggerates the label (default: " JF_TEXT_OF(JF_DEFAULT_GUIDANCE) ")"},
+    {"guidance-low", 0, JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EDIT | CLI_EVAL, "T", AT(guidance_low), 0, 1,
+	NULL, .help = "guidance acts down to this time (default: 0)"},
+    {"guidance-high", 0, JF_OPTION_REAL, CLI_GENERATE | CLI_BLEND | CLI_EDIT | CLI_EVAL, "T", AT(guidance_high), 0, 1,
+	NULL, .help = "and from this time on; t falls from 1 to 0 (default: 1)"},
     {"seed", 'e', JF_OPTION_SEED, SOLVES | CLI_SCORE, "N", AT(seed), 0, 0, NULL,
 	.help = "the same seed gives the same result (default: 0)"},
     {"output", 'o', JF_OPTION_TEXT, DRAWS_IMAGES, "NAME", AT(output), 0, 0, NULL,
@@ -144,7 +148,7 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 	enum jf_option_step step;
 	struct jf_error error;
 
-	*args = (struct cli_args){.guidance = JF_DEFAULT_GUIDANCE, .solver = -1, .preprocess = -1};
+	*args = (struct cli_args){.guidance = JF_DEFAULT_GUIDANCE, .guidance_high = 1, .solver = -1, .preprocess = -1};
 	jf_option_walk_begin(&walk, argc, argv);
 	jf_option_walk_add(&walk, table, N_ROWS, command);
 	while ((step = jf_option_walk_next(&walk)) != JF_OPTION_END) {
@@ -164,6 +168,10 @@ bool cli_options_parse(struct cli_args *args, int argc, char **argv, enum cli_co
 	if (args->samples % jf_samples_unit((enum jf_method)args->method)) {
 		cli_usage(
 		    "--samples must be even with --method=%s, not %d", jf_method_names[args->method], args->samples);
+		return false;
+	}
+	if (args->guidance_low > args->guidance_high) {
+		cli_usage("--guidance-low=%g is above --guidance-high=%g", args->guidance_low, args->guidance_high);
 		return false;
 	}
 	args->operands = argv + optind;

@@ -52,7 +52,7 @@ struct cli_args {
 	int steps, samples, top;
 	int count, rows, columns, scale, limit, repeats, draws, holdout;
 	int threads, batch;
-	double guidance;
+	double guidance, guidance_low, guidance_high;
 	double strength; /* 0: not given */
 	uint64_t seed;
 	char **operands; /* what is not an option; borrowed, in argv */

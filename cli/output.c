@@ -142,7 +142,7 @@ void cli_output_put_settings(struct jf_json_writer *json, const struct cli_outpu
 	jf_json_put_unsigned(json, "seed", options->seed);
 	jf_json_put_string(json, "solver", jf_solver_name(options->sampler.solver));
 	jf_json_put_integer(json, "steps", options->sampler.steps);
-	jf_json_put_float(json, "guidance", options->sampler.guidance);
+	jf_answer_put_guidance(json, &options->sampler);
 	jf_json_put_string(json, "output", output->name);
 	jf_json_put_integer(json, "count", n);
 	jf_json_put_integer(json, "height", model->config.height);

@@ -33,6 +33,8 @@ void cli_task_options(struct jf_task_options *options, const struct cli_args *ar
 	if (args->solver >= 0)
 		options->sampler.solver = (enum jf_solver)args->solver;
 	options->sampler.guidance = (float)args->guidance;
+	options->sampler.guidance_low = (float)args->guidance_low;
+	options->sampler.guidance_high = (float)args->guidance_high;
 	if (args->steps)
 		options->sampler.steps = args->steps;
 	if (args->threads)

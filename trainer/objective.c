@@ -99,6 +99,18 @@ void jf_objective_set_inputs(const struct jf_exec *exec, int i, const struct jf_
 		augment[a] = example->augment ? example->augment[a] : 0.0f;
 }
 
+bool jf_objective_is_guided(const struct jf_objective_options *options, const float times[2]) {
+	return options->guidance > 0.0f && times[0] > 0.0f && times[1] <= 0.0f;
+}
+
+void jf_objective_set_unlabelled(const struct jf_exec *exec, int i, const struct jf_example *example,
+    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed) {
+	jf_objective_set_inputs(exec, i, example, config, options, seed);
+	*jf_exec_input(exec, JF_INPUT_TIME_LAB, i) = 1.0f;
+	jf_rng_normal(
+	    jf_exec_input(exec, JF_INPUT_LABEL, i), (size_t)config->classes, seed, JF_STREAM_UNLABEL, example->sample);
+}
+
 /* Mean of (v - target)^2 over n, and its gradient times scale; the target is e - z0. */
 static double velocity_loss(float *grad, const float *v, const float *target, size_t n, float scale) {
 	double sum = 0.0;
@@ -111,13 +123,19 @@ static double velocity_loss(float *grad, const float *v, const float *target, si
 	return sum / (double)n;
 }
 
-/* target: room for e - z0. The noise e could be had from z_t as (z_t - (1 - t) z0) / t, but drawing it again is
- * exact. */
-static void image_loss(const struct jf_exec *exec, int i, const struct jf_example *example, float scale, size_t pixels,
-    uint64_t seed, float *target, struct jf_loss *loss) {
+/* The target e - z0, and with guidance w the step w (v - v without the label) on, which no gradient goes through. The
+ * noise e could be had from z_t as (z_t - (1 - t) z0) / t, but drawing it again is exact. */
+static void image_target(float *target, const struct jf_example *example, size_t pixels, uint64_t seed, const float *v,
+    const float *unlabelled, float guidance) {
 	jf_rng_normal(target, pixels, seed, JF_STREAM_IMAGE, example->sample);
 	for (size_t j = 0; j < pixels; j++)
 		target[j] -= example->image[j];
+	for (size_t j = 0; unlabelled && j < pixels; j++)
+		target[j] += guidance * (v[j] - unlabelled[j]);
+}
+
+static void image_loss(
+    const struct jf_exec *exec, int i, const float *target, float scale, size_t pixels, struct jf_loss *loss) {
 	loss->image += velocity_loss(jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, i),
 	    jf_exec_output(exec, JF_OUTPUT_IMAGE, i), target, pixels, scale);
 	loss->image_count += 1.0;
@@ -144,15 +162,18 @@ static void label_loss(const struct jf_exec *exec, int i, const struct jf_exampl
 }
 
 void jf_objective_loss(const struct jf_exec *exec, int i, const struct jf_example *example, float scale,
-    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed, float *target,
-    struct jf_loss *loss) {
+    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed,
+    const float *unlabelled, float *target, struct jf_loss *loss) {
 	float t_img = *jf_exec_input(exec, JF_INPUT_TIME_IMG, i), t_lab = *jf_exec_input(exec, JF_INPUT_TIME_LAB, i);
 	size_t pixels = jf_network_image_floats(config);
 
-	if (t_img > 0.0f)
-		image_loss(exec, i, example, scale, pixels, seed, target, loss);
-	else if (jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, i)) /* NULL: the plan leaves the decoder out */
+	if (t_img > 0.0f) {
+		image_target(target, example, pixels, seed, jf_exec_output(exec, JF_OUTPUT_IMAGE, i), unlabelled,
+		    options->guidance);
+		image_loss(exec, i, target, scale, pixels, loss);
+	} else if (jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, i)) { /* NULL: the plan leaves the decoder out */
 		memset(jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, i), 0, pixels * sizeof(float));
+	}
 	if (t_lab > 0.0f)
 		label_loss(exec, i, example, scale * options->label_weight, config, seed, target, loss);
 	else

@@ -7,6 +7,7 @@
 #ifndef JF_TRAINER_OBJECTIVE_H
 #define JF_TRAINER_OBJECTIVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/error.h"
@@ -42,6 +43,8 @@ struct jf_objective_options {
 	float label_weight; /* 0.3 for the endpoint head, 1 for velocity */
 	float image_shift; /* s > 0: the image's clock runs at s t / (1 + (s - 1) t), above 1 more noise; 1: as drawn */
 	float shares[JF_N_SHARES]; /* of JF_TIMES_MIXTURE only */
+	float guidance; /* 0 to below 1: where the label is held, the image's target moves by this much of what the
+			   label changes, so that one evaluation draws as if guided; 0: as the data are */
 };
 
 /* times[0] = t_img, times[1] = t_lab of training example `sample` under `seed`. The shift is that of Esser et al.,
@@ -65,10 +68,19 @@ struct jf_loss {
 void jf_objective_set_inputs(const struct jf_exec *exec, int i, const struct jf_example *example,
     const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed);
 
+/* Whether an example at these times learns to draw as if guided: the label at 0, the image not.
+ * Source: model guidance, Tang et al., arXiv:2502.12154, eq. 10 with the network itself in the place of its average. */
+bool jf_objective_is_guided(const struct jf_objective_options *options, const float times[2]);
+
+/* The inputs of the same image without its label (noise at t_lab = 1): the evaluation that guidance compares with. */
+void jf_objective_set_unlabelled(const struct jf_exec *exec, int i, const struct jf_example *example,
+    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed);
+
 /* After the forward step: adds the losses and writes the gradients of both outputs of slot i, each times `scale`
- * (1 / global batch). `target` is scratch for [H][W][C] or [K] floats, whichever is more. */
+ * (1 / global batch). `target` is scratch for [H][W][C] or [K] floats, whichever is more.
+ * unlabelled [H][W][C]: the image's velocity after jf_objective_set_unlabelled, or NULL where nothing is guided. */
 void jf_objective_loss(const struct jf_exec *exec, int i, const struct jf_example *example, float scale,
-    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed, float *target,
-    struct jf_loss *loss);
+    const struct jf_network_config *config, const struct jf_objective_options *options, uint64_t seed,
+    const float *unlabelled, float *target, struct jf_loss *loss);
 
 #endif

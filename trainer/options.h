@@ -47,6 +47,7 @@ struct jf_train_options {
 	int density; /* enum jf_time_density */
 	float shares[JF_N_SHARES];
 	double image_shift;
+	double guidance;
 	double label_weight;        /* -1: 0.3 for the endpoint head, 1 for velocity */
 	double augment;             /* -1: chosen */
 	double augment_probability; /* -1: chosen */

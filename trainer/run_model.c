@@ -322,17 +322,20 @@ static enum jf_err measure_test(struct run *run, struct jf_error *err) {
 /* The images kept back are what the quantiles are of. Too few images: the model is saved without. */
 static enum jf_err calibrate(struct run *run, struct jf_error *err) {
 	struct jf_task_options options = jf_task_options_default();
+	enum jf_err rc;
 
-	if (run->n_train < JF_FAMILIARITY_MIN || run->n_holdout < JF_FAMILIARITY_MIN) {
-		jf_log_say(run->log, false,
-		    "the model will not say how familiar a picture is: that takes %d images to train on and %d kept "
-		    "back",
-		    JF_FAMILIARITY_MIN, JF_FAMILIARITY_MIN);
-		return JF_OK;
-	}
 	options.threads = run->threads;
 	options.cancel = run->stop;
-	return jf_calibrate(run->exported, &run->dataset, run->order, run->n_train, run->n_holdout, &options, err);
+	rc = jf_calibrate_labels(run->exported, &run->dataset, run->order, run->n_train, &options, err);
+	if (rc != JF_OK || (run->n_train >= JF_FAMILIARITY_MIN && run->n_holdout >= JF_FAMILIARITY_MIN))
+		return rc != JF_OK ? rc
+				   : jf_calibrate(run->exported, &run->dataset, run->order, run->n_train,
+					 run->n_holdout, &options, err);
+	jf_log_say(run->log, false,
+	    "the model will not say how familiar a picture is: that takes %d images to train on and %d kept "
+	    "back",
+	    JF_FAMILIARITY_MIN, JF_FAMILIARITY_MIN);
+	return JF_OK;
 }
 
 enum jf_err jf_run_evaluate(struct run *run, bool final, struct jf_error *err) {

@@ -242,7 +242,8 @@ static void set_objective(struct run *run) {
 	run->objective = (struct jf_objective_options){.times = (enum jf_times)o->times,
 	    .density = (enum jf_time_density)o->density,
 	    .label_weight = (float)o->label_weight,
-	    .image_shift = (float)o->image_shift};
+	    .image_shift = (float)o->image_shift,
+	    .guidance = (float)o->guidance};
 	memcpy(run->objective.shares, o->shares, sizeof(run->objective.shares));
 }
 

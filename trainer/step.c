@@ -19,8 +19,9 @@ struct worker {
 	pthread_t thread;
 	bool started;
 	struct jf_exec *exec[N_OWED];
-	float *grads;  /* [n_params_floats] + 4 floats for the losses of the shard */
-	float *target; /* scratch of the objective */
+	float *grads;      /* [n_params_floats] + 4 floats for the losses of the shard */
+	float *target;     /* scratch of the objective */
+	float *unlabelled; /* [MICRO_BATCH][H][W][C] velocities without the label; NULL without guidance */
 	struct jf_loss loss;
 	double squares; /* of this worker's slice of the gradient */
 };
@@ -80,12 +81,41 @@ static enum owed owed(const struct jf_trainer *t, int i) {
 	return times[0] > 0.0f ? OWES_IMAGE : OWES_LABEL_ALONE;
 }
 
+/* The velocities that guidance compares with, for those of the n chosen examples that are guided. They take the first
+ * slots of one evaluation; out: where each example's is, NULL for the others. */
+static void evaluate_unlabelled(
+    struct worker *w, struct jf_exec *exec, const int chosen[], int n, const float *out[MICRO_BATCH]) {
+	struct jf_trainer *t = w->trainer;
+	const struct jf_network_config *c = &t->model->config;
+	size_t pixels = jf_network_image_floats(c);
+	int used = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct jf_example example = example_of(t, chosen[i]);
+		float times[2];
+
+		out[i] = NULL;
+		jf_objective_times(times, &t->objective, t->seed, example.sample);
+		if (!jf_objective_is_guided(&t->objective, times))
+			continue;
+		out[i] = w->unlabelled + (size_t)used * pixels;
+		jf_objective_set_unlabelled(exec, used++, &example, c, &t->objective, t->seed);
+	}
+	if (used)
+		jf_exec_step(exec, used);
+	for (int slot = 0; slot < used; slot++)
+		memcpy(w->unlabelled + (size_t)slot * pixels, jf_exec_output(exec, JF_OUTPUT_IMAGE, slot),
+		    pixels * sizeof(float));
+}
+
 /* Forward and backward of up to MICRO_BATCH examples of the batch that owe the same. */
 static void learn(struct worker *w, enum owed what, const int chosen[], int n) {
 	struct jf_trainer *t = w->trainer;
 	const struct jf_network_config *c = &t->model->config;
 	struct jf_exec *exec = w->exec[what];
+	const float *unlabelled[MICRO_BATCH];
 
+	evaluate_unlabelled(w, exec, chosen, n, unlabelled);
 	for (int i = 0; i < n; i++) {
 		struct jf_example example = example_of(t, chosen[i]);
 		jf_objective_set_inputs(exec, i, &example, c, &t->objective, t->seed);
@@ -93,8 +123,8 @@ static void learn(struct worker *w, enum owed what, const int chosen[], int n) {
 	jf_exec_step(exec, n);
 	for (int i = 0; i < n; i++) {
 		struct jf_example example = example_of(t, chosen[i]);
-		jf_objective_loss(
-		    exec, i, &example, 1.0f / (float)t->global_batch, c, &t->objective, t->seed, w->target, &w->loss);
+		jf_objective_loss(exec, i, &example, 1.0f / (float)t->global_batch, c, &t->objective, t->seed,
+		    unlabelled[i], w->target, &w->loss);
 	}
 	jf_exec_backward(exec, n);
 }
@@ -325,7 +355,9 @@ static enum jf_err create_workers(struct jf_trainer *t, struct jf_error *err) {
 		w->index = i;
 		w->grads = jf_alloc_floats(param_count(t) + 4);
 		w->target = jf_alloc_floats(target);
-		if (!w->grads || !w->target)
+		if (t->objective.guidance > 0.0f)
+			w->unlabelled = jf_alloc_floats(MICRO_BATCH * jf_network_image_floats(c));
+		if (!w->grads || !w->target || (t->objective.guidance > 0.0f && !w->unlabelled))
 			return jf_error_set(err, JF_ENOMEM, "out of memory for the gradients");
 		for (int what = 0; what < N_OWED; what++) {
 			w->exec[what] = jf_exec_create(
@@ -393,6 +425,7 @@ void jf_trainer_destroy(struct jf_trainer *t) {
 			jf_exec_destroy(w->exec[what]);
 		free(w->grads);
 		free(w->target);
+		free(w->unlabelled);
 	}
 	pthread_cond_destroy(&t->met);
 	pthread_mutex_destroy(&t->lock);

@@ -41,6 +41,10 @@ def judged(args, images, *options):
     return 100 * report["agreement"], report["frechet"] / report["floors"]["test"][0]
 
 
+def accuracy(report):
+    return 100 * json.loads(report)["classification"]["accuracy"]
+
+
 def ask(args, model):
     answers = model.with_suffix(".json")
     if answers.exists():
@@ -49,8 +53,8 @@ def ask(args, model):
     common = ("-m", model, "--threads", args.threads)
     r = {}
     evaluate = (tool, "eval", *common, "--data", args.data, "--json")
-    r["posterior"] = 100 * json.loads(run(*evaluate))["accuracy"]
-    r["label ODE"] = 100 * json.loads(run(*evaluate, "--method", "sample", "--samples", 1, "--steps", 20))["accuracy"]
+    r["posterior"] = accuracy(run(*evaluate))
+    r["label ODE"] = accuracy(run(*evaluate, "--method", "sample", "--samples", 1, "--steps", 20))
     run(tool, "generate", *common, "--count", args.count // 10, "--seed", 1, "-o", images)
     r["drawn"], r["drawn, Frechet"] = judged(args, images)
     labels.write_text(run(tool, "sample", *common, "--count", args.count, "--seed", 1, "--json", "-o", images))

@@ -102,6 +102,7 @@ void jf_model_unref(struct jf_model *model) {
 	free(model->name);
 	free(model->params);
 	free(model->packed);
+	free(model->label_bias);
 	jf_familiarity_destroy(model->familiarity);
 	jf_graph_destroy(model->graph);
 	free(model);

@@ -28,6 +28,8 @@ struct jf_model {
 	size_t n_facts;
 	char checksum[65]; /* SHA-256 of the checkpoint file in hex; "" when it was not loaded from one */
 	float temperature; /* logits are divided by it before softmax in answers; 1 unless calibrated */
+	float *label_bias; /* owned, [classes], added to the logits of P(label) where a joint sample draws its label, so
+			      that labels come as often as in the training set; NULL unless calibrated */
 	int preprocess;    /* how pictures become inputs: enum jf_preprocess of core/pictures/framing.h */
 	struct jf_familiarity *familiarity; /* owned; NULL unless calibrated */
 	int references;                     /* atomic */

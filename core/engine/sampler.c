@@ -24,10 +24,37 @@ enum jf_solver jf_solver_default(enum jf_task task) {
 	return task == JF_TASK_CLASSIFY ? JF_SOLVER_EULER : JF_SOLVER_ANCESTRAL;
 }
 
-int jf_solver_evaluations(enum jf_solver solver, int steps) {
+static int solver_evaluations(enum jf_solver solver, int steps) {
 	if (solver == JF_SOLVER_MIDPOINT)
 		return 2 * steps;
 	return solver == JF_SOLVER_HEUN ? 2 * steps - 1 : steps;
+}
+
+bool jf_sampler_guides(const struct jf_sampler_args *args, float t) {
+	const float high = args->guidance_high > 0.0f ? args->guidance_high : 1.0f;
+
+	return (args->guidance < 1.0f || args->guidance > 1.0f) && t >= args->guidance_low && t <= high;
+}
+
+/* Network evaluations of one step from t to next, guidance counted. */
+static int step_evaluations(const struct jf_sampler_args *args, float t, float next) {
+	const bool at_next = args->solver == JF_SOLVER_HEUN && next > 0.0f;
+
+	if (args->solver == JF_SOLVER_MIDPOINT)
+		return 2 + jf_sampler_guides(args, t) + jf_sampler_guides(args, t - 0.5f * (t - next));
+	return 1 + jf_sampler_guides(args, t) + (at_next ? 1 + jf_sampler_guides(args, next) : 0);
+}
+
+long jf_sampler_evaluations(enum jf_task task, const struct jf_sampler_args *args) {
+	const long repeats = args->repeats > 1 ? args->repeats : 1;
+	long n = 0;
+
+	if (task != JF_TASK_GENERATE)
+		return solver_evaluations(args->solver, args->steps) +
+		       (task == JF_TASK_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0);
+	for (int step = 0; step < args->steps; step++)
+		n += repeats * step_evaluations(args, jf_image_time_at(args, step), jf_image_time_at(args, step + 1));
+	return n;
 }
 
 struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {
@@ -41,7 +68,7 @@ struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {
 		spec.fixed = image | t_img | augment;
 		spec.shared = t_img | t_lab | augment;
 		break;
-	case JF_TASK_GENERATE: /* t_lab differs within the batch: guidance evaluates every other slot without label */
+	case JF_TASK_GENERATE: /* t_lab differs within the batch: guidance evaluates half of the slots without label */
 		spec.outputs = 1u << JF_OUTPUT_IMAGE;
 		spec.fixed = label | t_lab | augment;
 		spec.shared = t_img | augment;
@@ -165,6 +192,10 @@ static enum jf_err check_begin(const struct jf_sampler *s, const struct jf_sampl
 	if (!(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
 		return jf_error_set(
 		    err, JF_EINVAL, "guidance is %g; it must be 0 to %d", (double)args->guidance, JF_MAX_GUIDANCE);
+	if (!(args->guidance_low >= 0.0f && args->guidance_low <= 1.0f && args->guidance_high >= 0.0f &&
+		args->guidance_high <= 1.0f))
+		return jf_error_set(err, JF_EINVAL, "guidance acts from t = %g to %g; both must be 0 to 1",
+		    (double)args->guidance_low, (double)args->guidance_high);
 	if (check_edit(s, args, err) != JF_OK)
 		return err ? err->code : JF_EINVAL;
 	for (int i = 0; i < n; i++) {
@@ -213,13 +244,13 @@ static void set_start(struct jf_sampler *s, int i, const struct jf_trajectory *t
 		set_start_image(s, i, t);
 	if (t->label) {
 		memcpy(sampler_label(s, i), t->label, k * sizeof(float));
-		sampler_set_input(s, JF_INPUT_TIME_LAB, sampler_slot(s, i), 0.0f);
+		sampler_set_input(s, JF_INPUT_TIME_LAB, i, 0.0f);
 	} else {
 		jf_rng_normal(sampler_label(s, i), k, t->seed, JF_STREAM_LABEL, t->index);
 	}
 	if (s->guided) {
-		jf_rng_normal(sampler_label(s, i) + k, k, t->seed, JF_STREAM_UNLABEL, t->index);
-		sampler_set_input(s, JF_INPUT_TIME_LAB, sampler_slot(s, i) + 1, 1.0f);
+		jf_rng_normal(sampler_label(s, s->n + i), k, t->seed, JF_STREAM_UNLABEL, t->index);
+		sampler_set_input(s, JF_INPUT_TIME_LAB, s->n + i, 1.0f);
 	}
 }
 
@@ -247,6 +278,8 @@ static enum jf_err begin(struct jf_sampler *s, const struct jf_sampler_args *arg
 		s->args.start = 1.0f;
 	if (args->repeats < 1)
 		s->args.repeats = 1;
+	if (!(args->guidance_high > 0.0f))
+		s->args.guidance_high = 1.0f;
 	s->n = n;
 	s->step = s->repeat = 0;
 	s->guided = s->task == JF_TASK_GENERATE && args->guidance != 1.0f;
@@ -305,13 +338,12 @@ static void move_kept(struct jf_sampler *s, int to, int from) {
 
 int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 	size_t k = (size_t)s->model->config.classes;
-	int kept = 0;
+	int kept = 0, unlabelled;
 
 	for (int i = 0; i < s->n; i++) {
 		if (!keep[i])
 			continue;
-		for (int half = 0; half < (s->guided ? 2 : 1); half++)
-			jf_exec_move(s->exec, sampler_slot(s, kept) + half, sampler_slot(s, i) + half);
+		jf_exec_move(s->exec, kept, i);
 		s->seeds[kept] = s->seeds[i];
 		s->indices[kept] = s->indices[i];
 		s->familiarity[kept] = s->familiarity[i];
@@ -320,6 +352,10 @@ int jf_sampler_keep(struct jf_sampler *s, const bool *keep) {
 			move_kept(s, kept, i);
 		kept++;
 	}
+	unlabelled = kept; /* after those that are left, whose slots they may take only now */
+	for (int i = 0; i < s->n && s->guided; i++)
+		if (keep[i])
+			jf_exec_move(s->exec, unlabelled++, s->n + i);
 	s->n = kept;
 	return kept;
 }

@@ -36,7 +36,6 @@ extern const char *const jf_solver_names[JF_N_SOLVERS + 1]; /* "euler", ..., NUL
 const char *jf_solver_name(enum jf_solver solver);
 /* What the programs use when nobody says otherwise: euler for labels, ancestral where an image is drawn. */
 enum jf_solver jf_solver_default(enum jf_task task);
-int jf_solver_evaluations(enum jf_solver solver, int steps); /* network evaluations of a whole integration */
 
 /* A joint sample asks twice beside the integration of its image: for the label at the start, about the image at the
  * end.
@@ -61,6 +60,9 @@ struct jf_sampler_args {
 	 * the noise that the step took away is put on again, so that what is drawn anew can adapt to what is kept
 	 * (RePaint, Lugmayr et al., arXiv:2201.09865). Each counts as a step in jf_sampler_steps_left. */
 	int repeats;
+	/* generate only: guidance acts while low <= t <= high, each 0 to 1; high: 0 counts as 1. Elsewhere it is plain
+	 * and costs nothing (Kynkaanniemi et al., arXiv:2404.07724). */
+	float guidance_low, guidance_high;
 };
 
 /* One sample to integrate. Pointers are borrowed during jf_sampler_begin only (contents are copied). */
@@ -85,6 +87,10 @@ struct jf_sampler;
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
 void jf_sampler_destroy(struct jf_sampler *sampler); /* NULL allowed */
 
+/* Evaluations of the network for one trajectory of `task` with these settings, all repeats together: twice as many
+ * where guidance acts, JF_SAMPLE_EXTRA_EVALUATIONS more for a joint sample. */
+long jf_sampler_evaluations(enum jf_task task, const struct jf_sampler_args *args);
+
 /* Starts n trajectories (1 to max_batch) at t = 1; runs what is hoisted. Replaces whatever ran before.
  * JF_EINVAL on bad arguments, JF_ENUMERIC when an image or label is not finite. */
 enum jf_err jf_sampler_begin(struct jf_sampler *sampler, const struct jf_sampler_args *args,
@@ -100,6 +106,9 @@ enum jf_err jf_sampler_restart(struct jf_sampler *sampler, const uint64_t *index
  * to (0, 0) ends at the same joint distribution (UniCon, arXiv:2410.11439); this one suits the network best
  * (doc/architecture.md has the figures). JF_EINVAL when no step is left; JF_ENUMERIC when a state became not finite. */
 enum jf_err jf_sampler_step(struct jf_sampler *sampler, struct jf_error *err);
+/* out [n][K]: P(label) at t_img = t_lab = 1 from the noise that each joint sample starts with, before its first step,
+ * and before what model->label_bias adds. JF_EINVAL for another task or later. */
+enum jf_err jf_sampler_prior(struct jf_sampler *sampler, float *out, struct jf_error *err);
 int jf_sampler_steps_left(const struct jf_sampler *sampler);
 float jf_sampler_time(const struct jf_sampler *sampler); /* current t: args.start at first, exactly 0 at the end */
 

@@ -17,7 +17,7 @@ struct jf_sampler {
 	int n;                         /* trajectories */
 	int step;                      /* steps done, each with all its repeats */
 	int repeat;                    /* repeats of the next step that are done */
-	bool guided;                   /* slots 2i (with label) and 2i + 1 (without) instead of i */
+	bool guided;                   /* slot n + i is trajectory i without its label */
 	size_t image_size, label_size; /* floats of a state that is integrated; 0 where that modality is held */
 	size_t state_size;             /* their sum */
 	float *start;              /* [max_batch][state_size] state at the start of a second-order step; fresh noise */
@@ -30,16 +30,12 @@ struct jf_sampler {
 	bool *keeps;               /* [max_batch]: some of its pixels are kept */
 };
 
-static inline int sampler_slot(const struct jf_sampler *s, int i) {
-	return s->guided ? 2 * i : i;
-}
-
 static inline float *sampler_image(const struct jf_sampler *s, int i) {
-	return jf_exec_input(s->exec, JF_INPUT_IMAGE, sampler_slot(s, i));
+	return jf_exec_input(s->exec, JF_INPUT_IMAGE, i);
 }
 
 static inline float *sampler_label(const struct jf_sampler *s, int i) {
-	return jf_exec_input(s->exec, JF_INPUT_LABEL, sampler_slot(s, i));
+	return jf_exec_input(s->exec, JF_INPUT_LABEL, i);
 }
 
 static inline void sampler_set_input(struct jf_sampler *s, int input, int slot, float value) {
@@ -55,7 +51,11 @@ enum jf_err jf_sampler_check_finite(const float *values, size_t n, const char *w
 /* One evaluation of the network at time t: velocity out [n][state_size], image first; probabilities of the label. */
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity);
 
-/* The time after `step` steps. */
+/* The time after `step` steps; the same of an image's steps, before a sampler is there. */
 float jf_sampler_time_at(const struct jf_sampler *s, int step);
+float jf_image_time_at(const struct jf_sampler_args *args, int step);
+
+/* Whether guidance acts at time t. */
+bool jf_sampler_guides(const struct jf_sampler_args *args, float t);
 
 #endif

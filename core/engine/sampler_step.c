@@ -50,26 +50,28 @@ static void label_velocity(struct jf_sampler *s, int i, float t, float *v) {
 	read_head(s, p, head, y, t, s->model->temperature);
 }
 
-static void image_velocity(struct jf_sampler *s, int i, float *v) {
-	const float *with = jf_exec_output(s->exec, JF_OUTPUT_IMAGE, sampler_slot(s, i));
-	const float *without = s->guided ? jf_exec_output(s->exec, JF_OUTPUT_IMAGE, sampler_slot(s, i) + 1) : with;
+static void image_velocity(struct jf_sampler *s, int i, bool guided, float *v) {
+	const float *with = jf_exec_output(s->exec, JF_OUTPUT_IMAGE, i);
+	const float *without = guided ? jf_exec_output(s->exec, JF_OUTPUT_IMAGE, s->n + i) : with;
 
 	for (size_t j = 0; j < s->image_size; j++)
-		v[j] = without[j] + (s->guided ? s->args.guidance * (with[j] - without[j]) : 0.0f);
+		v[j] = without[j] + (guided ? s->args.guidance * (with[j] - without[j]) : 0.0f);
 }
 
 void jf_sampler_evaluate(struct jf_sampler *s, float t, float *velocity) {
+	const bool guided = s->guided && jf_sampler_guides(&s->args, t);
+
 	if (s->image_size)
 		sampler_set_input(s, JF_INPUT_TIME_IMG, 0, t);
 	if (s->label_size)
 		sampler_set_input(s, JF_INPUT_TIME_LAB, 0, t);
-	for (int i = 0; i < s->n && s->guided; i++)
-		memcpy(sampler_image(s, i) + s->image_size, sampler_image(s, i), s->image_size * sizeof(float));
-	jf_exec_step(s->exec, s->guided ? 2 * s->n : s->n);
+	for (int i = 0; i < s->n && guided; i++)
+		memcpy(sampler_image(s, s->n + i), sampler_image(s, i), s->image_size * sizeof(float));
+	jf_exec_step(s->exec, guided ? 2 * s->n : s->n);
 	for (int i = 0; i < s->n; i++) {
 		float *v = velocity + (size_t)i * s->state_size;
 		if (s->image_size)
-			image_velocity(s, i, v);
+			image_velocity(s, i, guided, v);
 		if (s->label_size)
 			label_velocity(s, i, t, v);
 	}
@@ -100,17 +102,25 @@ static void advance_all(struct jf_sampler *s, bool from_start, float dt) {
 	}
 }
 
+/* `steps` equal steps of u from `start` to 0, t = shift u / (1 + (shift - 1) u). */
+static float time_at(float shift, float start, int steps, int step) {
+	const float first = start / (shift - (shift - 1.0f) * start);
+	const float u = first * (1.0f - (float)step / (float)steps);
+
+	if (step == 0)
+		return start;
+	return step >= steps ? 0.0f : shift * u / (1.0f + (shift - 1.0f) * u);
+}
+
 /* A label's steps are equal. An image's are shorter the more noise it has, t = s u / (1 + (s - 1) u) with u in equal
  * steps, because that is where it is decided what it becomes. Source: Esser et al., arXiv:2403.03206, eq. 23; s = 2 and
  * other values measured in bench/model.md. */
-float jf_sampler_time_at(const struct jf_sampler *s, int step) {
-	const float shift = s->image_size ? JF_IMAGE_STEP_SHIFT : 1.0f;
-	const float first = s->args.start / (shift - (shift - 1.0f) * s->args.start);
-	const float u = first * (1.0f - (float)step / (float)s->args.steps);
+float jf_image_time_at(const struct jf_sampler_args *args, int step) {
+	return time_at(JF_IMAGE_STEP_SHIFT, args->start > 0.0f ? args->start : 1.0f, args->steps, step);
+}
 
-	if (step == 0)
-		return s->args.start;
-	return step >= s->args.steps ? 0.0f : shift * u / (1.0f + (shift - 1.0f) * u);
+float jf_sampler_time_at(const struct jf_sampler *s, int step) {
+	return s->image_size ? jf_image_time_at(&s->args, step) : time_at(1.0f, s->args.start, s->args.steps, step);
 }
 
 static void midpoint_step(struct jf_sampler *s, float t, float next) {
@@ -230,6 +240,16 @@ static void ask_label(struct jf_sampler *s, float t_img, float temperature) {
 	sampler_set_input(s, JF_INPUT_TIME_LAB, 0, 0.0f);
 }
 
+/* p := p e^bias, brought to sum 1: as if bias had been added to the logits. */
+static void add_bias(float *p, const float *bias, int k) {
+	float sum = 0.0f;
+
+	for (int j = 0; j < k; j++)
+		sum += p[j] *= expf(bias[j]);
+	for (int j = 0; j < k; j++)
+		p[j] /= sum;
+}
+
 static void hold_label(struct jf_sampler *s, int i, int drawn) {
 	float *label = sampler_label(s, i);
 
@@ -237,15 +257,31 @@ static void hold_label(struct jf_sampler *s, int i, int drawn) {
 		label[j] = j == drawn ? 1.0f : -1.0f;
 }
 
+/* The temperature is for what is read; the flow goes without. */
+static void ask_prior(struct jf_sampler *s) {
+	ask_label(s, 1.0f, 1.0f);
+}
+
+enum jf_err jf_sampler_prior(struct jf_sampler *s, float *out, struct jf_error *err) {
+	if (s->task != JF_TASK_SAMPLE || s->n < 1 || s->step > 0)
+		return jf_error_set(err, JF_EINVAL, "only a joint sample that has just begun has its prior");
+	ask_prior(s);
+	memcpy(out, s->probabilities, (size_t)s->n * (size_t)s->model->config.classes * sizeof(*out));
+	sampler_set_input(s, JF_INPUT_TIME_LAB, 0, 1.0f);
+	return JF_OK;
+}
+
 /* sample: a label for each trajectory, from P(label) at (t_img, t_lab) = (1, 1); held at t_lab = 0 from here on. */
 static void draw_labels(struct jf_sampler *s) {
 	const int k = s->model->config.classes;
 
-	ask_label(s, 1.0f, 1.0f); /* the temperature is for what is read, the flow goes without */
+	ask_prior(s);
 	for (int i = 0; i < s->n; i++) {
 		float *p = s->probabilities + (size_t)i * (size_t)k, u, sum;
 		int drawn = 0;
 
+		if (s->model->label_bias)
+			add_bias(p, s->model->label_bias, k);
 		jf_rng_uniform(&u, 1, s->seeds[i], JF_STREAM_LABEL_STEP, s->indices[i]);
 		for (sum = p[0]; drawn < k - 1 && u >= sum; sum += p[drawn])
 			drawn++;

@@ -10,6 +10,7 @@
 #include "core/pictures/framing.h"
 
 #define FORMAT "jointflow"
+#define MAX_BIAS 100.0f
 #define MAX_NAME 256 /* bytes of a model's or class's name */
 
 /* The configuration's fields by their metadata keys; one table for reading, writing and comparing. */
@@ -35,7 +36,7 @@ static int field_value(const struct jf_network_config *config, size_t field) {
 }
 
 static const char *const other_keys[] = {
-    "format", "format_version", "label_head", "class_names", "name", "temperature", "preprocess"};
+    "format", "format_version", "label_head", "class_names", "name", "temperature", "preprocess", "label_bias"};
 #define N_OTHER (sizeof(other_keys) / sizeof(other_keys[0]))
 
 static const char *const heads[] = {[JF_HEAD_ENDPOINT] = "endpoint", [JF_HEAD_VELOCITY] = "velocity"};
@@ -320,6 +321,30 @@ static enum jf_err set_temperature(struct jf_model *model, const char *text, str
 	return JF_OK;
 }
 
+/* [K] numbers; a model that was not calibrated has none. */
+static enum jf_err set_label_bias(struct jf_model *model, const char *text, struct jf_error *err) {
+	const int k = model->config.classes;
+	const char *at = text;
+
+	if (!text)
+		return JF_OK;
+	model->label_bias = calloc((size_t)k, sizeof(*model->label_bias));
+	if (!model->label_bias)
+		return jf_error_set(err, JF_ENOMEM, "out of memory");
+	for (int j = 0; j < k; j++) {
+		char *end;
+
+		model->label_bias[j] = strtof(at, &end);
+		if (end == at || *end != (j + 1 < k ? ' ' : '\0') || !(fabsf(model->label_bias[j]) <= MAX_BIAS))
+			return jf_error_set(err, JF_EFORMAT,
+			    "metadata \"label_bias\": number %d of %d is not one from -%g to %g, with a space after it "
+			    "unless it is the last",
+			    j + 1, k, (double)MAX_BIAS, (double)MAX_BIAS);
+		at = end + 1;
+	}
+	return JF_OK;
+}
+
 /* Files from before there was a choice have none: they are of MNIST. */
 static enum jf_err set_preprocess(struct jf_model *model, const char *text, struct jf_error *err) {
 	model->preprocess = JF_PREPROCESS_MNIST;
@@ -344,6 +369,8 @@ static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors
 		status = set_class_names(model, file, err);
 	if (!status)
 		status = set_temperature(model, jf_safetensors_metadata(file, "temperature"), err);
+	if (!status)
+		status = set_label_bias(model, jf_safetensors_metadata(file, "label_bias"), err);
 	if (!status)
 		status = set_preprocess(model, jf_safetensors_metadata(file, "preprocess"), err);
 	for (size_t i = 0; !status && i < jf_safetensors_metadata_count(file); i++) {
@@ -417,12 +444,23 @@ struct metadata {
 	struct jf_metadata *entries; /* [MAX_FIXED + facts] */
 	size_t n;
 	char numbers[N_FIELDS][12];
-	char version[12], temperature[32];
+	char version[12], temperature[32], *label_bias; /* owned */
 	struct jf_json_writer names;
 };
 
 static void add(struct metadata *metadata, const char *key, const char *value) {
 	metadata->entries[metadata->n++] = (struct jf_metadata){key, value};
+}
+
+/* NULL: out of memory. */
+static char *format_label_bias(const struct jf_model *model) {
+	const size_t room = 20; /* "-1.23456789e-10 " and more */
+	char *text = calloc((size_t)model->config.classes, room);
+	size_t used = 0;
+
+	for (int k = 0; text && k < model->config.classes; k++)
+		used += (size_t)snprintf(text + used, room, "%s%.9g", k ? " " : "", (double)model->label_bias[k]);
+	return text;
 }
 
 static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_model *model, struct jf_error *err) {
@@ -446,6 +484,12 @@ static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_m
 	add(metadata, "name", model->name);
 	add(metadata, "temperature", metadata->temperature);
 	add(metadata, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
+	if (model->label_bias) {
+		metadata->label_bias = format_label_bias(model);
+		if (!metadata->label_bias)
+			return jf_error_set(err, JF_ENOMEM, "out of memory");
+		add(metadata, "label_bias", metadata->label_bias);
+	}
 	for (size_t i = 0; i < model->n_facts; i++) {
 		if (is_ours(model->facts[i].key))
 			return jf_error_set(err, JF_EINVAL, "a fact cannot be named \"%s\"", model->facts[i].key);
@@ -521,6 +565,7 @@ enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, s
 		status = jf_safetensors_save(path, tensors, n, metadata.entries, metadata.n, err);
 	jf_json_writer_deinit(&metadata.names);
 	free(metadata.entries);
+	free(metadata.label_bias);
 	free(tensors);
 	return status;
 }

@@ -4,7 +4,8 @@
  * Metadata (all strings): format = "jointflow", format_version = "1"; height, width, image_channels, classes, channels,
  * blocks, layers, heads, label_tokens, augment as decimals; label_head = "endpoint" | "velocity"; class_names, a JSON
  * array of K strings; name; temperature; preprocess, "mnist" (also
- * when it is missing) or "none"; and any further keys, which become the model's facts. */
+ * when it is missing) or "none"; label_bias, K numbers with spaces between, when the model was calibrated; and any
+ * further keys, which become the model's facts. */
 #ifndef JF_CORE_FILES_CHECKPOINT_H
 #define JF_CORE_FILES_CHECKPOINT_H
 

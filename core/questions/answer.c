@@ -112,3 +112,11 @@ void jf_answer_put_score(struct jf_json_writer *writer, const struct jf_model *m
 	jf_json_put_floats(writer, "posterior", posterior, (size_t)classes);
 	jf_json_put_float(writer, "difference", apart);
 }
+
+void jf_answer_put_guidance(struct jf_json_writer *writer, const struct jf_sampler_args *sampler) {
+	jf_json_put_float(writer, "guidance", sampler->guidance);
+	if (!(sampler->guidance < 1.0f || sampler->guidance > 1.0f))
+		return;
+	jf_json_put_float(writer, "guidance_low", sampler->guidance_low);
+	jf_json_put_float(writer, "guidance_high", sampler->guidance_high);
+}

@@ -4,6 +4,7 @@
 
 #include "core/base/json.h"
 #include "core/engine/model.h"
+#include "core/engine/sampler.h"
 #include "core/pictures/framing.h"
 
 /* label, name, confidence, probabilities: of one row of probabilities [K], where `label` was chosen. */
@@ -27,6 +28,8 @@ void jf_answer_put_no_label(
 void jf_answer_put_familiarity(struct jf_json_writer *writer, float familiarity, double unfamiliar_below);
 /* votes: [K] */
 void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes);
+/* guidance, and guidance_low and guidance_high where it acts at all. */
+void jf_answer_put_guidance(struct jf_json_writer *writer, const struct jf_sampler_args *sampler);
 /* The members of "preprocess", inside the object that the caller has begun. */
 void jf_answer_put_framing(struct jf_json_writer *writer, const struct jf_framing_report *report);
 /* "model": {...}: which one answered. */

@@ -1,6 +1,8 @@
 #include "core/questions/calibrate.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PIECE 1000 /* images in memory as numbers at a time */
 
@@ -64,5 +66,78 @@ enum jf_err jf_calibrate(struct jf_model *model, const struct jf_dataset *datase
 	jf_familiarity_destroy(familiarity);
 	free(features);
 	free(labels);
+	return rc;
+}
+
+/* P(label) of `n` joint samples, from their noises: out [n][K]. */
+static enum jf_err read_prior(
+    struct jf_model *model, float *out, int n, const struct jf_task_options *options, struct jf_error *err) {
+	const struct jf_sampler_args args = {.solver = JF_SOLVER_EULER, .steps = 1, .guidance = 1.0f};
+	struct jf_sampler *sampler = jf_sampler_create(model, JF_TASK_SAMPLE, options->batch, err);
+	enum jf_err rc = sampler ? JF_OK : err->code;
+
+	for (int at = 0; rc == JF_OK && at < n; at += options->batch) {
+		struct jf_trajectory noise[JF_MAX_BATCH] = {0};
+		int count = n - at < options->batch ? n - at : options->batch;
+
+		for (int i = 0; i < count; i++)
+			noise[i].index = (uint64_t)(at + i);
+		if (options->cancel && *options->cancel)
+			rc = jf_error_set(err, JF_ECANCELED, "cancelled after %d of %d noises", at, n);
+		if (rc == JF_OK)
+			rc = jf_sampler_begin(sampler, &args, noise, count, err);
+		if (rc == JF_OK)
+			rc = jf_sampler_prior(sampler, out + (size_t)at * (size_t)model->config.classes, err);
+	}
+	jf_sampler_destroy(sampler);
+	return rc;
+}
+
+/* Iterative proportional fitting: bias_k += ln(share_k / mean over noises of softmax(ln p + bias)_k), which converges
+ * since the likelihood of the shares is concave in the bias. weights: scratch [K]. */
+static void fit_bias(float *bias, double *means, double *weights, const float *p, int n, const double *shares, int k) {
+	for (int round = 0; round < 50; round++) {
+		memset(means, 0, (size_t)k * sizeof(*means));
+		for (int i = 0; i < n; i++) {
+			double sum = 0;
+
+			for (int j = 0; j < k; j++)
+				sum += weights[j] = (double)p[(size_t)i * (size_t)k + (size_t)j] * exp((double)bias[j]);
+			for (int j = 0; j < k; j++)
+				means[j] += weights[j] / sum / n;
+		}
+		for (int j = 0; j < k; j++)
+			bias[j] += (float)log(shares[j] / fmax(means[j], 1e-12));
+	}
+}
+
+enum jf_err jf_calibrate_labels(struct jf_model *model, const struct jf_dataset *dataset, const uint32_t *order,
+    size_t n_train, const struct jf_task_options *options, struct jf_error *err) {
+	int n = n_train < JF_CALIBRATE_NOISES ? (int)n_train : JF_CALIBRATE_NOISES, k = model->config.classes;
+	double *shares = calloc(3 * (size_t)k, sizeof(*shares));
+	float *p = malloc((size_t)n * (size_t)k * sizeof(*p) + 1), *bias = calloc((size_t)k, sizeof(*bias));
+	enum jf_err rc = JF_OK;
+
+	if (n == 0)
+		rc = jf_error_set(err, JF_EINVAL, "no images to count labels in");
+	else if (!shares || !p || !bias)
+		rc = jf_error_set(err, JF_ENOMEM, "no memory for the labels of %d noises", n);
+	if (rc == JF_OK)
+		rc = read_prior(model, p, n, options, err);
+	if (rc == JF_OK) {
+		double total = (double)n_train + 0.5 * k;
+
+		for (int j = 0; j < k; j++)
+			shares[j] = 0.5 / total;
+		for (size_t i = 0; i < n_train; i++)
+			shares[dataset->labels[order[i]]] += 1 / total;
+		fit_bias(bias, shares + k, shares + 2 * k, p, n, shares, k);
+		free(model->label_bias);
+		model->label_bias = bias;
+		bias = NULL;
+	}
+	free(shares);
+	free(p);
+	free(bias);
 	return rc;
 }

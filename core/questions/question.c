@@ -39,8 +39,10 @@ int jf_samples_unit(enum jf_method method) {
 }
 
 struct jf_sampler_args jf_sampler_args_default(enum jf_task task) {
-	return (struct jf_sampler_args){
-	    .solver = jf_solver_default(task), .steps = JF_DEFAULT_STEPS, .guidance = JF_DEFAULT_GUIDANCE};
+	return (struct jf_sampler_args){.solver = jf_solver_default(task),
+	    .steps = JF_DEFAULT_STEPS,
+	    .guidance = JF_DEFAULT_GUIDANCE,
+	    .guidance_high = 1.0f};
 }
 
 /* --- labels --- */

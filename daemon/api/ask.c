@@ -59,6 +59,15 @@ static void read_choice(struct jf_call *call, const char *name, int *out, const 
 	jf_params_choice(&call->params, name, out, names, n);
 }
 
+static void read_guidance(struct jf_call *call, struct jf_sampler_args *sampler) {
+	jf_params_float(&call->params, "guidance", &sampler->guidance, 0, JF_MAX_GUIDANCE);
+	jf_params_float(&call->params, "guidance_low", &sampler->guidance_low, 0, 1);
+	jf_params_float(&call->params, "guidance_high", &sampler->guidance_high, 0, 1);
+	if (sampler->guidance_low > sampler->guidance_high)
+		jf_problem_field(&call->problem, "/guidance_low", "%g is above guidance_high, %g",
+		    (double)sampler->guidance_low, (double)sampler->guidance_high);
+}
+
 void jf_ask_read_sampler(struct jf_call *call) {
 	struct jf_sampler_args *sampler = &call->ask.sampler;
 	int solver = (int)sampler->solver;
@@ -67,7 +76,7 @@ void jf_ask_read_sampler(struct jf_call *call) {
 	read_choice(call, "solver", &solver, jf_solver_names);
 	sampler->solver = (enum jf_solver)solver;
 	if (jf_question_task(call->ask.question) == JF_TASK_GENERATE)
-		jf_params_float(&call->params, "guidance", &sampler->guidance, 0, JF_MAX_GUIDANCE);
+		read_guidance(call, sampler);
 }
 
 void jf_ask_read_seed(struct jf_call *call) {

@@ -265,7 +265,7 @@ static void put_images(const struct jf_call *call, struct jf_json_writer *writer
 	jf_json_put_integer(writer, "seed", call->ask.seed);
 	put_sampler(call, writer);
 	if (call->ask.question != JF_QUESTION_SAMPLE)
-		jf_json_put_float(writer, "guidance", call->ask.sampler.guidance);
+		jf_answer_put_guidance(writer, &call->ask.sampler);
 	if (call->ask.question == JF_QUESTION_EDIT)
 		put_edit(call, writer, job);
 }

@@ -133,9 +133,11 @@ int jf_job_steps(const struct jf_job *job) {
 /* Evaluations in all rounds together, without those of posteriors. */
 static long integration(const struct jf_job *job) {
 	bool draws = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_EDIT;
-	bool guided = draws && (job->args.guidance < 1.0f || job->args.guidance > 1.0f);
-	return (long)jf_solver_evaluations(job->args.solver, job->args.steps) * repeats(job) * rounds(job) *
-	       (guided ? 2L : 1L);
+
+	return rounds(job) * jf_sampler_evaluations(draws                          ? JF_TASK_GENERATE
+						    : job->kind == JF_JOB_CLASSIFY ? JF_TASK_CLASSIFY
+										   : JF_TASK_SAMPLE,
+				 &job->args);
 }
 
 /* Evaluations of one draw of a score or likelihood. */
@@ -148,8 +150,7 @@ double jf_job_step_cost(const struct jf_job *job) {
 		return draw_cost(job);
 	if (job->kind == JF_JOB_POSTERIOR)
 		return job->draws;
-	return (double)(integration(job) + (job->kind == JF_JOB_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0)) /
-	       jf_job_steps(job);
+	return (double)integration(job) / jf_job_steps(job);
 }
 
 long jf_job_cost(const struct jf_job *job) {
@@ -158,8 +159,6 @@ long jf_job_cost(const struct jf_job *job) {
 		evaluations = job->draws;
 	else if (jf_job_is_scoring(job))
 		evaluations = (long)job->draws * draw_cost(job) + 1;
-	else if (job->kind == JF_JOB_SAMPLE)
-		evaluations = integration(job) + JF_SAMPLE_EXTRA_EVALUATIONS;
 	else
 		evaluations = integration(job) + (job->kind == JF_JOB_EDIT ? 1 + rounds(job) : 0);
 	return evaluations * job->n;

@@ -146,7 +146,7 @@ static inline bool jf_job_is_scoring(const struct jf_job *job) {
 	return job->kind == JF_JOB_SCORE || job->kind == JF_JOB_LIKELIHOOD;
 }
 
-/* Cost in the queue's units: items x network evaluations (twice with guidance other than 1, two more for a joint
+/* Cost in the queue's units: items x network evaluations (twice where guidance acts, two more for a joint
  * sample; an edit's with all repeats, a posterior after every round and one before, a counterfactual's as if it went
  * through the whole grid; a score's each draw under every class and, but for a likelihood, none, and a posterior). */
 long jf_job_cost(const struct jf_job *job);

@@ -58,6 +58,8 @@ static bool compatible(const struct jf_job *a, const struct jf_job *b) {
 	if (a->args.repeats != b->args.repeats || a->counterfactual != b->counterfactual)
 		return false;
 	return memcmp(&a->args.guidance, &b->args.guidance, sizeof(a->args.guidance)) == 0 &&
+	       memcmp(&a->args.guidance_low, &b->args.guidance_low, sizeof(a->args.guidance_low)) == 0 &&
+	       memcmp(&a->args.guidance_high, &b->args.guidance_high, sizeof(a->args.guidance_high)) == 0 &&
 	       memcmp(&a->args.start, &b->args.start, sizeof(a->args.start)) == 0;
 }
 

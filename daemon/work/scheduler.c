@@ -59,6 +59,9 @@ static enum jf_err check_job(const struct jf_job *job, struct jf_error *err) {
 	bool draws = job->kind == JF_JOB_GENERATE || job->kind == JF_JOB_EDIT;
 	if (draws && !(args->guidance >= 0.0f && args->guidance <= JF_MAX_GUIDANCE))
 		return jf_error_set(err, JF_EINVAL, "guidance: 0 to %d expected", JF_MAX_GUIDANCE);
+	if (draws && !(args->guidance_low >= 0.0f && args->guidance_low <= 1.0f && args->guidance_high >= 0.0f &&
+			 args->guidance_high <= 1.0f))
+		return jf_error_set(err, JF_EINVAL, "guidance_low, guidance_high: 0 to 1 expected");
 	if (job->kind == JF_JOB_EDIT &&
 	    (!(args->start >= 0.0f && args->start <= 1.0f) || args->repeats < 0 || args->repeats > JF_MAX_REPEATS))
 		return jf_error_set(

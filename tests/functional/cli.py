@@ -131,12 +131,15 @@ def test_bad_command_lines():
         "--count": ["0", "100001", "ten"],
         "--seed": ["-1", "18446744073709551616", "x", ""],
         "--guidance": ["nan", "inf", "-1", "20.5", "1x"],
+        "--guidance-low": ["-0.1", "1.1", "x"],
+        "--guidance-high": ["nan", "1.1"],
         "--solver": ["rk4", "Euler", ""],
         "--threads": ["0", "257"],
         "--batch": ["0", "257"],
     }.items():
         for value in values:
             bad(2, "generate", f"{option}={value}", say=option)
+    bad(2, "generate", "--guidance-low", 0.6, "--guidance-high", 0.5, say="--guidance-low=0.6 is above")
     bad(2, "blend", "--from", 6, "--to", 7, "--columns", 1)
     bad(2, "classify", "--method", "guess", "x.png", say="posterior, sample")
     bad(2, "info", "--plan", "dream")

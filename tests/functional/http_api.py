@@ -229,6 +229,7 @@ def generate(d):
         value = d.post("/v1/generate", {"digit": 7, "count": 3, "seed": 9, "steps": 3, "guidance": 1.5,
                                         "solver": "midpoint"}).json()
         equal((len(value["images"]), value["count"], value["width"]), (3, 3, 28), "three images")
+        equal((value["guidance"], value["guidance_low"], value["guidance_high"]), (1.5, 0, 1), "guidance")
         for image in value["images"]:
             alone = d.post("/generate", {"digit": 7, "seed": image["seed"], "index": image["index"], "steps": 3,
                                          "guidance": 1.5, "solver": "midpoint"}).json()

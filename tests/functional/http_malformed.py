@@ -118,6 +118,8 @@ def bodies():
             ("index negative", {"digit": 7, "index": -1}), ("solver unknown", {"digit": 7, "solver": "rk45"}),
             ("solver a number", {"digit": 7, "solver": 1}), ("guidance negative", {"digit": 7, "guidance": -0.5}),
             ("guidance 21", {"digit": 7, "guidance": 21}), ("guidance a text", {"digit": 7, "guidance": "1"}),
+            ("guidance_low 1.1", {"digit": 7, "guidance_low": 1.1}), ("guidance_high -1", {"digit": 7, "guidance_high": -1}),
+            ("guidance_low above guidance_high", {"digit": 7, "guidance_low": 0.6, "guidance_high": 0.5}),
             ("scale 0", {"digit": 7, "scale": 0}), ("scale 17", {"digit": 7, "scale": 17}), ("gap -1", {"digit": 7, "gap": -1}),
             ("gap 65", {"digit": 7, "gap": 65}), ("columns 0", {"digit": 7, "columns": 0})):
         yield f"generate: {name}", "/v1/generate", text(value), JSON, 422

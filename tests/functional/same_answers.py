@@ -113,6 +113,10 @@ def pictures(d):
         equal(picture(d, "generate", digit=7, seed=5, steps=2, count=6, guidance=2, solver="heun"),
               cli(d, "generate", "--digit", 7, "--seed", 5, "--steps", 2, "--count", 6, "--guidance", 2, "--solver", "heun",
                   "-o", "-"), "bytes")
+        middle = cli(d, "generate", "--digit", 7, "--seed", 5, "--steps", 4, "--guidance", 3, "--guidance-low", 0.3,
+                     "--guidance-high", 0.9, "-o", "-")
+        equal(picture(d, "generate", digit=7, seed=5, steps=4, guidance=3, guidance_low=0.3, guidance_high=0.9), middle, "bytes")
+        check(middle != picture(d, "generate", digit=7, seed=5, steps=4, guidance=3), "guidance in the middle alone is another")
         equal(picture(d, "generate", digit=7, seed=5, steps=1, count=3, columns=9, scale=1),
               cli(d, "generate", "--digit", 7, "--seed", 5, "--steps", 1, "--count", 3, "--columns", 9, "--scale", 1,
                   "-o", "-"), "more columns than images")

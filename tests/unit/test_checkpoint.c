@@ -31,6 +31,7 @@ static const struct jf_network_config small = {.height = 8,
     .augment = 0,
     .head = JF_HEAD_VELOCITY};
 
+static const float bias[3] = {0.25f, -1.5f, 1e-9f};
 static char path[64];
 static uint8_t *bytes; /* a good checkpoint */
 static size_t size;
@@ -45,6 +46,8 @@ static struct jf_model *make(void) {
 	assert_int_equal(jf_model_set_fact(model, "epochs", "12"), JF_OK);
 	assert_int_equal(jf_model_set_fact(model, "licence", "Apache-2.0,\n\"free\""), JF_OK);
 	model->temperature = 1.1f;
+	model->label_bias = malloc(sizeof(bias));
+	memcpy(model->label_bias, bias, sizeof(bias));
 	return model;
 }
 
@@ -98,6 +101,7 @@ static void test_round_trip(void **state) {
 		assert_string_equal(loaded->class_names[k], saved->class_names[k]);
 	assert_string_equal(loaded->name, "small");
 	assert_true(loaded->temperature == 1.1f);
+	assert_memory_equal(loaded->label_bias, bias, sizeof(bias));
 	assert_int_equal(loaded->n_facts, 2);
 	assert_string_equal(fact(loaded, "epochs"), "12");
 	assert_string_equal(fact(loaded, "licence"), "Apache-2.0,\n\"free\"");
@@ -129,6 +133,12 @@ struct change {
 static const struct change changes[] = {
     {NULL, NULL, NULL, KEEP, JF_OK, ""},
     {"temperature", NULL, NULL, KEEP, JF_OK, ""},
+    {"label_bias", NULL, NULL, KEEP, JF_OK, ""},
+    {"label_bias", "0.5 0.25", NULL, KEEP, JF_EFORMAT, "metadata \"label_bias\": number 2 of 3 is not one"},
+    {"label_bias", "1 2 3 4", NULL, KEEP, JF_EFORMAT, "metadata \"label_bias\": number 3 of 3"},
+    {"label_bias", "1 nan 3", NULL, KEEP, JF_EFORMAT, "metadata \"label_bias\": number 2 of 3"},
+    {"label_bias", "101 0 0", NULL, KEEP, JF_EFORMAT, "is not one from -100 to 100"},
+    {"label_bias", "", NULL, KEEP, JF_EFORMAT, "metadata \"label_bias\": number 1 of 3"},
     {"note", "anything", NULL, KEEP, JF_OK, ""},
     {"format", NULL, NULL, KEEP, JF_EFORMAT, "f: not a jointflow checkpoint"},
     {"format", "pt", NULL, KEEP, JF_EFORMAT, "f: not a jointflow checkpoint"},

@@ -245,7 +245,7 @@ static void test_counterfactual(void **state) {
 static void test_dropping(void **state) {
 	struct jf_error err;
 	struct jf_sampler *s = jf_sampler_create(model, JF_TASK_GENERATE, 3, &err);
-	const struct jf_sampler_args args = {JF_SOLVER_ANCESTRAL, 4, 1.5f, 0.8f, 1};
+	const struct jf_sampler_args args = {JF_SOLVER_ANCESTRAL, 4, 1.5f, 0.8f, 1, 0, 0};
 	const bool keep[3] = {false, true, true};
 	bool redraw[2][PIXELS] = {{false}, {false}};
 	struct jf_trajectory t[3];
@@ -289,14 +289,14 @@ static void test_bad_arguments(void **state) {
 		struct jf_sampler_args args;
 		struct jf_trajectory t;
 	} cases[] = {
-	    {{JF_SOLVER_EULER, 1, 1.0f, 1.1f, 1}, full},
-	    {{JF_SOLVER_EULER, 1, 1.0f, -0.1f, 1}, full},
-	    {{JF_SOLVER_EULER, 1, 1.0f, NAN, 1}, full},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, JF_MAX_REPEATS + 1}, full},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, -1}, full},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, 1}, {.label = label}},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 1.0f, 1}, {.label = label, .redraw = redraw}},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, 1}, {.image = picture}},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 1.1f, 1, 0, 0}, full},
+	    {{JF_SOLVER_EULER, 1, 1.0f, -0.1f, 1, 0, 0}, full},
+	    {{JF_SOLVER_EULER, 1, 1.0f, NAN, 1, 0, 0}, full},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, JF_MAX_REPEATS + 1, 0, 0}, full},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, -1, 0, 0}, full},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, 1, 0, 0}, {.label = label}},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 1.0f, 1, 0, 0}, {.label = label, .redraw = redraw}},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0.5f, 1, 0, 0}, {.image = picture}},
 	};
 
 	(void)state;
@@ -308,7 +308,7 @@ static void test_bad_arguments(void **state) {
 	}
 	assert_int_equal(jf_sampler_begin(joint, &cases[5].args, &nothing, 1, &err), JF_EINVAL);
 	assert_int_equal(
-	    jf_sampler_begin(joint, &(struct jf_sampler_args){JF_SOLVER_EULER, 1, 1.0f, 0, 2}, &nothing, 1, &err),
+	    jf_sampler_begin(joint, &(struct jf_sampler_args){JF_SOLVER_EULER, 1, 1.0f, 0, 2, 0, 0}, &nothing, 1, &err),
 	    JF_EINVAL);
 	jf_sampler_destroy(s);
 	jf_sampler_destroy(joint);

@@ -105,7 +105,7 @@ static void test_same_anywhere(void **state) {
 /* With augment_held only examples whose image the clocks hold are distorted, and those as ever. */
 static void test_distorts_held_images_only(void **state) {
 	const struct jf_objective_options clocks = {
-	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0F, 1.0F, {0.3F, 0.2F, 0.3F}};
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0F, 1.0F, {0.3F, 0.2F, 0.3F}, 0.0F};
 	struct jf_loader_options options = {.seed = 3, .batch = BATCH, .count = BATCH, .augment = {1.0F, 1.0F}};
 	struct jf_loader *all, *held;
 	struct jf_error err = {0};

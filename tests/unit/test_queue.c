@@ -225,6 +225,13 @@ static void test_cost(void **state) {
 		assert_int_equal(jf_job_cost(job), cases[i].cost);
 		jf_job_unref(job);
 	}
+	/* of the times 1, 0.947, 0.889, 0.824, 0.75, 0.667 ... one lies between 0.7 and 0.8 */
+	struct jf_job *guided = jf_job_create(model, JF_JOB_GENERATE, 3, &error);
+	assert_non_null(guided);
+	guided->args =
+	    (struct jf_sampler_args){.steps = 10, .guidance = 2.0f, .guidance_low = 0.7f, .guidance_high = 0.8f};
+	assert_int_equal(jf_job_cost(guided), 3 * (10 + 1));
+	jf_job_unref(guided);
 	/* repeats of every step; a posterior before, and one after each round of a search */
 	struct jf_job *edit = jf_job_create(model, JF_JOB_EDIT, 3, &error);
 	assert_non_null(edit);

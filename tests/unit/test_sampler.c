@@ -268,8 +268,61 @@ static void test_guidance(void **state) {
 	assert_memory_not_equal(none, plain, sizeof(none));
 }
 
+/* Guidance in a part of the way only: that of nothing is plain, that of all is the usual, and one that has not begun
+ * changes nothing yet. */
+static void test_guidance_interval(void **state) {
+	static float plain[N * PIXELS], all[N * PIXELS], part[N * PIXELS];
+	struct jf_task_options o = options(2, 3, JF_SOLVER_HEUN, 4, 1.0f);
+	struct jf_error err;
+
+	(void)state;
+	assert_int_equal(jf_generate(model, plain, labels, NULL, N, &o, &err), JF_OK);
+	o.sampler.guidance = 2.5f;
+	assert_int_equal(jf_generate(model, all, labels, NULL, N, &o, &err), JF_OK);
+	assert_int_equal(jf_sampler_evaluations(JF_TASK_GENERATE, &o.sampler), 2 * 7);
+	o.sampler.guidance_high = 1.0f;
+	assert_int_equal(jf_generate(model, part, labels, NULL, N, &o, &err), JF_OK);
+	assert_memory_equal(part, all, sizeof(all));
+	o.sampler.guidance_high = 1e-6f; /* the last step's end is not evaluated */
+	assert_int_equal(jf_generate(model, part, labels, NULL, N, &o, &err), JF_OK);
+	assert_memory_equal(part, plain, sizeof(plain));
+	assert_int_equal(jf_sampler_evaluations(JF_TASK_GENERATE, &o.sampler), 7);
+	o.sampler.guidance_low = 0.3f; /* times are 1, 0.857, 0.667 and 0.4; all but the first are evaluated twice */
+	o.sampler.guidance_high = 0.7f;
+	assert_int_equal(jf_generate(model, part, labels, NULL, N, &o, &err), JF_OK);
+	assert_memory_not_equal(part, plain, sizeof(plain));
+	assert_memory_not_equal(part, all, sizeof(all));
+	assert_int_equal(jf_sampler_evaluations(JF_TASK_GENERATE, &o.sampler), 7 + 4);
+	assert_int_equal(jf_sampler_evaluations(JF_TASK_SAMPLE, &o.sampler), 7 + JF_SAMPLE_EXTRA_EVALUATIONS);
+}
+
+/* model->label_bias moves the labels of joint samples: here all to class 3. */
+static void test_label_bias(void **state) {
+	static float image[N * PIXELS], label[N * K];
+	struct jf_task_options o = options(2, 4, JF_SOLVER_EULER, 1, 1.0f);
+	float bias[K] = {0, 0, 0, 60, 0}, prior[K];
+	struct jf_sampler *s = jf_sampler_create(model, JF_TASK_SAMPLE, 1, NULL);
+	struct jf_trajectory t = {.seed = 1};
+	struct jf_error err;
+
+	(void)state;
+	assert_non_null(s);
+	model->label_bias = bias;
+	assert_int_equal(jf_sample(model, image, label, NULL, N, &o, &err), JF_OK);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(jf_argmax(label + i * K, K), 3);
+	/* what it is fitted to does not have it */
+	assert_int_equal(jf_sampler_begin(s, &o.sampler, &t, 1, &err), JF_OK);
+	assert_int_equal(jf_sampler_prior(s, prior, &err), JF_OK);
+	assert_true(prior[3] < 0.9f);
+	assert_int_equal(jf_sampler_step(s, &err), JF_OK);
+	assert_int_equal(jf_sampler_prior(s, prior, &err), JF_EINVAL);
+	model->label_bias = NULL;
+	jf_sampler_destroy(s);
+}
+
 static void begin_all(struct jf_sampler *s, enum jf_solver solver, int steps) {
-	const struct jf_sampler_args args = {.solver = solver, .steps = steps, .guidance = 1.5f};
+	const struct jf_sampler_args args = {.solver = solver, .steps = steps, .guidance = 1.5f, .guidance_low = 0.2f};
 	struct jf_trajectory t[N];
 	struct jf_error err;
 
@@ -325,15 +378,18 @@ static void test_bad_arguments(void **state) {
 		int n;
 		enum jf_err rc;
 	} cases[] = {
-	    {{JF_SOLVER_EULER, 0, 1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, JF_MAX_STEPS + 1, 1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, -1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, NAN, 0, 0}, {.label = labels}, 1, JF_EINVAL},
-	    {{(enum jf_solver)9, 1, 1.0f, 0, 0}, {.label = labels}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.label = labels}, 0, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.label = labels}, 3, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.image = images}, 1, JF_EINVAL},
-	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0}, {.label = bad_label}, 1, JF_ENUMERIC},
+	    {{JF_SOLVER_EULER, 0, 1.0f, 0, 0, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, JF_MAX_STEPS + 1, 1.0f, 0, 0, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, -1.0f, 0, 0, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, NAN, 0, 0, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, -0.1f, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, 0, 1.1f}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, 0, NAN}, {.label = labels}, 1, JF_EINVAL},
+	    {{(enum jf_solver)9, 1, 1.0f, 0, 0, 0, 0}, {.label = labels}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, 0, 0}, {.label = labels}, 0, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, 0, 0}, {.label = labels}, 3, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, 0, 0}, {.image = images}, 1, JF_EINVAL},
+	    {{JF_SOLVER_EULER, 1, 1.0f, 0, 0, 0, 0}, {.label = bad_label}, 1, JF_ENUMERIC},
 	};
 
 	(void)state;
@@ -393,6 +449,8 @@ int main(void) {
 	    cmocka_unit_test(test_joint_labels_follow_their_probabilities),
 	    cmocka_unit_test(test_ancestral_is_stochastic_and_repeatable),
 	    cmocka_unit_test(test_guidance),
+	    cmocka_unit_test(test_guidance_interval),
+	    cmocka_unit_test(test_label_bias),
 	    cmocka_unit_test(test_dropping_leaves_the_rest_unchanged),
 	    cmocka_unit_test(test_bad_arguments),
 	    cmocka_unit_test(test_cancel),

@@ -18,8 +18,8 @@
 #define PIXELS 96
 #define BATCH 10
 
-static const struct jf_objective_options objective = {
-    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0.3f, 0.2f, 0.2f}};
+static struct jf_objective_options objective = {
+    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0.3f, 0.2f, 0.2f}, 0.0f};
 
 static void fill(struct jf_batch *batch, float *images, int *labels, uint64_t *sample, int step) {
 	for (int i = 0; i < BATCH; i++) {
@@ -138,7 +138,8 @@ static void test_label_alone(void **state) {
 	const struct jf_graph *g = m->graph;
 	float *grads[2], *transposed = jf_alloc_floats(g->packed_transposed_floats), image[PIXELS] = {0},
 			 target[PIXELS];
-	const struct jf_objective_options held = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0.0f, 0.0f, 1.0f}};
+	const struct jf_objective_options held = {
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 0.3f, 1.0f, {0.0f, 0.0f, 1.0f}, 0.0f};
 	struct jf_loss loss[2] = {{0}};
 	size_t moved = 0;
 
@@ -168,7 +169,7 @@ static void test_label_alone(void **state) {
 		for (int i = 0; i < 2; i++) {
 			struct jf_example example = {image, i, NULL, (uint64_t)i};
 
-			jf_objective_loss(exec, i, &example, 0.5f, &c, &held, 5, target, &loss[alone]);
+			jf_objective_loss(exec, i, &example, 0.5f, &c, &held, 5, NULL, target, &loss[alone]);
 		}
 		jf_exec_backward(exec, 2);
 		jf_exec_destroy(exec);
@@ -225,7 +226,7 @@ static void test_clocks(void **state) {
 		for (int density = 0; density < JF_N_DENSITIES; density++)
 			for (int i = 0; i < n; i++) {
 				struct jf_objective_options o = {(enum jf_times)scheme, (enum jf_time_density)density,
-				    1.0f, 1.0f, {0.3f, 0.2f, 0.2f}};
+				    1.0f, 1.0f, {0.3f, 0.2f, 0.2f}, 0.0f};
 				float t[2];
 
 				jf_objective_times(t, &o, 3, (uint64_t)i);
@@ -245,12 +246,87 @@ static void test_clocks(void **state) {
 	assert_in_range(posterior, n * 8 / 100, n * 12 / 100);
 }
 
+/* With guidance w the gradient of the image is that of (v - (e - z0) - w (v - v without the label))^2, the last bracket
+ * held; examples whose label has noise on it keep theirs. */
+static void test_guidance(void **state) {
+	const struct jf_objective_options plain = {
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 1.0f, {0.5f, 0.1f, 0.1f}, 0.0f};
+	const struct jf_network_config c = rig_config();
+	const struct jf_plan_spec spec = {
+	    .outputs = 1u << JF_OUTPUT_IMAGE | 1u << JF_OUTPUT_LABEL, .train = true, .batch = 1, .micro_batch = 1};
+	struct jf_objective_options guided = plain;
+	struct jf_model *m = rig_model(&c, 3);
+	struct jf_plan *plan = jf_plan_create(m->graph, &spec, NULL);
+	float *transposed = jf_alloc_floats(m->graph->packed_transposed_floats);
+	float *grads = jf_alloc_floats(m->graph->n_params_floats);
+	struct jf_exec *exec = jf_exec_create(plan, m->params, m->packed, transposed, grads, NULL);
+	float image[PIXELS], target[PIXELS], without[PIXELS], v[PIXELS], before[PIXELS];
+	struct jf_loss loss = {0};
+	int seen = 0;
+
+	(void)state;
+	assert_non_null(exec);
+	guided.guidance = 0.25f;
+	for (uint64_t sample = 0; sample < 20; sample++) {
+		const struct jf_example example = {image, (int)(sample % 5), NULL, sample};
+		const float *grad = jf_exec_output_grad(exec, JF_OUTPUT_IMAGE, 0);
+		float times[2];
+		bool is_guided;
+
+		for (int p = 0; p < PIXELS; p++)
+			image[p] = p % 5 == example.label ? 1.0f : -1.0f;
+		jf_objective_times(times, &guided, 3, sample);
+		is_guided = jf_objective_is_guided(&guided, times);
+		assert_int_equal(is_guided, times[0] > 0.0f && times[1] == 0.0f);
+		assert_false(jf_objective_is_guided(&plain, times));
+		jf_objective_set_unlabelled(exec, 0, &example, &c, &guided, 3);
+		jf_exec_step(exec, 1);
+		memcpy(without, jf_exec_output(exec, JF_OUTPUT_IMAGE, 0), sizeof(without));
+		jf_objective_set_inputs(exec, 0, &example, &c, &guided, 3);
+		jf_exec_step(exec, 1);
+		memcpy(v, jf_exec_output(exec, JF_OUTPUT_IMAGE, 0), sizeof(v));
+		jf_objective_loss(exec, 0, &example, 1.0f, &c, &plain, 3, NULL, target, &loss);
+		memcpy(before, grad, sizeof(before));
+		jf_objective_loss(exec, 0, &example, 1.0f, &c, &guided, 3, is_guided ? without : NULL, target, &loss);
+		for (int p = 0; p < PIXELS; p++) {
+			float moved = is_guided ? 2.0f * 0.25f * (v[p] - without[p]) / PIXELS : 0.0f;
+
+			assert_true(fabsf(grad[p] - (before[p] - moved)) < 1e-6f);
+			seen += moved != 0.0f;
+		}
+	}
+	assert_in_range(seen, 6 * PIXELS, 14 * PIXELS);
+	jf_exec_destroy(exec);
+	jf_plan_destroy(plan);
+	jf_model_unref(m);
+	free(transposed);
+	free(grads);
+}
+
+/* The unlabelled evaluations neither depend on the threads nor leave a trace in an unguided run. */
+static void test_guided_training(void **state) {
+	struct jf_step_result plain, guided, again;
+	float *x = train(2, 4, &plain, 1.0f), *y, *z;
+
+	(void)state;
+	objective.guidance = 0.3f;
+	y = train(2, 4, &guided, 1.0f);
+	z = train(2, 4, &again, 1.0f);
+	objective.guidance = 0.0f;
+	assert_memory_equal(y, z, param_count() * sizeof(float));
+	assert_memory_not_equal(x, y, param_count() * sizeof(float));
+	free(x);
+	free(y);
+	free(z);
+}
+
 /* Shares of 0.6, 0.1, 0.1 and a shift of 2: the held clocks stay held, and half of the others' times lie above 2 /
  * 3. */
 static void test_shares_and_shift(void **state) {
-	const struct jf_objective_options o = {JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 2.0f, {0.6f, 0.1f, 0.1f}};
+	const struct jf_objective_options o = {
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 2.0f, {0.6f, 0.1f, 0.1f}, 0.0f};
 	const struct jf_objective_options plain = {
-	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 1.0f, {0.6f, 0.1f, 0.1f}};
+	    JF_TIMES_MIXTURE, JF_DENSITY_UNIFORM, 1.0f, 1.0f, {0.6f, 0.1f, 0.1f}, 0.0f};
 	int held_image = 0, held_label = 0, noisy = 0;
 	const int n = 4000;
 
@@ -280,6 +356,8 @@ int main(void) {
 	    cmocka_unit_test(test_label_alone),
 	    cmocka_unit_test(test_averages_follow),
 	    cmocka_unit_test(test_clocks),
+	    cmocka_unit_test(test_guidance),
+	    cmocka_unit_test(test_guided_training),
 	    cmocka_unit_test(test_shares_and_shift),
 	};
 	jf_blas_set_threads_one();
