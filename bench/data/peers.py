@@ -6,7 +6,7 @@ kernel, by scikit-learn (Debian's python3-sklearn), on the same split as jointfl
     bench/data/peers.py FOLDER --drawn MODEL
 
 Pixels in 0..1, no other preparation; the SVM with C = 10 and gamma "scale". At most 10,000 training images of each set
-go into each (the SVM is quadratic); the number is printed.
+go into each (the SVM is quadratic); the number is printed. +- is one standard error.
 
 With --drawn the SVM alone, which then judges images that build/jointflow draws from the model, 50 of each class: how
 many are what was asked for. It never saw the model, and is itself wrong as often as it says.
@@ -55,6 +55,10 @@ def load(folder, part):
     return images.reshape(len(images), -1).astype(np.float32) / 255, labels
 
 
+def told(share, n):
+    return f"{100 * share:.1f} % +- {100 * (share * (1 - share) / n) ** 0.5:.1f}"
+
+
 def judge(method, model, classes):
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "drawn.npy")
@@ -63,7 +67,8 @@ def judge(method, model, classes):
         drawn = np.load(path)
     asked = np.repeat(np.arange(classes), DRAWN)
     agree = method.predict(drawn.reshape(len(drawn), -1).astype(np.float32) / 255) == asked
-    print(f"  {len(asked)} drawn images, what was asked for in the SVM's eyes: {100 * agree.mean():.1f} %")
+    print(f"  {len(asked)} drawn images, what was asked for in the SVM's eyes: {told(agree.mean(), len(asked))} "
+          f"(chance {100 / classes:.1f})")
 
 
 def main():
@@ -82,7 +87,7 @@ def main():
         for name, method in list(methods.items())[2 if model else 0:]:
             begun = time.process_time()
             score = method.fit(x, y).score(test, right)
-            print(f"  {name}: {100 * score:.1f} % ({time.process_time() - begun:.0f} s)", flush=True)
+            print(f"  {name}: {told(score, len(test))} ({time.process_time() - begun:.0f} s)", flush=True)
         if model:
             judge(methods["SVM"], model, len(set(y)))
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Makes the data sets on which the trainer's defaults are measured, each as a folder that jointflow-train reads.
 
-    bench/data/sets.py FOLDER [mnist|fashion|digits|letters|emoji|mnist-10k|fashion-10k|letters-16|emoji-16]...
+    bench/data/sets.py FOLDER [mnist|fashion|digits|letters|emoji|letters-16|emoji-16|
+                             mnist-10k|fashion-10k|fashion-16|fashion-tune]...
 
 mnist    60,000 + 10,000 digits, 28 x 28: as data/fetch-mnist leaves them in data/mnist
 fashion  60,000 + 10,000 pieces of clothing, 28 x 28: Debian's dataset-fashion-mnist
@@ -12,7 +13,8 @@ emoji    pictures in nine categories, 32 x 32 in colour, a fifth for the test: D
          unicode-data
 
 mnist-10k, fashion-10k: the 10,000 training images on which peers.py trains too, and the whole test set.
-letters-16, emoji-16: at 16 x 16, which takes a quarter of the time.
+fashion-tune: the same 10,000, and 4,000 more training images in the test set's place, for choosing settings by.
+letters-16, emoji-16, fashion-16 (fashion-10k): at 16 x 16, which takes a third of the time.
 
 IDX files, or train/ and test/ with one folder of PNGs for each class. Everything follows from fixed seeds and from the
 packages' versions. Needs Debian's python3-numpy and, for letters and emoji, python3-pil.
@@ -65,20 +67,32 @@ def fashion(folder):
          "shirt", "sneaker", "bag", "boot"])
 
 
-def first_10k(make):
-    """The same choice as peers.py makes of a larger set."""
+def read_idx(path, header):
+    data = gzip.open(path + ".gz").read() if os.path.exists(path + ".gz") else open(path, "rb").read()
+    return np.frombuffer(data, np.uint8, offset=header)
+
+
+def first_10k(make, tune=False, size=28):
+    """The same choice as peers.py makes of a larger set; tune: the 4,000 training images after them are the test set."""
+    def smaller(images):
+        from PIL import Image
+        return images if size == 28 else np.array(
+            [np.asarray(Image.fromarray(image).resize((size, size), Image.BOX)) for image in images])
+
     def cut(folder):
         make(folder)
-        packed = [os.path.join(folder, f"train-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")]
-        data = [gzip.open(path + ".gz").read() if os.path.exists(path + ".gz") else open(path, "rb").read() for path in packed]
-        images = np.frombuffer(data[0], np.uint8, offset=16).reshape(-1, 28, 28)
-        labels = np.frombuffer(data[1], np.uint8, offset=8)
-        chosen = np.random.RandomState(SEED).permutation(len(labels))[:10000]
-        for path in packed:
+        files = [os.path.join(folder, f"{part}-{kind}-ubyte") for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+        images, labels, test, test_labels = (read_idx(path, header) for path, header in zip(files, (16, 8, 16, 8)))
+        images, test = images.reshape(-1, 28, 28), test.reshape(-1, 28, 28)
+        order = np.random.RandomState(SEED).permutation(len(labels))
+        if tune:
+            test, test_labels = images[order[10000:14000]], labels[order[10000:14000]]
+        for path in files:
             for name in (path, path + ".gz"):
                 if os.path.exists(name):
                     os.remove(name)
-        write_idx(folder, "train", images[chosen], labels[chosen])
+        write_idx(folder, "train", smaller(images[order[:10000]]), labels[order[:10000]])
+        write_idx(folder, "t10k", smaller(test), test_labels)
     return cut
 
 
@@ -171,6 +185,7 @@ def emoji(folder, size=32):
 
 SETS = {"mnist": mnist, "fashion": fashion, "digits": digits, "letters": letters, "emoji": emoji,
         "mnist-10k": first_10k(mnist), "fashion-10k": first_10k(fashion),
+        "fashion-tune": first_10k(fashion, tune=True), "fashion-16": first_10k(fashion, size=16),
         "letters-16": lambda folder: letters(folder, 16), "emoji-16": lambda folder: emoji(folder, 16)}
 
 
