@@ -10,7 +10,7 @@ EXTRA_DIST += bench/data.md bench/data/packages.txt bench/data/peers.py bench/da
 EXTRA_DIST += bench/judge/common.py bench/judge/judge.py bench/judge/schemes.py bench/judge/train.py
 
 noinst_PROGRAMS += bench-likelihood
-bench_likelihood_SOURCES = bench/likelihood.c
+bench_likelihood_SOURCES = bench/flow.c bench/flow.h bench/likelihood.c
 bench_likelihood_LDADD = $(CORE_LIBS) -lm
 
 noinst_PROGRAMS += bench-train

@@ -67,6 +67,7 @@ check_PROGRAMS += \
 	tests/unit/test_safetensors \
 	tests/unit/test_edit \
 	tests/unit/test_sampler \
+	tests/unit/test_flow \
 	tests/unit/test_score \
 	tests/unit/test_step \
 	tests/unit/test_train_options
@@ -97,6 +98,7 @@ TESTS += \
 	tests/unit/test_safetensors \
 	tests/unit/test_edit \
 	tests/unit/test_sampler \
+	tests/unit/test_flow \
 	tests/unit/test_score \
 	tests/unit/test_step \
 	tests/unit/test_train_options
@@ -150,6 +152,8 @@ tests_unit_test_spacing_LDADD = $(UNIT_LDADD)
 tests_unit_test_rng_LDADD = $(UNIT_LDADD)
 tests_unit_test_edit_SOURCES = tests/unit/test_edit.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_edit_LDADD = $(UNIT_LDADD)
+tests_unit_test_flow_SOURCES = bench/flow.c bench/flow.h tests/unit/rig.c tests/unit/rig.h tests/unit/test_flow.c
+tests_unit_test_flow_LDADD = $(UNIT_LDADD) -lm
 tests_unit_test_score_SOURCES = tests/unit/test_score.c tests/unit/rig.c tests/unit/rig.h
 tests_unit_test_score_LDADD = $(UNIT_LDADD) -lm
 tests_unit_test_sampler_SOURCES = tests/unit/test_sampler.c tests/unit/rig.c tests/unit/rig.h

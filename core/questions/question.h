@@ -62,7 +62,7 @@ extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior" ..., 
 
 int jf_samples_max(enum jf_method method);
 int jf_samples_default(enum jf_method method);
-/* The least; a likelihood's number of samples is a multiple of it too, since neighbouring draws tell the error. */
+/* The least; a likelihood's number of samples is a multiple of it too: its draws come in pairs. */
 int jf_samples_unit(enum jf_method method);
 /* Solver and guidance of a task, and JF_DEFAULT_STEPS. */
 struct jf_sampler_args jf_sampler_args_default(enum jf_task task);

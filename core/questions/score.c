@@ -9,12 +9,10 @@
 #include "core/questions/question.h"
 
 #define MICRO_BATCH 4
-#define T_MIN 0.0008     /* s is a tenth of the space between levels */
-#define T_BLACK 0.1f     /* below it x^ becomes black where it is nearly so */
-#define T_LEVEL 0.004f   /* below it the levels stand apart in z */
-#define T_CLASS_MIN 0.02 /* between these the errors tell classes apart */
-#define T_CLASS_MAX 0.98
-#define CLASS_WEIGHT 1.0
+#define T_MIN 0.0008   /* s is a tenth of the space between levels */
+#define T_BLACK 0.1f   /* below it x^ becomes black where it is nearly so */
+#define T_LEVEL 0.004f /* below it the levels stand apart in z */
+#define T_CLASS 0.2    /* below it the errors tell classes apart less than they vary */
 #define LEVELS 256
 #define SPACE (2.0f / (LEVELS - 1))
 
@@ -87,25 +85,40 @@ void jf_scorer_destroy(struct jf_scorer *s) {
 	free(s);
 }
 
-/* Half of the times are even in t, where labels tell, half in ln t, where an image's own weight lies: the time below
- * which the share u of them is, by bisection. */
-static double time_of(double u) {
-	double low = T_MIN, high = 1.0;
+/* For a likelihood half of the times are even in t, half in ln t, where an image's own weight lies: the share of them
+ * below t, and their density, from `low` on. */
+static double share_of_all(double t, double low) {
+	return 0.5 * (t - low) / (1.0 - low) + 0.5 * log(t / low) / log(1.0 / low);
+}
+
+static double density_of_all(double t, double low) {
+	return 0.5 / (1.0 - low) + 0.5 / (t * log(1.0 / low));
+}
+
+/* For a decision between classes they are where these differ most, for what the differences vary: as t (1 - t). */
+static double share_of_class(double t, double low) {
+	const double before = low * low * (3.0 - 2.0 * low);
+
+	return (t * t * (3.0 - 2.0 * t) - before) / (1.0 - before);
+}
+
+static double density_of_class(double t, double low) {
+	return 6.0 * t * (1.0 - t) / (1.0 - low * low * (3.0 - 2.0 * low));
+}
+
+/* The time below which the share u of them is, by bisection. */
+static double time_of(double u, double (*share)(double t, double low), double first) {
+	double low = first, high = 1.0;
 
 	for (int i = 0; i < 60; i++) {
 		const double t = 0.5 * (low + high);
-		const double share = 0.5 * (t - T_MIN) / (1.0 - T_MIN) + 0.5 * log(t / T_MIN) / log(1.0 / T_MIN);
 
-		if (share < u)
+		if (share(t, first) < u)
 			low = t;
 		else
 			high = t;
 	}
 	return 0.5 * (low + high);
-}
-
-static double density_of(double t) {
-	return 0.5 / (1.0 - T_MIN) + 0.5 / (t * log(1.0 / T_MIN));
 }
 
 /* The mean of the levels near y, each weighed by how likely noise of deviation s makes y of it. */
@@ -151,22 +164,24 @@ static double error_of(const struct jf_scorer *s, int slot, const float *image, 
 	return sum;
 }
 
-/* Where draw d lies in (0, 1), one in each of the `draws` equal parts. */
-static double place_of(int d, const struct jf_score_args *args) {
+/* Where the d-th of n lies in (0, 1), one in each of n equal parts, by draw d's noise. */
+static double place_of(int d, int n, uint64_t index, const struct jf_score_args *args) {
 	float u;
 
-	jf_rng_uniform(&u, 1, args->seed, JF_STREAM_CLOCK, args->index + (uint64_t)d);
-	return ((double)d + (double)u) / args->draws;
+	jf_rng_uniform(&u, 1, args->seed, JF_STREAM_CLOCK, index);
+	return ((double)d + (double)u) / n;
 }
 
-/* error[slots], of draw d at that time, times weight. */
-static enum jf_err draw(struct jf_scorer *s, const float *image, int d, double time, double weight, int slots,
-    const struct jf_score_args *args, struct jf_error *err) {
+/* error[slots], of the noise number `index` at that time, times weight. sign: 1 or -1, what the noise is taken by. */
+static enum jf_err draw(struct jf_scorer *s, const float *image, uint64_t index, float sign, double time, double weight,
+    int slots, const struct jf_score_args *args, struct jf_error *err) {
 	const size_t n = jf_network_image_floats(&s->model->config);
 	const float t = (float)time;
 	float *z = jf_exec_input(s->exec, JF_INPUT_IMAGE, 0); /* one for all labels */
 
-	jf_rng_normal(s->noise, n, args->seed, JF_STREAM_IMAGE, args->index + (uint64_t)d);
+	jf_rng_normal(s->noise, n, args->seed, JF_STREAM_IMAGE, index);
+	for (size_t j = 0; j < n; j++)
+		s->noise[j] *= sign;
 	*jf_exec_input(s->exec, JF_INPUT_TIME_IMG, 0) = t;
 	for (size_t j = 0; j < n; j++)
 		z[j] = (1.0f - t) * image[j] + t * s->noise[j];
@@ -186,6 +201,8 @@ static enum jf_err check(
 	if (args->draws < 2 || args->draws > JF_MAX_SCORE_DRAWS || args->draws % 2)
 		return jf_error_set(err, JF_EINVAL, "draws is %d; it must be an even number from 2 to %d", args->draws,
 		    JF_MAX_SCORE_DRAWS);
+	if (!(args->from >= 0.0 && args->from < 1.0))
+		return jf_error_set(err, JF_EINVAL, "from is %g; it must be from 0 up to 1", args->from);
 	for (size_t j = 0; j < n; j++)
 		if (!isfinite(image[j]))
 			return jf_error_set(err, JF_ENUMERIC, "image: element %zu is not a finite number", j);
@@ -202,14 +219,16 @@ static enum jf_err go_on(const struct jf_score_args *args, int d, struct jf_erro
 enum jf_err jf_scorer_score(struct jf_scorer *s, double *log_p, double *errors, const float *image,
     const struct jf_score_args *args, struct jf_error *err) {
 	const int k = s->model->config.classes;
+	const double low = args->from > T_MIN ? args->from : T_MIN;
 	enum jf_err rc = check(s, image, args, err);
 
 	for (int i = 0; i <= k; i++)
 		log_p[i] = errors[i] = 0.0;
 	for (int d = 0; d < args->draws && rc == JF_OK; d++) {
-		const double t = time_of(place_of(d, args));
+		const uint64_t index = args->index + (uint64_t)d;
+		const double t = time_of(place_of(d, args->draws, index, args), share_of_all, low);
 
-		rc = draw(s, image, d, t, (1.0 - t) / t / density_of(t), k + 1, args, err);
+		rc = draw(s, image, index, 1.0f, t, (1.0 - t) / t / density_of_all(t, low), k + 1, args, err);
 		for (int i = 0; i <= k && rc == JF_OK; i++) {
 			const double apart = s->error[i] - s->last[i];
 
@@ -232,9 +251,11 @@ enum jf_err jf_scorer_classify(struct jf_scorer *s, float *probabilities, const 
 
 	memset(s->last, 0, (size_t)k * sizeof(*s->last));
 	for (int d = 0; d < args->draws && rc == JF_OK; d++) {
-		const double t = T_CLASS_MIN + (T_CLASS_MAX - T_CLASS_MIN) * place_of(d, args);
+		const uint64_t index = args->index + (uint64_t)(d / 2 * 2); /* a pair's: the same noise either way */
+		const double t = time_of(place_of(d / 2, args->draws / 2, index, args), share_of_class, T_CLASS);
 
-		rc = draw(s, image, d, t, CLASS_WEIGHT / args->draws, k, args, err);
+		rc = draw(s, image, index, d % 2 ? -1.0f : 1.0f, t,
+		    (1.0 - t) / t / density_of_class(t, T_CLASS) / args->draws, k, args, err);
 		for (int i = 0; i < k && rc == JF_OK; i++)
 			s->last[i] -= s->error[i];
 		if (rc == JF_OK)

@@ -31,6 +31,9 @@ struct jf_score_args {
 	uint64_t seed, index;           /* draw d has the noise (seed, index + d) */
 	bool (*between)(void *context); /* NULL, or asked after each draw but the last whether to go on */
 	void *context;
+	/* jf_scorer_score: 0, or the time from which on noise counts, below 1. Then in place of ln P(image) comes what
+	 * is known of it at that noise: the mean of ln p_t(z) - ln p_t(z | image). */
+	double from;
 };
 
 /* Belongs to one thread; the model is referenced. NULL on failure. */
@@ -44,8 +47,11 @@ void jf_scorer_destroy(struct jf_scorer *scorer); /* NULL allowed */
 enum jf_err jf_scorer_score(struct jf_scorer *scorer, double *log_p, double *errors, const float *image,
     const struct jf_score_args *args, struct jf_error *err);
 
-/* P(label | image) out [K] by the same errors, weighed and placed for the decision between classes; see above. Errors
- * as jf_scorer_score. */
+/* P(label | image) out [K] by Bayes' rule, every class being as likely before, from the part of ln P(image | class)
+ * that noise above t = 0.2 tells: the integral above from there to 1, with its own weight. Below, where nearly all of
+ * ln P(image) and its error come from, a network's errors differ between classes by less than they vary. Times follow
+ * t (1 - t), as the differences do, and draws come in pairs of one time with a noise and its negative, in which what is
+ * odd in the noise cancels. Errors as jf_scorer_score. (Diffusion classifiers: Li et al., arXiv:2303.16203.) */
 enum jf_err jf_scorer_classify(struct jf_scorer *scorer, float *probabilities, const float *image,
     const struct jf_score_args *args, struct jf_error *err);
 

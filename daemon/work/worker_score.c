@@ -40,7 +40,8 @@ static enum jf_err run_scorer(
 	const struct jf_trajectory *item = &job->items[batch->items[0].item];
 	size_t at = (size_t)batch->items[0].item, k = (size_t)job->model->config.classes;
 	struct scoring scoring = {.worker = worker, .batch = batch, .start = jf_clock_ns()};
-	struct jf_score_args args = {job->draws, item->seed, item->index, next_draw, &scoring};
+	const struct jf_score_args args = {
+	    .draws = job->draws, .seed = item->seed, .index = item->index, .between = next_draw, .context = &scoring};
 	double *log_p = job->out_log_p ? job->out_log_p + at * 2 * (k + 1) : NULL;
 	float *probabilities = job->out_probabilities + at * k;
 	enum jf_err rc = log_p ? jf_scorer_score(scorer, log_p, log_p + k + 1, item->image, &args, err)

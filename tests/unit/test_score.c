@@ -62,13 +62,13 @@ static void test_same_bytes(void **state) {
 		other[i] = -image[i];
 	/* whatever it scored before */
 	assert_int_equal(
-	    jf_scorer_score(scorer, b, eb, other, &(struct jf_score_args){4, 1, 0, NULL, NULL}, &err), JF_OK);
+	    jf_scorer_score(scorer, b, eb, other, &(struct jf_score_args){4, 1, 0, NULL, NULL, 0}, &err), JF_OK);
 	assert_int_equal(
-	    jf_scorer_score(scorer, b, eb, image, &(struct jf_score_args){8, 3, 0, NULL, NULL}, &err), JF_OK);
+	    jf_scorer_score(scorer, b, eb, image, &(struct jf_score_args){8, 3, 0, NULL, NULL, 0}, &err), JF_OK);
 	assert_memory_equal(a, b, sizeof(a));
 	assert_memory_equal(ea, eb, sizeof(ea));
 	assert_int_equal(
-	    jf_scorer_score(scorer, b, eb, image, &(struct jf_score_args){8, 4, 0, NULL, NULL}, &err), JF_OK);
+	    jf_scorer_score(scorer, b, eb, image, &(struct jf_score_args){8, 4, 0, NULL, NULL, 0}, &err), JF_OK);
 	assert_memory_not_equal(a, b, sizeof(a));
 	jf_scorer_destroy(scorer);
 }
@@ -182,12 +182,12 @@ static void test_bad_arguments(void **state) {
 	assert_non_null(scorer);
 	for (size_t i = 0; i < sizeof(draws) / sizeof(draws[0]); i++)
 		assert_int_equal(
-		    jf_scorer_score(scorer, a, e, image, &(struct jf_score_args){draws[i], 1, 0, NULL, NULL}, &err),
+		    jf_scorer_score(scorer, a, e, image, &(struct jf_score_args){draws[i], 1, 0, NULL, NULL, 0}, &err),
 		    JF_EINVAL);
 	assert_int_equal(
-	    jf_scorer_score(scorer, a, e, bad, &(struct jf_score_args){2, 1, 0, NULL, NULL}, &err), JF_ENUMERIC);
+	    jf_scorer_score(scorer, a, e, bad, &(struct jf_score_args){2, 1, 0, NULL, NULL, 0}, &err), JF_ENUMERIC);
 	assert_int_equal(
-	    jf_scorer_score(scorer, a, e, image, &(struct jf_score_args){4, 1, 0, never, NULL}, &err), JF_ECANCELED);
+	    jf_scorer_score(scorer, a, e, image, &(struct jf_score_args){4, 1, 0, never, NULL, 0}, &err), JF_ECANCELED);
 	jf_scorer_destroy(scorer);
 }
 
