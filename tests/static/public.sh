@@ -22,6 +22,7 @@ declare -A reason=(
 	[jf_scheduler_wait_idle]="how tests know that nothing is left to do"
 	[jf_philox4x32]="published test vectors"
 	# A set of calls that would be incomplete without it.
+	[jf_familiarity_of]="one picture of jf_familiarity_of_all"
 	[jf_conf_init]="configuration without a file"
 	[jf_file_writer_abort]="open, write, commit or abort"
 )
