@@ -1,6 +1,5 @@
-// About: the model that answers, and the interface as openapi.json tells it.
+// About: the model that answers, and the interface as openapi.json tells it. What shows that is loaded with it.
 import { getJson } from './api.js';
-import { showReference } from './reference.js';
 import { $, h, showProblem } from './widgets.js';
 
 let model;
@@ -22,6 +21,7 @@ export async function open() {
 		const get = (path) => getJson(path, controller.signal);
 		const [version, api] = await Promise.all([get('version'), get('openapi.json')]);
 		showFacts(version);
+		const { showReference } = await import('./reference.js');
 		showReference($('#reference'), api, model.raw);
 	} catch (error) {
 		started = false;
@@ -53,7 +53,7 @@ function showFacts(version) {
 		...told.filter(([key]) => training[key] !== undefined).map(([key, words, write]) => [words, write(training[key])]),
 		['Parameters', model.raw.parameters],
 		['Network', Object.entries(network).map(([key, value]) => `${key.replace(/_/g, ' ')} ${value}`).join(', ')],
-		['Image', `${model.height} x ${model.width} x ${model.channels}`],
+		['Image', `${model.width} x ${model.height}, ${model.channels === 1 ? 'grey' : 'colour'}`],
 		['Classes', model.names.join(', ')],
 		['Server', `${version.name} ${version.version}, ${version.isa}`],
 	].filter(([, value]) => value !== undefined && value !== '');

@@ -5,7 +5,7 @@ import * as blend from './blend.js';
 import * as classify from './classify.js';
 import * as generate from './generate.js';
 import * as sample from './sample.js';
-import { $, $$, setUpCard } from './widgets.js';
+import { $, $$, explainTerms, readAddress, setUpCard } from './widgets.js';
 
 const panels = { classify, generate, blend, sample, about };
 let model = null;
@@ -27,6 +27,15 @@ function show(name, focus) {
 	}
 	if (model) {
 		panels[name].open?.();
+	}
+}
+
+// Back and forward, or another address typed in: the tab shows what it showed there.
+function comeBack() {
+	classify.keep();
+	show(current());
+	if (model) {
+		panels[current()].follow?.(readAddress(current()));
 	}
 }
 
@@ -55,11 +64,7 @@ function setUpTabs() {
 			}
 		});
 	});
-	addEventListener('popstate', () => {
-		classify.keep();
-		show(current());
-	});
-	addEventListener('hashchange', () => show(current()));
+	addEventListener('popstate', comeBack);
 	show(current());
 }
 
@@ -117,10 +122,29 @@ function askKey(rejected) {
 function describe(raw) {
 	const names = raw.classes.map(String);
 	const [height, width, channels] = raw.image;
+	const isDigits = names.length > 1 && names.length <= 10 && names.every((name, i) => name === String(i));
 	return {
-		raw, names, height, width, channels, name: raw.name, checksum: raw.checksum,
-		isDigits: names.length === 10 && names.every((name, i) => name === String(i)) && height === 28 && width === 28,
+		raw, names, height, width, channels, name: raw.name, checksum: raw.checksum, isDigits,
+		// MNIST's own: white ink on black, which light pages show inverted
+		isMnist: isDigits && names.length === 10 && raw.defaults.classify.preprocess === 'mnist' && height === 28 && width === 28,
+		noun: isDigits ? 'digit' : 'picture',
+		// a class as requests name it
+		classOf: (i) => (isDigits ? { digit: i } : { class: names[i] }),
+		nameOf: (i) => (isDigits ? i : names[i]),
 	};
+}
+
+// What the page says of digits, and the shape of pictures, follow the model.
+function showModel() {
+	const { style } = document.documentElement;
+	style.setProperty('--aspect', model.width / model.height);
+	if (model.raw.defaults.classify.preprocess !== 'mnist') {
+		style.setProperty('--picture', 'none');
+	}
+	if (!model.isDigits) {
+		$$('[data-other]').forEach((node) => { node.textContent = node.dataset.other; });
+	}
+	$('#pill-text').textContent = model.name;
 }
 
 async function start() {
@@ -133,8 +157,9 @@ async function start() {
 		show('classify', true);
 		classify.classifyThis(blob, framed);
 	});
+	explainTerms();
 	model = describe(await getJson('v1/model'));
-	$('#pill-text').textContent = model.name;
+	showModel();
 	Object.values(panels).forEach((panel) => panel.setUp(model));
 	document.documentElement.dataset.ready = '';
 	show(current());

@@ -2,8 +2,8 @@
 import { blendStream, curlJson } from './api.js';
 import { Playback, decode, paint, paintNoise } from './picture.js';
 import {
-	$, $$, capital, clearProblem, fillFields, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, openCard,
-	readAddress, showProblem, stepsDone, word, writeAddress,
+	$, $$, capital, clearProblem, fillFields, followAddress, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf,
+	openCard, readAddress, showProblem, stepsDone, word, writeAddress,
 } from './widgets.js';
 
 const FRAMES = 21;  // of the slider: every 5 %
@@ -21,7 +21,7 @@ let frames = [];    // bitmaps of the slider's positions
 let shares = [];    // the label gone to, at each of them
 let running = null;
 let filling = null; // the matrix
-let started = false;
+let last = '';      // what was asked last
 
 const root = () => $('#blend');
 const form = () => $('#blend-form');
@@ -41,7 +41,7 @@ export function setUp(model_) {
 	curl = makeCurl($('[data-curl]', root()));
 	$('#swap').addEventListener('click', () => setPair(to, from));
 	$('#weight').addEventListener('input', () => showWeight());
-	$('#weight').addEventListener('change', () => { showWeight(); showAddress(); });
+	$('#weight').addEventListener('change', () => { showWeight(); showAddress(false); });
 	form().addEventListener('change', (event) => {
 		if (event.target.id !== 'weight') {
 			draw();
@@ -54,27 +54,37 @@ export function setUp(model_) {
 	$('#matrix-go').addEventListener('click', fillMatrix);
 	$('#matrix-cancel').addEventListener('click', () => filling?.abort());
 	layMatrix();
-	const given = readAddress('blend');
+	fill(readAddress('blend'));
+}
+
+// The fields as an address has them.
+function fill(given) {
 	const classOf = (field, otherwise) =>
 		(model.names.includes(given.get(field)) ? model.names.indexOf(given.get(field)) : otherwise);
 	from = classOf('from', from);
 	to = classOf('to', to);
 	$('#weight').value = given.get('position') ?? $('#weight').value;
-	['from', 'to', 'position'].forEach((field) => given.delete(field));
-	for (const [name, value] of given) {
-		if (form().elements[name]) {
-			form().elements[name].value = value;
-		}
-	}
+	followAddress(form(), given);
 	showPair();
 }
 
-const showAddress = () => writeAddress('blend',
-	{ from: model.names[from], to: model.names[to], position: $('#weight').value, ...common() });
+const asked = () => ({ from: model.nameOf(from), to: model.nameOf(to), ...common() });
+
+function showAddress(add) {
+	const { from: a, to: b, ...rest } = asked();
+	writeAddress('blend', { from: a, to: b, position: $('#weight').value, ...rest }, add);
+}
 
 export function open() {
-	if (!started) {
-		draw();
+	if (!last) {
+		draw(false);
+	}
+}
+
+export function follow(given) {
+	fill(given);
+	if (JSON.stringify(asked()) !== last) {
+		draw(false);
 	}
 }
 
@@ -113,17 +123,16 @@ const shareOf = (image) => (image.label_values[to] + 1) / 2;
 
 function weights(share) {
 	if (from === to) {
-		return { [from]: 1 };
+		return { [model.nameOf(from)]: 1 };
 	}
-	return { [from]: Number((1 - share).toFixed(4)), [to]: Number(share.toFixed(4)) };
+	return { [model.nameOf(from)]: Number((1 - share).toFixed(4)), [model.nameOf(to)]: Number(share.toFixed(4)) };
 }
 
 const common = () => ({ seed: seed.value(), steps: numberOf(form(), 'steps'), guidance: numberOf(form(), 'guidance') });
 
 // --- the slider's frames and the strip -----------------------------------------------------------------------------
 
-async function draw() {
-	started = true;
+async function draw(add = true) {
 	running?.abort();
 	const controller = new AbortController();
 	running = controller;
@@ -131,21 +140,50 @@ async function draw() {
 	let state = 'done';
 	root().dataset.state = 'running';
 	clearProblem(form(), problemBox());
+	last = JSON.stringify(asked());
 	forgetFrames();
 	showWeight();
 	forgetMatrix();
-	showAddress();
+	showAddress(add);
+	const progress = showProgress();
 	try {
-		await drawFrames(signal);
-		await drawStrip(signal);
+		await drawFrames(signal, progress);
+		await drawStrip(signal, progress);
 	} catch (error) {
 		state = 'failed';
 		showProblem(form(), problemBox(), error);
 	}
 	if (running === controller) {
 		running = null;
+		progress.end();
 		root().dataset.state = state;
 	}
+}
+
+// How far the morphs are. Nothing can be counted while the server measures where the pictures change.
+function showProgress() {
+	const bar = $('#morph-progress');
+	const words = $('#morph-status');
+	const total = (FRAMES + COLUMNS * ROWS) * (Number(common().steps) || 1);
+	let before = 0;
+	let steps = [];
+	$('#morphing').hidden = false;
+	return {
+		measure() {
+			before += steps.reduce((sum, done) => sum + done, 0);
+			steps = [];
+			bar.removeAttribute('value');
+			words.textContent = 'finding where the pictures change';
+		},
+		step(step) {
+			bar.value = Math.min(1, (before + stepsDone(steps, step)) / total);
+			words.textContent = 'drawing';
+		},
+		end() {
+			$('#morphing').hidden = true;
+			words.textContent = '';
+		},
+	};
 }
 
 // The pictures of another pair must not stand under the names of this one.
@@ -156,8 +194,8 @@ function forgetFrames() {
 	paintNoise($('#morph'), model.width, model.height);
 }
 
-async function drawFrames(signal) {
-	const asked = { from, to, columns: FRAMES, rows: 1, ...common() };
+async function drawFrames(signal, progress) {
+	progress.measure();
 	const put = async (item, base64) => {
 		const bitmap = await decode(base64);
 		if (signal.aborted) {
@@ -171,7 +209,10 @@ async function drawFrames(signal) {
 		}
 	};
 	const playback = new Playback(put, signal);
-	const answer = await blendStream(asked, (step) => playback.push(step.item, step.image), signal);
+	const answer = await blendStream({ ...asked(), columns: FRAMES, rows: 1 }, (step) => {
+		progress.step(step);
+		playback.push(step.item, step.image);
+	}, signal);
 	await playback.done();
 	signal.throwIfAborted();
 	await Promise.all(answer.images.map((image, i) => put(i, image.b64_json)));
@@ -179,14 +220,17 @@ async function drawFrames(signal) {
 	showWeight();
 }
 
-async function drawStrip(signal) {
-	const asked = { from, to, columns: COLUMNS, rows: ROWS, ...common() };
+async function drawStrip(signal, progress) {
+	progress.measure();
 	const pictures = Array.from({ length: COLUMNS * ROWS },
 		(_, i) => makePicture(`Picture ${i + 1} of the strip, being drawn`));
 	pictures.forEach((picture) => paintNoise(picture.canvas, model.width, model.height));
 	$('#strip').replaceChildren(...pictures.map((picture) => picture.button));
 	const playback = new Playback((item, image) => pictures[item].show(image), signal);
-	const answer = await blendStream(asked, (step) => playback.push(step.item, step.image), signal);
+	const answer = await blendStream({ ...asked(), columns: COLUMNS, rows: ROWS }, (step) => {
+		progress.step(step);
+		playback.push(step.item, step.image);
+	}, signal);
 	await playback.done();
 	signal.throwIfAborted();
 	await Promise.all(answer.images.map((image, i) => {
@@ -207,6 +251,7 @@ async function drawStrip(signal) {
 
 function layMatrix() {
 	const n = model.names.length;
+	$('#pairs').hidden = n * n > model.raw.limits.count;
 	const box = $('#matrix');
 	box.style.gridTemplateColumns = `1.2em repeat(${n}, minmax(0, 1fr))`;
 	const head = (name) => h('span', { class: 'head', 'aria-hidden': 'true' }, name);
@@ -238,7 +283,6 @@ async function fillMatrix() {
 	filling = controller;
 	const { signal } = controller;
 	const n = model.names.length;
-	const asked = { matrix: true, ...common() };
 	matrixOf = JSON.stringify(common());
 	const pictures = Array.from({ length: n * n }, (_, i) =>
 		makePicture(`${pairTitle(Math.floor(i / n), i % n)}, being drawn`, (what) => pick(Math.floor(i / n), i % n, what)));
@@ -254,12 +298,12 @@ async function fillMatrix() {
 	let state = 'done';
 	const progress = $('#matrix-progress');
 	progress.value = 0;
-	progress.max = Math.max(1, n * n * (Number(asked.steps) || 1));
+	progress.max = Math.max(1, n * n * (Number(common().steps) || 1));
 	$('#matrix-status').textContent = 'drawing';
 	const playback = new Playback((item, image) => pictures[item].show(image), signal);
 	const steps = [];
 	try {
-		const answer = await blendStream(asked, (step) => {
+		const answer = await blendStream({ matrix: true, ...common() }, (step) => {
 			progress.value = stepsDone(steps, step);
 			playback.push(step.item, step.image);
 		}, signal);

@@ -1,10 +1,10 @@
 // Classify: draw, and the answer follows the pen.
 import { classify, classifyStream, curlForm, edit, getBlob, isAbort } from './api.js';
-import { FIELD, Pad } from './pad.js';
+import { Pad, field } from './pad.js';
 import { Playback, decode, paint } from './picture.js';
 import {
-	$, $$, argmax, clearProblem, fillFields, h, makeBars, makeChooser, makeCurl, makeSeed, numberOf, openCard,
-	percent, saveBlob, showProblem, svg, word,
+	$, $$, argmax, clearProblem, fillFields, followAddress, h, makeBars, makeChooser, makeCurl, makeSeed, numberOf, openCard,
+	percent, readAddress, saveBlob, showProblem, svg, word, writeAddress,
 } from './widgets.js';
 
 const LIVE_MS = 70;      // at most one request in so long while the pen moves
@@ -28,8 +28,8 @@ export function setUp(model_) {
 	bars = makeBars($('#classify-bars'), model.names);
 	bars(null);
 	curl = makeCurl($('[data-curl]', root()));
-	pad = new Pad($('#pad'), changed);
-	seed = makeSeed($('#stepwise [data-seed]'), () => ask());
+	pad = new Pad($('#pad'), model, changed);
+	seed = makeSeed($('#stepwise [data-seed]'), rerun);
 	fillFields($('#stepwise'), model, 'classify');
 	setUpTools();
 	setUpImages();
@@ -37,17 +37,45 @@ export function setUp(model_) {
 	$('#stepwise').addEventListener('submit', (event) => {
 		event.preventDefault();
 		seed.next();
-		ask();
+		rerun();
 	});
 	$$('input[name=method]').forEach((input) => input.addEventListener('change', () => {
-		$('#stepwise').hidden = method() !== 'sample';
-		ask();
+		showMethod();
+		rerun();
 	}));
+	fill(readAddress('classify'));
 	showCurl();
 	setUpLike();
 	$('#save').addEventListener('click', async () => saveBlob((await pad.export()).png, 'drawing.png'));
 	if (Array.isArray(history.state?.drawing) && history.state.drawing.length) {
 		pad.restore(history.state.drawing).catch(() => {});
+	}
+}
+
+const showMethod = () => { $('#stepwise').hidden = method() !== 'sample'; };
+
+// What only one of the methods has is in the address while that one is chosen.
+function writeHere(add) {
+	const { method: way, samples, steps, seed: noise } = options({});
+	writeAddress('classify', way === 'sample' ? { method: way, samples, steps, seed: noise } : {}, add);
+}
+
+function rerun() {
+	writeHere(true);
+	ask();
+}
+
+function fill(given) {
+	$(`input[name=method][value=${given.get('method') === 'sample' ? 'sample' : 'posterior'}]`).checked = true;
+	followAddress($('#stepwise'), given);
+	showMethod();
+}
+
+export function follow(given) {
+	const before = JSON.stringify(options({}));
+	fill(given);
+	if (JSON.stringify(options({})) !== before) {
+		ask();
 	}
 }
 
@@ -63,7 +91,7 @@ export async function keep() {
 // --- one like mine, but another class ------------------------------------------------------------------------------
 
 function setUpLike() {
-	makeChooser($('#like'), model.names, drawLike, (name) => `Like mine, but ${name}`);
+	makeChooser($('#like'), model.names, drawLike, (name) => `Like mine, but ${word(name)}`);
 }
 
 async function drawLike(i) {
@@ -72,19 +100,20 @@ async function drawLike(i) {
 		return;
 	}
 	const { invert, preprocess } = drawing;
-	const asked = { class: model.names[i], seed: Math.floor(Math.random() * 2 ** 32), invert, ...(preprocess && { preprocess }) };
+	const seed_ = Math.floor(Math.random() * 2 ** 32);
+	const asked_ = { class: model.names[i], seed: seed_, invert, ...(preprocess && { preprocess }) };
 	$('#like-status').textContent = 'Drawing';
 	try {
-		const answer = await edit(drawing.png, asked);
+		const answer = await edit(drawing.png, asked_);
 		const name = word(model.names[i]);
 		$('#like-status').textContent = '';
 		await openCard({
-			title: `Like yours, but a ${name}`,
+			title: model.isDigits ? `Like yours, but ${name === 'eight' ? 'an' : 'a'} ${name}` : `Like yours, but ${name}`,
 			text: `Seed ${answer.seed}`,
 			seed: answer.seed,
 			base64: answer.images[0].b64_json,
 			file: `like-${model.names[i]}.png`,
-			curl: curlForm('v1/edit', 'drawing.png', asked),
+			curl: curlForm('v1/edit', 'drawing.png', asked_),
 		});
 	} catch (error) {
 		$('#like-status').textContent = '';
@@ -92,14 +121,10 @@ async function drawLike(i) {
 	}
 }
 
-// What the page says of digits and of 28 x 28 is the model's own.
 function setUpWords() {
-	const size = `${model.height} by ${model.width}`;
+	const size = `${model.width} by ${model.height}`;
 	$('#pad').setAttribute('aria-label', `Drawing area, ${size} cells`);
 	$('#seen-image').setAttribute('aria-label', `The ${size} image as the network saw it`);
-	if (!model.isDigits) {
-		$('h2', root()).textContent = 'Draw or open a picture';
-	}
 }
 
 export async function classifyThis(blob, framed = false) {
@@ -141,7 +166,7 @@ function setUpTools() {
 			} else {
 				pad.undo();
 			}
-		} else if (event.key === 'Escape' && !event.target.closest('input, select, summary, .answer, .more')) {
+		} else if (event.key === 'Escape' && event.target.matches('body, .paper *:not(input)')) {
 			pad.clear();
 		} else if (!event.ctrlKey && !event.metaKey && !event.altKey && (letter === 'p' || letter === 'e')) {
 			choose(letter === 'p' ? 'pen' : 'eraser');
@@ -179,8 +204,8 @@ function setUpImages() {
 			classifyThis(file);
 		}
 	});
-	$('#real').hidden = $('#real-title').hidden = !model.isDigits;
-	$('#real').replaceChildren(...(model.isDigits ? model.names.map(realDigit) : []));
+	$('#real').hidden = $('#real-title').hidden = !model.isMnist;
+	$('#real').replaceChildren(...(model.isMnist ? model.names.map(realDigit) : []));
 }
 
 function realDigit(name) {
@@ -358,13 +383,13 @@ async function showAnswer(answer, drawing, shares, took) {
 // How much this looks like what the model has learned, where the server says so.
 function showFamiliarity(answer, drawing) {
 	const known = typeof answer.familiarity === 'number';
-	const what = model.isDigits ? 'a digit' : 'anything that the model has learned';
+	const what = model.isDigits ? 'a digit' : 'anything the model has learned';
 	$('#familiar').hidden = !known;
 	if (known) {
 		$('#familiar meter').value = answer.familiarity;
 	}
 	$('#strange').hidden = !(drawing.parts > 1 && model.isDigits) && !answer.unfamiliar;
-	$('#strange').textContent = drawing.parts > 1 && model.isDigits ? 'Two digits? One at a time is what the network knows.'
+	$('#strange').textContent = drawing.parts > 1 && model.isDigits ? 'Two digits? The network reads one at a time.'
 		: `This does not look like ${what}.`;
 }
 
@@ -376,12 +401,12 @@ function showFraming(done, { frame }) {
 			`The picture goes to the network as it is${done.inverted ? ', light and dark inverted' : ''}.`;
 		return;
 	}
-	const scale = 100 * frame.scale / FIELD;
+	const part = (length, whole) => `${100 * length * frame.scale / whole}%`;
 	const mark = $('#pad-frame');
-	mark.style.left = `${100 * frame.x / FIELD + box.x * scale}%`;
-	mark.style.top = `${100 * frame.y / FIELD + box.y * scale}%`;
-	mark.style.width = `${box.width * scale}%`;
-	mark.style.height = `${box.height * scale}%`;
+	mark.style.left = part(frame.x / frame.scale + box.x, field.width);
+	mark.style.top = part(frame.y / frame.scale + box.y, field.height);
+	mark.style.width = part(box.width, field.width);
+	mark.style.height = part(box.height, field.height);
 	mark.hidden = pad.stroke !== null;
 	$('#framing').textContent = `Scaled and centred: the ink fills a box of ${box.width} x ${box.height} pixels` +
 		`${done.inverted ? '; light and dark inverted' : ''}.`;
@@ -389,7 +414,7 @@ function showFraming(done, { frame }) {
 
 function showCurl() {
 	const { invert, ...rest } = options({ invert: 'auto' });
-	curl(curlForm('v1/classify', 'digit.png', rest));
+	curl(curlForm('v1/classify', `${model.noun}.png`, rest));
 }
 
 // The label vector's way from noise (left) to the answer (right).

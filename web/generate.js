@@ -2,8 +2,8 @@
 import { curlJson, generateStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, bringIntoView, capital, clearProblem, fillFields, followAddress, h, makeChooser, makeCurl, makePicture, makeSeed, numberOf, readAddress,
-	saveSheet, showProblem, stepsDone, word, writeAddress,
+	$, bringIntoView, capital, clearProblem, fillFields, followAddress, h, makeChooser, makeCurl, makePicture, makeSeed,
+	numberOf, readAddress, saveSheet, showProblem, stepsDone, word, writeAddress,
 } from './widgets.js';
 
 let model;
@@ -12,7 +12,7 @@ let choose;
 let seed;
 let curl;
 let running = null;
-let started = false;
+let last = ''; // what was asked last
 
 const root = () => $('#generate');
 const form = () => $('#generate-form');
@@ -35,30 +35,50 @@ export function setUp(model_) {
 		draw(true);
 		bringIntoView(part('pictures').parentElement);
 	});
-	form().addEventListener('input', () => curl(curlJson('v1/generate', options(), 'digits.png')));
+	form().addEventListener('input', showCurl);
 	part('cancel').addEventListener('click', () => running?.abort());
-	const given = readAddress('generate');
 	setDigit(Math.min(7, model.names.length - 1));
-	if (given.has('class') && model.names.includes(given.get('class'))) {
+	const given = readAddress('generate');
+	fill(given);
+	if (given.has('seed')) {
+		seed.keep();
+	}
+	$('[data-save]', root()).addEventListener('click', () => saveSheet(part('pictures'), 'sheet.png'));
+}
+
+// The fields as an address has them.
+function fill(given) {
+	if (model.names.includes(given.get('class'))) {
 		setDigit(model.names.indexOf(given.get('class')));
 	} else if (given.has('label')) {
 		given.get('label').split(',').forEach((value, i) => { if (sliders[i]) { sliders[i].value = value; } });
 		choose(chosen());
 	}
 	followAddress(form(), given);
-	$('[data-save]', root()).addEventListener('click', () => saveSheet(part('pictures'), 'sheet.png'));
+	showCurl();
 }
 
-function showAddress(asked) {
+export function follow(given) {
+	fill(given);
+	if (JSON.stringify(options()) !== last) {
+		draw(false, false);
+	}
+}
+
+function showAddress(asked, add) {
 	const { digit, label: values, ...rest } = asked;
-	writeAddress('generate', { ...(values ? { label: values.join() } : { class: model.names[digit] }), ...rest });
+	writeAddress('generate', {
+		...(values ? { label: values.join() } : { class: rest.class ?? model.names[digit] }), ...rest,
+	}, add);
 }
 
 export function open() {
-	if (!started) {
-		draw(false);
+	if (!last) {
+		draw(false, false);
 	}
 }
+
+const showCurl = () => curl(curlJson('v1/generate', options(), `${model.noun}s.png`));
 
 function makeSlider(name) {
 	const value = h('output', {}, '');
@@ -95,13 +115,15 @@ function chosen() {
 function setDigit(digit) {
 	sliders.forEach((slider, i) => { slider.value = i === digit ? 1 : -1; });
 	choose(digit);
-	curl(curlJson('v1/generate', options(), 'digits.png'));
+	if (seed) {
+		showCurl();
+	}
 }
 
 function options() {
 	const digit = chosen();
 	return {
-		...(digit >= 0 ? { digit } : { label: label() }),
+		...(digit >= 0 ? model.classOf(digit) : { label: label() }),
 		count: numberOf(form(), 'count'),
 		seed: seed.value(),
 		steps: numberOf(form(), 'steps'),
@@ -110,10 +132,10 @@ function options() {
 	};
 }
 
-const title = (asked) => (asked.digit === undefined ? 'A blend' : capital(word(model.names[asked.digit])));
+const title = (asked) => (asked.label ? 'A blend' : capital(word(String(asked.class ?? asked.digit))));
 
-async function draw(fresh) {
-	started = true;
+// fresh: with a new seed, unless it is to be kept. add: to the history.
+async function draw(fresh, add = true) {
 	running?.abort();
 	if (fresh) {
 		seed.next();
@@ -121,8 +143,9 @@ async function draw(fresh) {
 	const asked = options();
 	const controller = new AbortController();
 	running = controller;
-	curl(curlJson('v1/generate', asked, 'digits.png'));
-	showAddress(asked);
+	last = JSON.stringify(asked);
+	showCurl();
+	showAddress(asked, add);
 	$('[data-save]', root()).disabled = true;
 	const count = Number.isInteger(asked.count) ? Math.min(Math.max(asked.count, 0), 256) : 0;
 	const pictures = Array.from({ length: count }, (_, i) => makePicture(`Picture ${i + 1} of ${count}, being drawn`));
@@ -159,8 +182,8 @@ async function run(asked, pictures, controller) {
 			text: `Seed ${answer.seed}, picture ${i + 1} of ${answer.images.length}`,
 			seed: answer.seed,
 			base64: image.b64_json,
-			file: `digit-${answer.seed}-${i + 1}.png`,
-			curl: curlJson('v1/generate', { ...asked, count: 1, index: i }, 'digits.png'),
+			file: `${model.noun}-${answer.seed}-${i + 1}.png`,
+			curl: curlJson('v1/generate', { ...asked, count: 1, index: i }, `${model.noun}s.png`),
 		})));
 		progress.value = progress.max;
 		status.textContent = `${answer.images.length} drawn`;

@@ -1,20 +1,27 @@
-// The drawing pad: strokes are kept as points in a field of 280 x 280, so that undo, a new size and the exported
-// picture all come from the same drawing. Ink is opaque on a transparent layer; an image is turned into ink when it
+// The drawing pad: strokes are kept as points in a field of the model's shape, 280 on its longer side, so that undo, a
+// new size and the exported picture all come from the same drawing. Ink is opaque on a transparent layer; an image is turned into ink when it
 // arrives.
 import { encodeGrey } from './picture.js';
 import { $ } from './widgets.js';
 
-export const FIELD = 280;
-const CELLS = 28;
-const CELL = FIELD / CELLS;
+const LONGER = 280;
+export const field = { width: LONGER, height: LONGER, columns: 28, rows: 28 };
 
 export class Pad {
-	// change(live): live is true while a stroke is being drawn, false when it is finished or anything else happened.
-	constructor(canvas, change) {
+	// model: width and height of its pictures. change(live): live is true while a stroke is being drawn, false when it
+	// is finished or anything else happened.
+	constructor(canvas, model, change) {
+		const scale = LONGER / Math.max(model.width, model.height);
+		field.columns = model.width;
+		field.rows = model.height;
+		field.width = Math.round(model.width * scale);
+		field.height = Math.round(model.height * scale);
+		$('#pad-cell').style.width = `${100 / field.columns}%`;
+		$('#pad-cell').style.height = `${100 / field.rows}%`;
 		this.canvas = canvas;
 		this.change = change;
 		this.view = canvas.getContext('2d');
-		this.layer = Object.assign(document.createElement('canvas'), { width: FIELD, height: FIELD });
+		this.layer = Object.assign(document.createElement('canvas'), { width: field.width, height: field.height });
 		this.ink = this.layer.getContext('2d', { willReadFrequently: true });
 		this.operations = [];
 		this.undone = [];
@@ -51,8 +58,8 @@ export class Pad {
 		const box = this.canvas.getBoundingClientRect();
 		const pressure = event.pointerType === 'pen' && event.pressure > 0 ? 0.4 + 1.2 * event.pressure : 1;
 		return {
-			x: (event.clientX - box.left) * FIELD / box.width,
-			y: (event.clientY - box.top) * FIELD / box.height,
+			x: (event.clientX - box.left) * field.width / box.width,
+			y: (event.clientY - box.top) * field.height / box.height,
 			width: this.width * pressure,
 		};
 	}
@@ -152,7 +159,7 @@ export class Pad {
 		const side = Math.round(this.canvas.clientWidth * (window.devicePixelRatio || 1));
 		if (side > 0) {
 			this.canvas.width = side;
-			this.canvas.height = side;
+			this.canvas.height = Math.round(side * field.height / field.width);
 			this.redraw();
 		}
 	}
@@ -174,7 +181,7 @@ export class Pad {
 
 	draw(operation, from) {
 		for (const context of [this.view, this.ink]) {
-			const scale = context.canvas.width / FIELD;
+			const scale = context.canvas.width / field.width;
 			context.setTransform(scale, 0, 0, scale, 0, 0);
 			if (operation.tool === 'image') {
 				drawImage(context, operation, context === this.view ? this.colour : '#fff');
@@ -184,7 +191,7 @@ export class Pad {
 		}
 	}
 
-	// --- keyboard: a cursor over 28 x 28 cells ----------------------------------------------------------------
+	// --- keyboard: a cursor over as many cells as the model's pictures have pixels -----------------------------
 
 	key(event) {
 		const step = event.shiftKey ? 4 : 1;
@@ -202,13 +209,18 @@ export class Pad {
 	}
 
 	cellPoint() {
-		return { x: (this.cell.x + 0.5) * CELL, y: (this.cell.y + 0.5) * CELL, width: this.width };
+		const size = field.width / field.columns;
+		return { x: (this.cell.x + 0.5) * size, y: (this.cell.y + 0.5) * size, width: this.width };
+	}
+
+	startCell() {
+		this.cell ??= { x: Math.floor(field.columns / 2), y: Math.floor(field.rows / 2) };
 	}
 
 	moveCell(dx, dy) {
-		this.cell ??= { x: CELLS / 2, y: CELLS / 2 };
-		this.cell.x = Math.min(CELLS - 1, Math.max(0, this.cell.x + dx));
-		this.cell.y = Math.min(CELLS - 1, Math.max(0, this.cell.y + dy));
+		this.startCell();
+		this.cell.x = Math.min(field.columns - 1, Math.max(0, this.cell.x + dx));
+		this.cell.y = Math.min(field.rows - 1, Math.max(0, this.cell.y + dy));
 		if (this.stroke && this.pointer === null) {
 			this.extend(this.cellPoint());
 			this.change(true);
@@ -217,7 +229,7 @@ export class Pad {
 	}
 
 	togglePen() {
-		this.cell ??= { x: CELLS / 2, y: CELLS / 2 };
+		this.startCell();
 		if (this.stroke && this.pointer === null) {
 			this.finish();
 		} else if (!this.stroke) {
@@ -231,11 +243,11 @@ export class Pad {
 		if (!always && !this.canvas.matches(':focus-visible')) {
 			return;
 		}
-		this.cell ??= { x: CELLS / 2, y: CELLS / 2 };
+		this.startCell();
 		mark.hidden = false;
 		mark.classList.toggle('down', this.stroke !== null);
-		mark.style.left = `${100 * this.cell.x / CELLS}%`;
-		mark.style.top = `${100 * this.cell.y / CELLS}%`;
+		mark.style.left = `${100 * this.cell.x / field.columns}%`;
+		mark.style.top = `${100 * this.cell.y / field.rows}%`;
 	}
 
 	hideCell() {
@@ -261,8 +273,9 @@ export class Pad {
 			const as = drawing[0].framed ? { invert: 'no', preprocess: 'none' } : { invert: 'auto' };
 			return { png: drawing[0].png, frame: drawing[0], ...as };
 		}
-		const pixels = this.ink.getImageData(0, 0, FIELD, FIELD).data;
-		const grey = new Uint8Array(FIELD * FIELD);
+		const { width, height } = field;
+		const pixels = this.ink.getImageData(0, 0, width, height).data;
+		const grey = new Uint8Array(width * height);
 		let any = 0;
 		for (let i = 0; i < grey.length; i++) {
 			grey[i] = pixels[4 * i + 3];
@@ -271,7 +284,8 @@ export class Pad {
 		if (!any) {
 			return null;
 		}
-		return { png: await encodeGrey(grey, FIELD, FIELD), invert: 'no', frame: { x: 0, y: 0, scale: 1 }, parts: partsOf(grey) };
+		const png = await encodeGrey(grey, width, height);
+		return { png, invert: 'no', frame: { x: 0, y: 0, scale: 1 }, parts: partsOf(grey) };
 	}
 
 	// What to keep of the drawing, for restore(): plain data, without what can be made again.
@@ -299,18 +313,19 @@ export class Pad {
 // How many things stand side by side: runs of columns with ink, each at least a twentieth of the field wide and a third
 // high, with a gap between them that no stroke crosses.
 function partsOf(grey) {
+	const { width, height } = field;
 	let parts = 0;
 	let run = null;
 	let empty = 0;
 	const end = () => {
-		parts += run !== null && run.right - run.left >= FIELD / 20 && run.bottom - run.top >= FIELD / 3;
+		parts += run !== null && run.right - run.left >= width / 20 && run.bottom - run.top >= height / 3;
 		run = null;
 	};
-	for (let x = 0; x < FIELD; x++) {
+	for (let x = 0; x < width; x++) {
 		let top = -1;
 		let bottom = -1;
-		for (let y = 0; y < FIELD; y++) {
-			if (grey[y * FIELD + x] > 127) {
+		for (let y = 0; y < height; y++) {
+			if (grey[y * width + x] > 127) {
 				top = top < 0 ? y : top;
 				bottom = y;
 			}
@@ -319,7 +334,7 @@ function partsOf(grey) {
 		if (top >= 0) {
 			run ??= { left: x, top, bottom };
 			run = { left: run.left, right: x, top: Math.min(run.top, top), bottom: Math.max(run.bottom, bottom) };
-		} else if (run && empty >= FIELD / 28) {
+		} else if (run && empty >= width / 28) {
 			end();
 		}
 	}
@@ -353,12 +368,12 @@ function drawStroke(context, { tool, points }, from, colour) {
 }
 
 function drawImage(context, { mask }, colour) {
-	const tinted = new OffscreenCanvas(FIELD, FIELD);
+	const tinted = new OffscreenCanvas(field.width, field.height);
 	const paint = tinted.getContext('2d');
 	paint.drawImage(mask, 0, 0);
 	paint.globalCompositeOperation = 'source-in';
 	paint.fillStyle = colour;
-	paint.fillRect(0, 0, FIELD, FIELD);
+	paint.fillRect(0, 0, field.width, field.height);
 	context.globalCompositeOperation = 'source-over';
 	context.imageSmoothingEnabled = false;
 	context.drawImage(tinted, 0, 0);
@@ -367,7 +382,7 @@ function drawImage(context, { mask }, colour) {
 const LARGEST = 1024;
 
 // An image of any kind the browser reads: its PNG for the server (as it came where that is a PNG of a fair size), and
-// its ink, dark on light turned round, fitted into the field.
+// its ink, dark on light inverted, fitted into the field.
 async function imageOperation(blob) {
 	const bitmap = await createImageBitmap(blob);
 	const { width, height } = bitmap;
@@ -378,13 +393,13 @@ async function imageOperation(blob) {
 		copy.getContext('2d').drawImage(bitmap, 0, 0, copy.width, copy.height);
 		png = await copy.convertToBlob({ type: 'image/png' });
 	}
-	const scale = FIELD / Math.max(width, height);
+	const scale = Math.min(field.width / width, field.height / height);
 	const frame = {
-		x: (FIELD - width * scale) / 2,
-		y: (FIELD - height * scale) / 2,
+		x: (field.width - width * scale) / 2,
+		y: (field.height - height * scale) / 2,
 		scale: scale / (shrink < 1 ? shrink : 1),
 	};
-	const mask = new OffscreenCanvas(FIELD, FIELD);
+	const mask = new OffscreenCanvas(field.width, field.height);
 	const context = mask.getContext('2d', { willReadFrequently: true });
 	context.imageSmoothingEnabled = scale < 1;
 	context.imageSmoothingQuality = 'high';
@@ -397,16 +412,16 @@ async function imageOperation(blob) {
 // Turns grey values into opacity. The paper is what most of the border is; the ink is what differs from it on the side
 // where more of the picture does, and what differs little is the paper's own grain and shadow.
 function toInk(context, frame, width, height) {
-	const image = context.getImageData(0, 0, FIELD, FIELD);
+	const image = context.getImageData(0, 0, field.width, field.height);
 	const data = image.data;
 	const grey = (x, y) => {
-		const i = 4 * (Math.floor(y) * FIELD + Math.floor(x));
+		const i = 4 * (Math.floor(y) * field.width + Math.floor(x));
 		const value = 0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2];
 		return { i, value, alpha: data[i + 3] };
 	};
 	const border = [];
-	const right = Math.min(FIELD, frame.x + width) - 1;
-	const bottom = Math.min(FIELD, frame.y + height) - 1;
+	const right = Math.min(field.width, frame.x + width) - 1;
+	const bottom = Math.min(field.height, frame.y + height) - 1;
 	const level = (x, y) => {
 		const { value, alpha } = grey(x, y);
 		return alpha < 128 ? 255 : value;
@@ -420,8 +435,8 @@ function toInk(context, frame, width, height) {
 	const inside = (x, y) => x >= frame.x && x <= right && y >= frame.y && y <= bottom;
 	let darkest = paper;
 	let lightest = paper;
-	for (let y = 0; y < FIELD; y++) {
-		for (let x = 0; x < FIELD; x++) {
+	for (let y = 0; y < field.height; y++) {
+		for (let x = 0; x < field.width; x++) {
 			if (inside(x, y)) {
 				darkest = Math.min(darkest, level(x, y));
 				lightest = Math.max(lightest, level(x, y));
@@ -431,8 +446,8 @@ function toInk(context, frame, width, height) {
 	const far = paper - darkest > lightest - paper ? darkest - paper : lightest - paper;
 	// A picture on clean black or white keeps its greys; elsewhere a third of the way to the ink is still paper.
 	const grain = paper < 8 || paper > 247 ? 0 : 1 / 3;
-	for (let y = 0; y < FIELD; y++) {
-		for (let x = 0; x < FIELD; x++) {
+	for (let y = 0; y < field.height; y++) {
+		for (let x = 0; x < field.width; x++) {
 			const { i } = grey(x, y);
 			const share = inside(x, y) && far !== 0 ? (level(x, y) - paper) / far : 0;
 			data[i] = data[i + 1] = data[i + 2] = 255;

@@ -62,22 +62,34 @@ function properties(api, schema) {
 	return [...rows.values()];
 }
 
+// Two classes of this model, and how a request names the second: six and seven where it has them.
+function twoClasses() {
+	const names = (model.classes ?? []).map(String);
+	const digits = names.every((name, i) => name === String(i));
+	if (digits && (names.length > 7 || !names.length)) {
+		return { from: 6, to: 7, one: { digit: 7 } };
+	}
+	return { from: names.at(0), to: names.at(-1), one: { class: names.at(-1) } };
+}
+
 function example(method, path) {
+	const { from, to, one } = twoClasses();
 	const known = {
-		'/v1/classify': () => curlForm('v1/classify', 'digit.png', {}),
-		'/v1/generate': () => curlJson('v1/generate', { digit: 7, count: 16, seed: 1 }, 'sevens.png'),
-		'/v1/blend': () => curlJson('v1/blend', { from: 6, to: 7, columns: 9, rows: 4, seed: 1 }, 'blend.png'),
+		'/v1/classify': () => curlForm('v1/classify', 'picture.png', {}),
+		'/v1/generate': () => curlJson('v1/generate', { ...one, count: 16, seed: 1 }, 'pictures.png'),
+		'/v1/blend': () => curlJson('v1/blend', { from, to, columns: 9, rows: 4, seed: 1 }, 'blend.png'),
 		'/v1/sample': () => curlJson('v1/sample', { count: 4, seed: 1 }),
 	};
 	if (method === 'post') {
 		return known[path]?.();
 	}
 	// What a GET cannot do without.
-	const needed = { '/v1/generate': '?digit=7&seed=1', '/v1/blend': '?from=6&to=7&seed=1' };
-	const query = Object.entries(needed).find(([end]) => end === path || end === `/v1${path}`)?.[1];
-	const output = query ? ' -o picture.png' : '';
+	const needed = { '/v1/generate': { ...one, seed: 1 }, '/v1/blend': { from, to, seed: 1 } };
+	const fields = Object.entries(needed).find(([end]) => end === path || end === `/v1${path}`)?.[1];
+	const output = fields ? ' -o picture.png' : '';
 	const url = new URL(path.replace(/^\//, '').replace('{model}', encodeURIComponent(model.name)), base);
-	return path.includes('{') && !path.includes('{model}') ? undefined : `curl${output} '${url.href}${query ?? ''}'`;
+	url.search = fields ? new URLSearchParams(fields) : '';
+	return path.includes('{') && !path.includes('{model}') ? undefined : `curl${output} '${url.href}'`;
 }
 
 function route(api, path, method, operation) {

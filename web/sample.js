@@ -2,15 +2,15 @@
 import { curlJson, sampleStream } from './api.js';
 import { Playback, paintNoise } from './picture.js';
 import {
-	$, argmax, capital, clearProblem, fillFields, followAddress, h, makeCurl, makePicture, makeSeed, numberOf, percent, readAddress,
-	showProblem, stepsDone, word, writeAddress,
+	$, argmax, capital, clearProblem, fillFields, followAddress, h, makeCurl, makePicture, makeSeed, numberOf, percent,
+	readAddress, showProblem, stepsDone, word, writeAddress,
 } from './widgets.js';
 
 let model;
 let seed;
 let curl;
 let running = null;
-let started = false;
+let last = ''; // what was asked last
 
 const root = () => $('#sample');
 const form = () => $('#sample-form');
@@ -28,12 +28,23 @@ export function setUp(model_) {
 	});
 	form().addEventListener('input', () => curl(curlJson('v1/sample', options())));
 	part('cancel').addEventListener('click', () => running?.abort());
-	followAddress(form(), readAddress('sample'));
+	const given = readAddress('sample');
+	followAddress(form(), given);
+	if (given.has('seed')) {
+		seed.keep();
+	}
 }
 
 export function open() {
-	if (!started) {
-		draw(false);
+	if (!last) {
+		draw(false, false);
+	}
+}
+
+export function follow(given) {
+	followAddress(form(), given);
+	if (JSON.stringify(options()) !== last) {
+		draw(false, false);
 	}
 }
 
@@ -51,7 +62,7 @@ function makePair(i, count) {
 	const sure = h('p', { class: 'quiet' }, '\u00a0');
 	const bars = model.names.map((label) => {
 		const fill = h('b');
-		return { fill, column: h('div', {}, h('i', {}, fill), label) };
+		return { fill, column: h('div', {}, h('i', {}, fill), label.length > 2 ? '' : label) };
 	});
 	const columns = h('div', { class: 'columns', 'aria-hidden': 'true' }, ...bars.map((bar) => bar.column));
 	const box = h('div', { class: 'pair' }, h('div', {}, picture.button, name, sure), columns);
@@ -77,8 +88,8 @@ function makePair(i, count) {
 	};
 }
 
-async function draw(fresh) {
-	started = true;
+// fresh: with a new seed, unless it is to be kept. add: to the history.
+async function draw(fresh, add = true) {
 	running?.abort();
 	if (fresh) {
 		seed.next();
@@ -86,8 +97,9 @@ async function draw(fresh) {
 	const asked = options();
 	const controller = new AbortController();
 	running = controller;
+	last = JSON.stringify(asked);
 	curl(curlJson('v1/sample', asked));
-	writeAddress('sample', asked);
+	writeAddress('sample', asked, add);
 	const count = Number.isInteger(asked.count) ? Math.min(Math.max(asked.count, 0), 256) : 0;
 	const pairs = Array.from({ length: count }, (_, i) => makePair(i, count));
 	part('pictures').replaceChildren(...pairs.map((pair) => pair.box));

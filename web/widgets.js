@@ -43,8 +43,8 @@ export const percent = (p) => (p > 0.999 ? '> 99.9 %' : p < 0.0005 ? '0 %' : `${
 const share = (p) => (p < 0.0005 ? '0 %' : `${(100 * Math.min(p, 0.999)).toFixed(1)} %`);
 
 const words = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
-export const word = (name) => words[name] ?? name;
-export const capital = (text) => text[0].toUpperCase() + text.slice(1);
+export const word = (name) => (/^\d$/.test(name) ? words[name] : name);
+export const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 export const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
@@ -66,8 +66,9 @@ export function makeBars(list, names) {
 	});
 }
 
-// A row of one button a class.
+// A row of one button a class; names of more than two letters get wider buttons.
 export function makeChooser(box, names, choose, label = (name) => name) {
+	box.classList.toggle('named', names.some((name) => name.length > 2));
 	const buttons = names.map((name, i) => h('button',
 		{ type: 'button', 'aria-pressed': 'false', 'aria-label': label(name), onclick: () => choose(i) }, name));
 	box.replaceChildren(...buttons);
@@ -78,7 +79,7 @@ export function makeChooser(box, names, choose, label = (name) => name) {
 
 const newSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-// Fills every [data-seed] of root with the seed field; returns { value(), next() }.
+// Fills box with the seed field; returns { value(), next(), keep() }.
 // canKeep: false where every drawing takes the seed that stands there, so that there is nothing to lock.
 export function makeSeed(box, rolled, start = newSeed(), canKeep = true) {
 	box.append($('#t-seed').content.cloneNode(true));
@@ -101,6 +102,7 @@ export function makeSeed(box, rolled, start = newSeed(), canKeep = true) {
 	return {
 		// A number where it is one; anything else goes to the server as it is, whose words then stand at the field.
 		value: () => (/^\d+$/.test(input.value.trim()) ? Number(input.value) : input.value),
+		keep: () => setLock(true),
 		next() {
 			if (lock.getAttribute('aria-pressed') !== 'true') {
 				input.value = newSeed();
@@ -126,6 +128,45 @@ export function fillFields(form, model, question) {
 		if (input.value === '' && input.name in defaults) {
 			input.value = defaults[input.name];
 		}
+	}
+}
+
+// --- terms -------------------------------------------------------------------------------------------------------
+
+const terms = {
+	guidance: ['guidance', 'How closely a picture keeps to its label: 1 is what the network learned, more gives clearer and less varied pictures.'],
+	solver: ['the solver', 'The rule that turns noise into a picture: ancestral adds a little fresh noise at each step, the others none.'],
+	steps: ['a step', 'Each step takes some noise away; more steps take longer and can give cleaner results.'],
+	seed: ['the seed', 'The number that all the noise is made from: the same seed and settings give the same result again.'],
+	posterior: ['at a glance', 'At a glance reads the probability of each label (the posterior) off the network at once; step by step starts several labels as noise and lets them vote.'],
+	samples: ['a sample', 'One label that starts as noise and becomes an answer; with several, the majority wins.'],
+	label: ['the label', 'One slider for each class, from \u22121 (not at all) to +1 (fully); set two of them high for a mixture.'],
+	familiar: ['familiar', 'How much the picture resembles those that the network has learned from.'],
+	sure: ['the percentage', 'How sure the network is of the label when it looks at the finished picture.'],
+};
+
+// A "?" after each element that names a term: it shows and hides one sentence, which a screen reader is told.
+export function explainTerms() {
+	for (const node of $$('[data-term]')) {
+		const [name, sentence] = terms[node.dataset.term];
+		const tip = h('span', { class: 'tip', role: 'status' });
+		const button = h('button', {
+			type: 'button', class: 'help', 'aria-label': `What is ${name}?`, 'aria-expanded': 'false',
+			onclick: () => show(!tip.textContent),
+			onkeydown: (event) => {
+				if (event.key === 'Escape' && tip.textContent) {
+					event.stopPropagation();
+					show(false);
+				}
+			},
+		}, '?');
+		const show = (on) => {
+			tip.textContent = on ? sentence : '';
+			button.setAttribute('aria-expanded', String(on));
+		};
+		const box = h('div', { class: `explained ${node.classList.contains('wide') ? 'wide' : ''}` });
+		node.replaceWith(box);
+		box.append(node, button, tip);
 	}
 }
 
@@ -184,6 +225,10 @@ function atField(root, name, words_, i) {
 	const id = `error-${root.id}-${name}-${i}`;
 	input.setAttribute('aria-invalid', 'true');
 	input.setAttribute('aria-describedby', id);
+	const folded = input.closest('details');
+	if (folded) {
+		folded.open = true;
+	}
 	input.closest('.field').append(h('span', { class: 'fielderror', id, 'data-made': true, role: 'alert' }, words_));
 	return true;
 }
@@ -217,26 +262,32 @@ export function makeCurl(box) {
 
 const address = () => {
 	const [tab, query] = location.hash.slice(1).split('?');
-	return { tab, values: new URLSearchParams(query) };
+	return { tab: tab || 'classify', values: new URLSearchParams(query) };
 };
 
-// What the address says of a tab, field by field, when the page is opened by it.
+// What the address says of a tab, field by field.
 export const readAddress = (tab) => (address().tab === tab ? address().values : new URLSearchParams());
 
-// Whoever copies the address of a tab gets what it shows; the history's own state (the drawing) stays.
-export function writeAddress(tab, values) {
-	if (address().tab === tab) {
-		history.replaceState(history.state, '', `#${tab}?${new URLSearchParams(values)}`);
+// The address holds what its tab shows, for whoever copies it. What was there before stays in the history, so that the
+// back button returns to it; add false: it is replaced. The drawing, the history's own state, goes along.
+export function writeAddress(tab, values, add = true) {
+	const query = String(new URLSearchParams(values));
+	const hash = `#${tab}${query && '?'}${query}`;
+	if (address().tab === tab && hash !== (location.hash || '#classify')) {
+		history[add ? 'pushState' : 'replaceState'](history.state, '', hash);
 	}
 }
 
-// Fills the form's fields from the address.
+// Fills the form's fields from the address; folded ones are shown when they are not as usual.
 export function followAddress(form, values) {
 	for (const [name, value] of values) {
 		const field = form.elements[name];
 		if (field && 'value' in field) {
+			const folded = field.closest?.('details');
+			if (folded && field.value !== value) {
+				folded.open = true;
+			}
 			field.value = value;
-			field.dispatchEvent(new Event('change', { bubbles: true }));
 		}
 	}
 }

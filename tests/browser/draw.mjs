@@ -2,7 +2,7 @@
 import os from 'node:os';
 import { drawings } from './strokes.mjs';
 import {
-	assert, cleared, drawOnPad, fs, greyPng, inked, look, mouseStroke, onPage, path, setWidth, source, test,
+	assert, cleared, drawOnPad, fillIn, fs, greyPng, inked, look, mouseStroke, onPage, path, setWidth, source, test,
 	touchStroke, upload, verdict, waitState,
 } from './support.mjs';
 
@@ -237,7 +237,7 @@ test('step by step: the label vector flows to the answer, several samples vote',
 		assert.ok(points.split(' ').length >= 20, 'every step is in the figure');
 		assert.equal(await page.locator('#trajectory .line.win').count(), 1);
 		assert.match(await page.textContent('#took'), /\d of 8 samples agree/);
-		await page.fill('#stepwise input[name=steps]', '5');
+		await fillIn(page, '#stepwise input[name=steps]', '5');
 		await page.click('#stepwise button[type=submit]');
 		await page.waitForFunction(() => {
 			const text = document.querySelector('#trajectory .line')?.getAttribute('points') ?? '';

@@ -1,6 +1,6 @@
 // What the page must not do again: each of these failed once.
 import {
-	assert, axe, cleared, drawOnPad, fs, greyPng, mouseStroke, onPage, openTab, path, source, test, theDaemon, upload,
+	assert, axe, cleared, drawOnPad, fillIn, fs, greyPng, mouseStroke, onPage, openTab, path, source, test, theDaemon, upload,
 	verdict, waitState,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
@@ -184,7 +184,7 @@ test('Blend has no lock without effect, and a matrix of another seed does not st
 	await onPage({ hash: '#blend' }, async (page) => {
 		await waitState(page, '#blend', 'done');
 		assert.ok(await page.isHidden('#blend [data-lock]'));
-		await page.fill('#blend input[name=steps]', '2');
+		await fillIn(page, '#blend input[name=steps]', '2');
 		await page.press('#blend input[name=steps]', 'Tab');
 		await waitState(page, '#blend', 'done');
 		await page.click('#matrix-go');

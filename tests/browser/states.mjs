@@ -1,7 +1,7 @@
 // When things do not go well: full queue, lost connection, key wanted, bad values; and a proxy's sub-path.
 import http from 'node:http';
 import {
-	Daemon, assert, fs, mouseStroke, onPage, openTab, path, sleep, test, theBrowser, theDaemon, verdict, waitState,
+	Daemon, assert, fillIn, fs, mouseStroke, onPage, openTab, path, sleep, test, theBrowser, theDaemon, verdict, waitState,
 	withPage,
 } from './support.mjs';
 
@@ -84,7 +84,7 @@ test('a lost connection is shown and recovered from, also in the middle of a str
 			await openTab(page, 'generate');
 			await waitState(page, '#generate', 'done');
 			await page.fill('#generate input[name=count]', '16');
-			await page.fill('#generate input[name=steps]', '60');
+			await fillIn(page, '#generate input[name=steps]', '60');
 			await page.click('#generate button[type=submit]');
 			await page.waitForFunction(() => document.querySelector('#generate progress').value > 20);
 			await daemon.stop('SIGKILL');
@@ -167,7 +167,7 @@ test('a key is asked for, kept in memory only, and a wrong one is refused', asyn
 test('the words of a problem stand next to the field they are about', async () => {
 	await onPage({ hash: '#generate', expected }, async (page) => {
 		await waitState(page, '#generate', 'done');
-		await page.fill('#generate input[name=steps]', '100000');
+		await fillIn(page, '#generate input[name=steps]', '100000');
 		await page.click('#generate button[type=submit]');
 		await waitState(page, '#generate', 'failed');
 		const field = page.locator('#generate input[name=steps]');
@@ -175,7 +175,7 @@ test('the words of a problem stand next to the field they are about', async () =
 		const id = await field.getAttribute('aria-describedby');
 		assert.match(await page.textContent(`#${id}`), /\d/);
 		assert.ok(await page.isVisible(`#${id}`));
-		await page.fill('#generate input[name=steps]', '5');
+		await fillIn(page, '#generate input[name=steps]', '5');
 		await page.fill('#generate input[name=seed]', 'seven');
 		await page.click('#generate button[type=submit]');
 		await page.waitForSelector('#generate input[name=seed][aria-invalid=true]');

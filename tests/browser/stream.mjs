@@ -1,7 +1,7 @@
 // Pictures that form while one watches: generate, blend, the matrix, joint samples; cancelling; what a picture offers.
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
-import { assert, fs, look, onPage, openTab, path, test, theDaemon, verdict, waitState } from './support.mjs';
+import { assert, fillIn, fs, look, onPage, openTab, path, test, theDaemon, verdict, waitState } from './support.mjs';
 
 const picture = (panel, i) => `${panel} .picture >> nth=${i}`;
 const lookAt = (page, panel, i) =>
@@ -77,7 +77,7 @@ test('cancelling stops the work in the daemon too, and the next one runs', async
 		await waitState(page, '#generate', 'done');
 		const before = await metric('jointflow_cancellations_total');
 		await page.fill('#generate input[name=count]', '64');
-		await page.fill('#generate input[name=steps]', '100');
+		await fillIn(page, '#generate input[name=steps]', '100');
 		await page.click('#generate button[type=submit]');
 		await page.waitForFunction(() => document.querySelector('#generate progress').value > 20);
 		await page.click('#generate [data-cancel]');
@@ -88,7 +88,7 @@ test('cancelling stops the work in the daemon too, and the next one runs', async
 		}
 		assert.ok(await metric('jointflow_cancellations_total') > before, 'the daemon noticed');
 		await page.fill('#generate input[name=count]', '2');
-		await page.fill('#generate input[name=steps]', '5');
+		await fillIn(page, '#generate input[name=steps]', '5');
 		await page.click('#generate button[type=submit]');
 		await waitState(page, '#generate', 'done');
 	});
@@ -165,7 +165,7 @@ test('the blend slider changes the picture; the strip has both ends', async () =
 test('the matrix of every pair fills in and completes; it can be cancelled', async () => {
 	await onPage({ hash: '#blend' }, async (page) => {
 		await waitState(page, '#blend', 'done');
-		await page.fill('#blend input[name=steps]', '10');
+		await fillIn(page, '#blend input[name=steps]', '10');
 		await page.press('#blend input[name=steps]', 'Tab');
 		await waitState(page, '#blend', 'running');
 		await waitState(page, '#blend', 'done');
@@ -181,7 +181,7 @@ test('the matrix of every pair fills in and completes; it can be cancelled', asy
 		await page.click('#matrix .picture >> nth=34');
 		assert.equal(await page.textContent('#blend-title'), 'Three Four');
 		await waitState(page, '#blend', 'done');
-		await page.fill('#blend input[name=steps]', '100');
+		await fillIn(page, '#blend input[name=steps]', '100');
 		await page.click('#matrix-go');
 		await page.waitForFunction(() => document.querySelector('#matrix-progress').value > 5);
 		await page.click('#matrix-cancel');
@@ -200,7 +200,7 @@ test('joint samples: image and label form together', async () => {
 		assert.ok(new Set(names).size >= 2, `all pairs are ${names[0]}`);
 		assert.equal(await page.locator('#sample .pair .columns .win').count(), 8);
 		await page.fill('#sample input[name=count]', '64');
-		await page.fill('#sample input[name=steps]', '200');
+		await fillIn(page, '#sample input[name=steps]', '200');
 		await page.click('#sample button[type=submit]');
 		await page.waitForFunction(() => document.querySelector('#sample progress').value > 20);
 		await page.click('#sample [data-cancel]');

@@ -152,6 +152,18 @@ export const waitState = (page, selector, ...states) => page.waitForFunction(
 	{ selector, states });
 export const stateOf = (page, selector) => page.getAttribute(selector, 'data-state');
 
+// Opens what is folded around a control: what is needed rarely stands under "Advanced".
+export const unfold = (page, selector) => page.locator(selector).first().evaluate((node) => {
+	const folded = node.closest('details');
+	if (folded) {
+		folded.open = true;
+	}
+});
+export async function fillIn(page, selector, value) {
+	await unfold(page, selector);
+	await page.fill(selector, value);
+}
+
 export const openTab = (page, name) => page.click(`#tab-${name}`);
 
 // --- drawing -------------------------------------------------------------------------------------------------------
