@@ -46,7 +46,7 @@ int cli_calibrate(const struct cli_args *args) {
 	if (args->n_operands)
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (!args->data)
-		return cli_usage("calibrate needs --data PATH, what the model was trained on");
+		return cli_usage("calibrate needs --data PATH, the data that the model was trained on");
 	if (!args->output)
 		return cli_usage("calibrate needs --output FILE, the checkpoint to write");
 	model = cli_model_load(args, NULL, 0, &err);

@@ -284,7 +284,7 @@ static enum jf_err eval_against(struct evaluation *e, struct jf_error *err) {
 
 	if (!e->model->familiarity)
 		return jf_error_set(err, JF_EINVAL,
-		    "--against needs a model that knows what is familiar; this one is not calibrated (jointflow "
+		    "--against needs a calibrated model; this one is not calibrated (jointflow "
 		    "calibrate does it)");
 	ours = familiarity_of(e, e->args->data, &n, err);
 	if (ours)
@@ -405,8 +405,8 @@ static enum jf_err eval_drawn(struct evaluation *e, bool joint, struct jf_error 
 	struct agreement a;
 
 	if (n > CLI_MAX_IMAGES)
-		return jf_error_set(
-		    err, JF_ELIMIT, "%lld images are more than %d, the most at a time", (long long)n, CLI_MAX_IMAGES);
+		return jf_error_set(err, JF_ELIMIT, "%lld images are too many: at most %d can be drawn at a time",
+		    (long long)n, CLI_MAX_IMAGES);
 	if (agreement_init(&a, classes, err) == JF_OK && measure(e, &a, (int)n, joint, err) == JF_OK) {
 		if (e->args->json)
 			put_agreement(e, &a, joint ? "sample" : "generate");
@@ -426,7 +426,7 @@ int cli_eval(const struct cli_args *args) {
 	if (!args->data && !args->generate)
 		return cli_usage("eval needs --data PATH, --generate or both");
 	if (args->against && !args->data)
-		return cli_usage("--against needs --data, what should look familiar");
+		return cli_usage("--against needs --data, the data that should look familiar");
 	e.model = cli_model_load(args, NULL, 0, &err);
 	if (!e.model)
 		return cli_fail(&err);
@@ -440,7 +440,7 @@ int cli_eval(const struct cli_args *args) {
 		eval_against(&e, &err);
 	cli_task_options(&e.options, args, JF_TASK_GENERATE);
 	if (args->generate && !args->json && !err.code)
-		printf("in the eyes of %s's own posterior, which shares what the model gets wrong:\n", e.model->name);
+		printf("judged by %s's own posterior, which shares the model's mistakes:\n", e.model->name);
 	if (args->generate && !err.code)
 		eval_drawn(&e, false, &err);
 	if (args->generate && !err.code) {

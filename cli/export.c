@@ -24,7 +24,7 @@ int cli_export(const struct cli_args *args) {
 	if (args->n_operands)
 		return cli_usage("extra operand '%s'", args->operands[0]);
 	if (!args->onnx)
-		return cli_usage("missing --onnx (the one format there is)");
+		return cli_usage("missing --onnx, the only format");
 	model = cli_model_load(args, NULL, 0, &err);
 	if (model)
 		cli_output_make_folder(folder, &err);

@@ -25,8 +25,8 @@ static const struct command {
 	"Draws a morph from one class to another, or the sheet of all pairs."},
     {"sample", CLI_SAMPLE, cli_sample, "", "draw images together with their labels",
 	"Draws pairs of image and label from the joint distribution, and prints the labels."},
-    {"edit", CLI_EDIT, cli_edit, " IMAGE", "redraw a picture: as another class, in variations, or in part",
-	"Redraws a picture: as another class, in variations of its own, or only where a mask allows. - reads\n"
+    {"edit", CLI_EDIT, cli_edit, " IMAGE", "redraw a picture as another class, in variations, or in part",
+	"Redraws a picture: as another class, as variations of itself, or only where a mask allows. - reads\n"
 	"standard input. --counterfactual makes the smallest change after which the model sees the class asked for."},
     {"score", CLI_SCORE, cli_score, " IMAGE...", "say how likely each picture is, and under which class",
 	"Says how likely each picture is, as bits per dimension and ln P(image), and what Bayes' rule makes of its\n"

@@ -28,7 +28,7 @@ void onnx_attribute_ints(struct onnx *onnx, const char *name, int n, const int64
 void onnx_attribute_float(struct onnx *onnx, const char *name, float value);
 void onnx_attribute_text(struct onnx *onnx, const char *name, const char *value);
 
-/* Gives the operator that was added last an output with this name instead of its own. */
+/* Gives the operator added last an output with this name instead of its own. */
 void onnx_rename(struct onnx *onnx, const char *name);
 
 /* Constants, copied. dims [rank]; an int64 constant is a vector. name NULL: one is made up. They return the name. */

@@ -7,7 +7,7 @@
 #include "cli/onnx.h"
 #include "cli/onnx_file.h"
 
-/* What stands for a node's value: [N][C] for a single row, [N][rows][C] for tokens, [N][C][H][W] for an image. Values
+/* What represents a node's value: [N][C] for a single row, [N][rows][C] for tokens, [N][C][H][W] for an image. Values
  * that depend on constants alone keep a batch of one, so that whoever reads the file can compute them once; `batched`
  * ones have all N. */
 struct value {

@@ -48,7 +48,7 @@ static const char *to_image(struct export *e, const struct jf_node *node, const 
 	return reshape(e, node, x, 3, s.channels, s.rows, s.columns);
 }
 
-/* A parameter with its axes turned round: dims [rank] as they are stored, out axis i is stored axis order[i]. */
+/* A parameter with its axes permuted: dims [rank] as they are stored, out axis i is stored axis order[i]. */
 static const char *turned(struct export *e, const struct jf_node *node, int rank, const int *order) {
 	const struct jf_param *p = &e->graph->params[node->param[0]];
 	const float *from = param(e, node, 0);

@@ -39,7 +39,7 @@ void cli_output_tell(const struct cli_output *output, const struct cli_args *arg
 void cli_output_put_settings(struct jf_json_writer *json, const struct cli_output *output, const struct jf_model *model,
     const struct jf_task_options *options, int n);
 
-/* Makes the folder unless it is there. JF_EIO names it and the cause. */
+/* Makes the folder unless it exists. JF_EIO names it and the cause. */
 enum jf_err cli_output_make_folder(const char *folder, struct jf_error *err);
 
 /* "folder/member". JF_EINVAL: too long. */

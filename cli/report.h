@@ -1,4 +1,4 @@
-/* What the tool says: errors as GNU tools word them, progress, and the end of the program. */
+/* What the tool prints: errors as GNU tools word them, progress, and the end of the program. */
 #ifndef JF_CLI_REPORT_H
 #define JF_CLI_REPORT_H
 
@@ -19,10 +19,11 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_usage_command(const char *command); /* the COMMAND of that line, NULL: none */
 
-/* What fails next is the command line's fault, though only the model could tell: cli_fail then ends as cli_usage. */
+/* A failure from here on is the command line's fault, though only the model could tell: cli_fail then ends like
+ * cli_usage. */
 void cli_blame_usage(void);
 
-/* Reports a failure and returns the exit status for it; of an interrupt only the first says so. */
+/* Reports a failure and returns the exit status for it; only the first of several interrupts is reported. */
 int cli_fail(const struct jf_error *err);
 
 /* From now on SIGINT and SIGTERM set the flag, a second one ends the program at once. */

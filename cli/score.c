@@ -104,7 +104,7 @@ static enum jf_err score_one(struct scoring *s, const char *file, const struct c
 	return JF_OK;
 }
 
-/* A picture that cannot be used does not stop the others; what is no fault of the picture does. */
+/* A picture that cannot be used does not stop the others; any other failure does. */
 static int score_all(struct scoring *s, const struct cli_args *args) {
 	int status = CLI_EXIT_OK;
 
@@ -137,7 +137,8 @@ int cli_score(const struct cli_args *args) {
 	if (args->n_operands == 0)
 		return cli_usage("missing picture");
 	if (args->draws % 2)
-		return cli_usage("--draws must be even, not %d: neighbours tell the error", args->draws);
+		return cli_usage(
+		    "--draws must be even, not %d: the standard error comes from pairs of draws", args->draws);
 	if (scoring_init(&s, args, &err)) {
 		status = cli_fail(&err);
 		goto out;

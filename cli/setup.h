@@ -1,4 +1,4 @@
-/* What every command begins with: the model, the task options, a class by its name. */
+/* What every command starts with: the model, the task options, a class by its name. */
 #ifndef JF_CLI_SETUP_H
 #define JF_CLI_SETUP_H
 
@@ -20,7 +20,7 @@ enum jf_err cli_class_parse(
 
 /* How many of --class, --digit, --label and --weights were given. */
 int cli_labels_given(const struct cli_args *args);
-/* The label vector [K] that the one that was given names. */
+/* The label vector [K] named by the option that was given. */
 enum jf_err cli_label_parse(
     float *label, const struct jf_model *model, const struct cli_args *args, struct jf_error *err);
 

@@ -220,7 +220,7 @@ static enum jf_err check_open(const struct daemon *d, const struct jf_conf *fres
 	for (int i = 0; i < d->listeners.n; i++)
 		if (d->listeners.item[i].open && !*fresh->key_file && !d->conf.allow_unauthenticated)
 			return jf_error_set(err, JF_EINVAL,
-			    "key_file: cannot be taken away while listening on %s, which other machines can reach",
+			    "key_file: cannot be removed while listening on %s, which other machines can reach",
 			    d->listeners.item[i].name);
 	return JF_OK;
 }
@@ -262,7 +262,7 @@ static void reload(struct daemon *d) {
 	enum jf_err rc = try_reload(d, &error);
 	snprintf(d->refused, sizeof(d->refused), "%.250s", rc == JF_OK ? "" : error.message);
 	if (rc != JF_OK)
-		jf_log(JF_LOG_ERROR, NULL, "reload failed, what was in force stays: %s", error.message);
+		jf_log(JF_LOG_ERROR, NULL, "reload failed, the old settings stay in force: %s", error.message);
 	else
 		jf_log(JF_LOG_NOTICE, NULL, "reloaded");
 	jf_metric_add(d->metrics, JF_METRIC_RELOADS, 1, JF_LABELS(rc == JF_OK ? "success" : "failure"));
@@ -290,7 +290,7 @@ static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_
 	if (working && jf_http_alive(d->http, d->conf.watchdog_stall_ms))
 		jf_service_watchdog();
 	else
-		jf_log(JF_LOG_ERROR, NULL, "%s has made no progress for %d ms: the watchdog is not fed",
+		jf_log(JF_LOG_ERROR, NULL, "%s has made no progress for %d ms: no watchdog messages are sent",
 		    working ? "a thread that serves HTTP" : "a worker", d->conf.watchdog_stall_ms);
 }
 
@@ -309,7 +309,7 @@ static void run(struct daemon *d) {
 	for (;;) {
 		int signal = next_signal(watchdog_ms && watchdog_ms < IDLE_POLL_MS ? watchdog_ms : IDLE_POLL_MS);
 		if (signal == SIGTERM || signal == SIGINT) {
-			jf_log(JF_LOG_NOTICE, NULL, "%s: finishing what was admitted", strsignal(signal));
+			jf_log(JF_LOG_NOTICE, NULL, "%s: finishing admitted requests", strsignal(signal));
 			return;
 		}
 		if (signal == SIGHUP)
@@ -329,7 +329,7 @@ static bool drain(struct daemon *d) {
 	jf_http_drain(d->http);
 	jf_scheduler_drain(d->scheduler);
 	jf_metric_set(d->metrics, JF_METRIC_READY, 0, NULL);
-	jf_service_stopping("finishing what was admitted");
+	jf_service_stopping("finishing admitted requests");
 	for (bool closed = false;;) {
 		struct jf_scheduler_stats stats;
 		jf_scheduler_stats(d->scheduler, &stats);
@@ -395,7 +395,7 @@ static int serve(struct daemon *d) {
 	}
 	run(d);
 	if (!drain(d))
-		jf_log(JF_LOG_WARNING, NULL, "drain_timeout_ms has passed: canceling what is left");
+		jf_log(JF_LOG_WARNING, NULL, "drain_timeout_ms has passed: cancelling unfinished requests");
 	stop(d);
 	jf_log(JF_LOG_NOTICE, NULL, "stopped");
 	jf_service_flush(LAST_WORDS_MS);
@@ -412,7 +412,7 @@ static int check(const struct daemon *d) {
 	}
 	jf_setup_warn_of_secrets(&setup.conf);
 	jf_setup_deinit(&setup);
-	puts("jointflowd: the configuration is right");
+	puts("jointflowd: the configuration is valid");
 	return EXIT_SUCCESS;
 }
 

@@ -5,4 +5,4 @@ EXTRA_DIST += \
 	doc/architecture.md \
 	doc/checkpoint.md \
 	doc/comparison.md
-EXTRA_DIST += $(wildcard $(srcdir)/doc/images/*.png)
+EXTRA_DIST += doc/images/make doc/images/take.mjs $(wildcard $(srcdir)/doc/images/*.png)

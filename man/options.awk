@@ -1,13 +1,22 @@
 # Turns the option lines of a program's --help into an mdoc list: the program's table is the only list of its options.
-#   jointflow classify --help | awk -f man/options.awk
+#   jointflow classify --help | awk [-v part=common|special] -f man/options.awk
+# part: only the options that most commands share, or only the others; without it all of them.
 # A line "Title:" starts a subsection; "  -c, --name=ARG   text" starts an option; other indented lines go on with it.
+BEGIN {
+	split("model threads batch json quiet help version", names)
+	for (i in names)
+		shared[names[i]] = 1
+}
 function escape(text) {
 	gsub(/\\/, "\\e", text)
 	gsub(/-/, "\\-", text)
 	sub(/^[.']/, "\\\\\\&&", text)
 	return text
 }
+# Not what has to be typed as it stands, as in "posterior: ..." or "euler, midpoint or heun".
 function capital(text) {
+	if (text ~ /^[a-z]+[:,]/)
+		return text
 	return toupper(substr(text, 1, 1)) substr(text, 2)
 }
 function close_item() {
@@ -17,7 +26,7 @@ function close_item() {
 		if (match(text, / \[[^\]]*\]$/)) {
 			given = substr(text, RSTART + 2, RLENGTH - 3)
 			text = substr(text, 1, RSTART - 1)
-		} else if (match(text, / \(default: .*\)$/)) {
+		} else if (split(text, parts, /\(default: /) == 2 && match(text, / \(default: .*\)$/)) {
 			given = substr(text, RSTART + 11, RLENGTH - 12)
 			text = substr(text, 1, RSTART - 1)
 		}
@@ -41,6 +50,10 @@ function close_list() {
 }
 /^  (-[A-Za-z],|   ) --[a-z-]+/ {
 	close_item()
+	match($0, /--[a-z-]+/)
+	skipping = part != "" && (part == "common") != (substr($0, RSTART + 2, RLENGTH - 2) in shared)
+	if (skipping)
+		next
 	if (!listing) {
 		if (title != "")
 			print ".Ss " title
@@ -67,6 +80,7 @@ function close_list() {
 	print ".It " item
 	next
 }
+/^      +[^ ]/ && skipping { next }
 /^      +[^ ]/ && listing {
 	sub(/^ +/, "")
 	text = text == "" ? $0 : text " " $0

@@ -224,7 +224,8 @@ EXTRA_DIST += \
 	tests/browser/states.mjs \
 	tests/browser/stream.mjs \
 	tests/browser/strokes.mjs \
-	tests/browser/support.mjs
+	tests/browser/support.mjs \
+	tests/browser/use.mjs
 
 # check-unit, check-programs (all but the static rules), ...: make check of one group
 CHECK_GROUPS = check-unit check-programs check-thread check-browser check-onnx check-package check-system

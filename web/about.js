@@ -7,8 +7,9 @@ let started = false;
 
 export function setUp(model_) {
 	model = model_;
-	$('#links').replaceChildren(...[['the API', 'docs'], ['openapi.json', 'openapi.json'], ['metrics', 'metrics'], ['health', 'health']]
-		.map(([text, path]) => h('a', { href: path }, text)));
+	$('#links').replaceChildren(...[
+		['the API', 'docs'], ['openapi.json', 'openapi.json'], ['metrics', 'metrics'], ['health', 'health'],
+	].map(([text, path]) => h('a', { href: path }, text)));
 }
 
 export async function open() {

@@ -126,7 +126,8 @@ function describe(raw) {
 	return {
 		raw, names, height, width, channels, name: raw.name, checksum: raw.checksum, isDigits,
 		// MNIST's own: white ink on black, which light pages show inverted
-		isMnist: isDigits && names.length === 10 && raw.defaults.classify.preprocess === 'mnist' && height === 28 && width === 28,
+		isMnist: isDigits && names.length === 10 && height === 28 && width === 28
+			&& raw.defaults.classify.preprocess === 'mnist',
 		noun: isDigits ? 'digit' : 'picture',
 		// a class as requests name it
 		classOf: (i) => (isDigits ? { digit: i } : { class: names[i] }),

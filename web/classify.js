@@ -3,8 +3,8 @@ import { classify, classifyStream, curlForm, edit, getBlob, isAbort } from './ap
 import { Pad, field } from './pad.js';
 import { Playback, decode, paint } from './picture.js';
 import {
-	$, $$, argmax, clearProblem, fillFields, followAddress, h, makeBars, makeChooser, makeCurl, makeSeed, numberOf, openCard,
-	percent, readAddress, saveBlob, showProblem, svg, word, writeAddress,
+	$, $$, argmax, clearProblem, fillFields, followAddress, h, makeBars, makeChooser, makeCurl, makeSeed, numberOf,
+	openCard, percent, readAddress, saveBlob, showProblem, svg, word, writeAddress,
 } from './widgets.js';
 
 const LIVE_MS = 70;      // at most one request in so long while the pen moves
@@ -91,7 +91,7 @@ export async function keep() {
 // --- one like mine, but another class ------------------------------------------------------------------------------
 
 function setUpLike() {
-	makeChooser($('#like'), model.names, drawLike, (name) => `Like mine, but ${word(name)}`);
+	makeChooser($('#like'), model.names, drawLike, (name) => `Like mine, but ${name}`);
 }
 
 async function drawLike(i) {

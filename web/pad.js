@@ -1,6 +1,6 @@
 // The drawing pad: strokes are kept as points in a field of the model's shape, 280 on its longer side, so that undo, a
-// new size and the exported picture all come from the same drawing. Ink is opaque on a transparent layer; an image is turned into ink when it
-// arrives.
+// new size and the exported picture all come from the same drawing. Ink is opaque on a transparent layer; an image is
+// turned into ink when it arrives.
 import { encodeGrey } from './picture.js';
 import { $ } from './widgets.js';
 
@@ -244,6 +244,7 @@ export class Pad {
 			return;
 		}
 		this.startCell();
+		$('#pad-help').hidden = false; // and stays: what is below must not move when a click takes the focus away
 		mark.hidden = false;
 		mark.classList.toggle('down', this.stroke !== null);
 		mark.style.left = `${100 * this.cell.x / field.columns}%`;

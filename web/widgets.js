@@ -116,7 +116,7 @@ export function numberOf(form, name) {
 	return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
 }
 
-// Selects get the choices that the server has; a select, and a field that the page gives no value, the question's default.
+// Selects get the choices that the server has; a select, and a field without a value, the question's default.
 export function fillFields(form, model, question) {
 	const { choices } = model.raw;
 	const defaults = model.raw.defaults[question];
@@ -134,14 +134,18 @@ export function fillFields(form, model, question) {
 // --- terms -------------------------------------------------------------------------------------------------------
 
 const terms = {
-	guidance: ['guidance', 'How closely a picture keeps to its label: 1 is what the network learned, more gives clearer and less varied pictures.'],
-	solver: ['the solver', 'The rule that turns noise into a picture: ancestral adds a little fresh noise at each step, the others none.'],
-	steps: ['a step', 'Each step takes some noise away; more steps take longer and can give cleaner results.'],
-	seed: ['the seed', 'The number that all the noise is made from: the same seed and settings give the same result again.'],
-	posterior: ['at a glance', 'At a glance reads the probability of each label (the posterior) off the network at once; step by step starts several labels as noise and lets them vote.'],
-	samples: ['a sample', 'One label that starts as noise and becomes an answer; with several, the majority wins.'],
-	label: ['the label', 'One slider for each class, from \u22121 (not at all) to +1 (fully); set two of them high for a mixture.'],
-	familiar: ['familiar', 'How much the picture resembles those that the network has learned from.'],
+	guidance: ['guidance',
+		'How closely pictures follow their label: 1 is as the network learned it, higher is clearer but less varied.'],
+	solver: ['the solver',
+		'The method that turns noise into pictures: ancestral adds a little fresh noise at each step, the others do not.'],
+	steps: ['a step', 'Each step removes some of the noise; more steps take longer and can give cleaner results.'],
+	seed: ['the seed', 'The number that the noise is made from: the same seed and settings give the same result.'],
+	posterior: ['at a glance', 'At a glance asks the network once for the probability of every label (the posterior); '
+		+ 'step by step starts several labels as noise and lets them vote.'],
+	samples: ['a sample', 'One label that starts as noise and settles on an answer; several of them vote.'],
+	label: ['the label',
+		'One slider for each class, from \u22121 (not at all) to +1 (fully); raise two of them for a mixture.'],
+	familiar: ['familiar', 'How much the picture resembles those that the network learned from.'],
 	sure: ['the percentage', 'How sure the network is of the label when it looks at the finished picture.'],
 };
 

@@ -8,7 +8,7 @@
 /* With padding; malloc'd text, NULL when memory is short. */
 char *jf_base64_encode(const void *data, size_t size_bytes);
 
-/* Either alphabet (sections 4 and 5), padding optional, white space skipped; bits that no byte has room for must be 0.
+/* Either alphabet (sections 4 and 5), padding optional, white space skipped; left-over bits must be 0.
  * malloc'd, *size_bytes out; NULL when it is not base64 or memory is short. */
 uint8_t *jf_base64_decode(const char *text, size_t length, size_t *size_bytes);
 

@@ -1,4 +1,4 @@
-/* The one clock of durations and deadlines: it only goes forward, whatever happens to the date (CLOCK_MONOTONIC). */
+/* The one clock for durations and deadlines: it only moves forward, whatever happens to the date (CLOCK_MONOTONIC). */
 #ifndef JF_CORE_BASE_CLOCK_H
 #define JF_CORE_BASE_CLOCK_H
 

@@ -30,7 +30,7 @@ struct jf_error {
 enum jf_err jf_error_set(struct jf_error *err, enum jf_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the message that is already there; returns err->code (JF_EINTERNAL when err is NULL). */
+/* Prefixes the message that is already there with "prefix: "; returns err->code (JF_EINTERNAL when err is NULL). */
 enum jf_err jf_error_prefix(struct jf_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A fixed phrase for a code, e.g. "invalid argument"; never NULL. */

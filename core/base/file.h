@@ -1,4 +1,4 @@
-/* Reading files whole and writing them so that a reader sees the old or the new one, never half. */
+/* Reading whole files, and writing them so that a reader sees either the old or the new one, never a part. */
 #ifndef JF_CORE_BASE_FILE_H
 #define JF_CORE_BASE_FILE_H
 
@@ -24,7 +24,7 @@ bool jf_file_in_tree(char *path, size_t size, const char *name);
 struct jf_file_writer;
 struct jf_file_writer *jf_file_writer_open(const char *path, struct jf_error *err); /* NULL: *err says why */
 enum jf_err jf_file_writer_write(struct jf_file_writer *writer, const void *data, size_t size_bytes);
-/* Ends and frees the writer whatever happens. JF_EIO names file and cause ("No space left on device"). */
+/* Always ends and frees the writer. JF_EIO names file and cause ("No space left on device"). */
 enum jf_err jf_file_writer_commit(struct jf_file_writer *writer, struct jf_error *err);
 void jf_file_writer_abort(struct jf_file_writer *writer); /* removes the temporary file, frees; NULL allowed */
 

@@ -10,7 +10,7 @@
 
 /* Reads all of `path`, unpacked when it is gzip. *data: new, [*size], caller frees; untouched on failure.
  * JF_EIO when it cannot be read, JF_EFORMAT when the gzip stream is damaged or cut short, JF_ELIMIT above
- * `max_size` unpacked bytes, JF_EEMPTY when nothing is in it. Every message begins with the path. */
+ * `max_size` unpacked bytes, JF_EEMPTY when it is empty. Every message begins with the path. */
 enum jf_err jf_inflate_file(
     unsigned char **data, size_t *size, const char *path, size_t max_size, struct jf_error *err);
 

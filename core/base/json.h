@@ -28,7 +28,7 @@ enum jf_json_type {
  * JF_EFORMAT (the message has line and column), JF_ELIMIT (too deep), JF_ENOMEM (as far as jansson tells). */
 struct jf_json *jf_json_parse(const char *text, size_t size_bytes, int max_depth, struct jf_error *err);
 
-/* What a text would become, well-formed or not, without reading it: how deep arrays and objects are nested, and whether
+/* What parsing a text would take, well-formed or not, without parsing it: how deep arrays and objects nest, and whether
  * its tree takes at most JF_JSON_FACTOR times the text and JF_JSON_ALLOWANCE bytes (an upper estimate). A few bytes of
  * text may otherwise become a hundred in memory: "{},{},{}". */
 #define JF_JSON_FACTOR 7
@@ -94,7 +94,7 @@ void jf_json_put_double(struct jf_json_writer *writer, const char *key, double v
 void jf_json_put_float(struct jf_json_writer *writer, const char *key, float value);   /* the same for a float */
 void jf_json_put_bool(struct jf_json_writer *writer, const char *key, bool value);
 void jf_json_put_floats(struct jf_json_writer *writer, const char *key, const float *values, size_t n); /* an array */
-/* Text that is JSON already, as it is. */
+/* Appends text that is JSON already. */
 void jf_json_put_raw(struct jf_json_writer *writer, const char *key, const char *json);
 
 #endif

@@ -1,4 +1,4 @@
-/* Numbers as people write them in options, queries and files: decimal, all of the text, no blanks, no hex, no inf, no
+/* Numbers as people write them in options, queries and files: decimal, the whole text, no blanks, no hex, no inf, no
  * nan. */
 #ifndef JF_CORE_BASE_NUMBER_H
 #define JF_CORE_BASE_NUMBER_H
@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* False when the text is no such number or does not fit; *out is untouched then. */
+/* False when the text is not such a number or does not fit; *out is untouched then. */
 bool jf_number_parse(double *out, const char *text);
 bool jf_number_parse_integer(int64_t *out, const char *text);
 

@@ -327,7 +327,7 @@ void jf_option_walk_add(struct jf_option_walk *walk, const struct jf_option *opt
 			walk->options[walk->n++] = &options[i];
 }
 
-/* getopt's two views of the options: every name as it stands and with dashes, and the letters. */
+/* getopt's two views of the options: every name as written and with dashes, and the letters. */
 static void make_getopt(struct jf_option_walk *walk) {
 	struct option *longs = walk->longs;
 	char *shorts = walk->shorts;

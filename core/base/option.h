@@ -1,4 +1,4 @@
-/* A table of options: what each is called, what it may be, where its value goes. Parsing, printing and walking a
+/* A table of options: the name of each, its possible values, and where its value goes. Parsing, printing and walking a
  * command line, for the three programs and the daemon's configuration file. */
 #ifndef JF_CORE_BASE_OPTION_H
 #define JF_CORE_BASE_OPTION_H
@@ -53,9 +53,9 @@ enum jf_option_fault {
 	JF_OPTION_NO_MEMORY,
 };
 
-/* Puts the value that the text says into its field of the struct `fields`, which stays as it was on any fault. */
+/* Stores the value in its field of the struct `fields`, which is unchanged on any fault. */
 enum jf_option_fault jf_option_set(void *fields, const struct jf_option *option, const char *text);
-/* A sentence for it, as the command line has it: "--steps: 0 is outside 1 to 1000". */
+/* A sentence for it, as the command line words it: "--steps: 0 is outside 1 to 1000". */
 enum jf_err jf_option_error(
     struct jf_error *err, const struct jf_option *option, enum jf_option_fault fault, const char *text);
 
@@ -95,7 +95,7 @@ enum jf_option_step {
 /* From the beginning; argv[0] is the program. Operands may stand anywhere: argv is reordered. */
 void jf_option_walk_begin(struct jf_option_walk *walk, int argc, char *const *argv);
 /* Adds options with one of the tags (0: all) before the first step. FLAGs, and the program's own types without
- * `argument`, take no value; one whose `argument` begins with '[' may go without. */
+ * `argument`, take no value; if `argument` begins with '[', the value is optional. */
 void jf_option_walk_add(struct jf_option_walk *walk, const struct jf_option *options, int n, unsigned tags);
 enum jf_option_step jf_option_walk_next(struct jf_option_walk *walk);
 /* A sentence for the step UNKNOWN or BARE. */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a number is for; keeps the uses of one seed independent of each other. */
+/* What a random number is for; keeps the uses of one seed independent of each other. */
 enum jf_stream {
 	JF_STREAM_IMAGE = 0,   /* e of the image path */
 	JF_STREAM_LABEL = 1,   /* e of the label path */

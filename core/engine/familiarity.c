@@ -162,12 +162,12 @@ struct fit {
 static enum jf_err check(const float *x, size_t n, int features, struct jf_error *err) {
 	if (n < JF_FAMILIARITY_MIN)
 		return jf_error_set(err, JF_EINVAL,
-		    "familiarity needs at least %d images to learn from and as many kept back; there are %zu",
+		    "familiarity needs at least %d images to learn from and as many held out; there are %zu",
 		    JF_FAMILIARITY_MIN, n);
 	for (size_t i = 0; i < n * (size_t)features; i++)
 		if (!isfinite(x[i]))
-			return jf_error_set(
-			    err, JF_ENUMERIC, "what the network sees in image %zu is not finite", i / (size_t)features);
+			return jf_error_set(err, JF_ENUMERIC, "the network's features of image %zu are not finite",
+			    i / (size_t)features);
 	return JF_OK;
 }
 

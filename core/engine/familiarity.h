@@ -1,4 +1,4 @@
-/* How familiar an image looks: the share of the training set's held-out images that are at most this typical.
+/* How familiar an image looks: the share of the images held out from training that are no more typical than it.
  *
  * Typical is what lies close, in the token means that the posterior's own pass computes (JF_OUTPUT_FEATURES), to the
  * centre of a class: squared Mahalanobis distance to the nearest centre with one covariance for all classes (Lee et

@@ -1,7 +1,7 @@
 /* A static graph of operations on one sample.
  *
- * Built once, in topological order, then read-only. What is computed when, and where its memory lies, is a plan's
- * business (core/engine/plan.h). A shape is per sample: [rows][columns][channels]; a vector has rows = columns = 1, a
+ * Built once, in topological order, then read-only. A plan decides what is computed when, and where in memory
+ * (core/engine/plan.h). A shape is per sample: [rows][columns][channels]; a vector has rows = columns = 1, a
  * token set columns = 1. */
 #ifndef JF_CORE_ENGINE_GRAPH_H
 #define JF_CORE_ENGINE_GRAPH_H

@@ -2,12 +2,12 @@
  * backward pass follows -- and what follows from them: what runs when, and where every value lies.
  *
  * Derived, never written by hand per task:
- *   pruning      nodes that no wanted output needs never run
- *   hoisting     nodes that depend on fixed inputs alone run once per request, not once per step
- *   time tables  nodes that depend on inputs alone that the whole batch shares run for one sample, not for each
+ *   pruning      nodes that no wanted output depends on never run
+ *   hoisting     nodes that depend only on fixed inputs run once per request, not once per step
+ *   time tables  nodes that depend only on inputs that the whole batch shares run for one sample, not for each
  *   memory       values whose lifetimes do not overlap share memory
  *
- * A batch is worked through in micro-batches, so that temporary values stay in the cache: they have room for
+ * A batch is processed in micro-batches, so that temporary values stay in the cache: they have room for
  * `micro_batch` samples only; what outlives a phase has room for `batch`. */
 #ifndef JF_CORE_ENGINE_PLAN_H
 #define JF_CORE_ENGINE_PLAN_H

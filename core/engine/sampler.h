@@ -34,11 +34,11 @@ enum jf_solver {
 };
 extern const char *const jf_solver_names[JF_N_SOLVERS + 1]; /* "euler", ..., NULL */
 const char *jf_solver_name(enum jf_solver solver);
-/* What the programs use when nobody says otherwise: euler for labels, ancestral where an image is drawn. */
+/* What the programs use by default: euler for labels, ancestral where an image is drawn. */
 enum jf_solver jf_solver_default(enum jf_task task);
 
-/* A joint sample asks twice beside the integration of its image: for the label at the start, about the image at the
- * end.
+/* A joint sample evaluates the network twice besides integrating its image: for the label at the start, about the image
+ * at the end.
  */
 #define JF_SAMPLE_EXTRA_EVALUATIONS 2
 

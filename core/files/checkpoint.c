@@ -352,8 +352,7 @@ static enum jf_err set_preprocess(struct jf_model *model, const char *text, stru
 	       strcmp(text, jf_preprocess_name((enum jf_preprocess)model->preprocess)) != 0)
 		model->preprocess++;
 	if (model->preprocess == JF_N_PREPROCESS)
-		return jf_error_set(
-		    err, JF_EFORMAT, "metadata \"preprocess\": \"%.32s\" is no framing that this program has", text);
+		return jf_error_set(err, JF_EFORMAT, "metadata \"preprocess\": \"%.32s\" is not a known framing", text);
 	return JF_OK;
 }
 

@@ -39,7 +39,7 @@ enum jf_err jf_dataset_check_shape(int height, int width, int channels, const ch
 		    height);
 	if (channels != 1 && channels != 3)
 		return jf_error_set(
-		    err, JF_EINVAL, "%s: %d channels; 1 (grey) or 3 (RGB) can be learnt", name, channels);
+		    err, JF_EINVAL, "%s: %d channels; there must be 1 (grey) or 3 (RGB)", name, channels);
 	return JF_OK;
 }
 

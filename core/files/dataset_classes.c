@@ -1,4 +1,4 @@
-/* Data sets: who is held out, and whose classes are whose. */
+/* Data sets: which images are held out, and how classes match. */
 #include "config.h"
 
 #include <stdio.h>
@@ -123,7 +123,7 @@ static enum jf_err find_classes(int *which, const struct jf_dataset *dataset, ch
 		if (which[k] < 0) {
 			list_names(known, sizeof(known), class_names, classes);
 			return jf_error_set(err, JF_EINVAL,
-			    "%s: class '%s' is none of the model's (%s); rename it or leave it out", name,
+			    "%s: class '%s' is not one of the model's (%s); rename it or leave it out", name,
 			    dataset->class_names[k], known);
 		}
 	}

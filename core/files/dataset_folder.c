@@ -266,8 +266,8 @@ static void tell_passed_over(const struct reader *r, const char *folder, const s
 
 	if (others == 0)
 		return;
-	used = (size_t)snprintf(line, sizeof(line), "%s: %zu file%s neither PNG nor JPEG, passed over: ", folder,
-	    others, others == 1 ? " is" : "s are");
+	used = (size_t)snprintf(line, sizeof(line), "%s: %zu file%s neither PNG nor JPEG, skipped: ", folder, others,
+	    others == 1 ? " is" : "s are");
 	for (size_t i = 0; i < files->n && named < 3 && used < sizeof(line); i++)
 		if (!jf_picture_is_named(files->name[i]))
 			used += (size_t)snprintf(

@@ -129,7 +129,7 @@ static enum jf_err take_images(struct jf_dataset *out, const char *path, bool em
 	}
 	if (idx.shape[0] > JF_DATASET_MAX_IMAGES || idx.shape[1] > 65535 || idx.shape[2] > 65535 ||
 	    (idx.rank == 4 && idx.shape[3] > 65535)) {
-		rc = jf_error_set(err, JF_ELIMIT, "%s: more or larger images than we take", path);
+		rc = jf_error_set(err, JF_ELIMIT, "%s: too many images, or too large", path);
 		goto out;
 	}
 	out->n = idx.shape[0];

@@ -20,7 +20,7 @@ struct jf_idx {
 /* Reads unsigned bytes of rank 1 (labels), 3 (grey images) or 4 (images with channels). JF_EFORMAT when the magic, the
  * sizes and the length of the file do not agree; messages name the file and what was expected. */
 enum jf_err jf_idx_read(struct jf_idx *out, const char *path, struct jf_error *err);
-/* The same from memory; `bytes` (new, from malloc) is owned by *out on success only. `name` stands in messages. */
+/* The same from memory; `bytes` (new, from malloc) is owned by *out on success only. `name` appears in messages. */
 enum jf_err jf_idx_parse(struct jf_idx *out, unsigned char *bytes, size_t size, const char *name, struct jf_error *err);
 void jf_idx_deinit(struct jf_idx *idx);
 

@@ -22,7 +22,7 @@ struct jf_npy {
 	const uint8_t *values;
 };
 
-/* JF_EFORMAT: not a .npy, cut short, a header that makes no sense, an order that is not C's; JF_ELIMIT: more dimensions
+/* JF_EFORMAT: not a .npy, cut short, an invalid header, an order that is not C's; JF_ELIMIT: more dimensions
  * than are taken. `name` begins messages. */
 enum jf_err jf_npy_parse(struct jf_npy *out, const uint8_t *bytes, size_t size, const char *name, struct jf_error *err);
 

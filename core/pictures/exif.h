@@ -10,7 +10,7 @@
 
 /* The orientation (1 to 8; 1 is upright) in an Exif block, which is a TIFF header and its first directory: what a JPEG
  * has after "Exif\0\0" in APP1 and a PNG in eXIf. A block that is damaged or says nothing gives 1: it says how to turn
- * a picture, and that is no reason to refuse one. Source: Exif 2.32, tag 0x0112. */
+ * a picture, and no reason to refuse one. Source: Exif 2.32, tag 0x0112. */
 int jf_exif_orientation(const void *block, size_t size_bytes);
 
 /* Turns and mirrors the picture as its orientation says; 1 leaves it alone. JF_ENOMEM, the image then stays as it

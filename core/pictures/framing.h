@@ -37,7 +37,7 @@ struct jf_framing_options {
 struct jf_framing_report {
 	enum jf_preprocess preprocess;
 	int source_height, source_width, source_channels;
-	bool inverted;                           /* grey values were turned round */
+	bool inverted;                           /* grey values were inverted */
 	bool resized;                            /* the output is not the source's pixels one by one */
 	int ink_y, ink_x, ink_height, ink_width; /* the ink's box; none: the whole picture */
 	float scale_y, scale_x;                  /* output pixels per source pixel (mnist: both the same) */

@@ -11,7 +11,7 @@
 #define FAINT 0.08f        /* of full ink: below, it may be an edge's soft side or noise */
 #define NOISE_CUT 0.15f    /* of full ink: below, it is noise once there is noise */
 #define SPECK 0.015f       /* of all ink: a smaller blot is dirt */
-#define MAX_SLOPE 60.0f    /* levels across the picture: more is no shadow but something else at the border */
+#define MAX_SLOPE 60.0f    /* levels across the picture: more is not a shadow but something else at the border */
 #define SMALL_SIDE 56      /* pixels */
 
 /* fminf and fmaxf are calls, for the sake of NaN, which does not come up here. */

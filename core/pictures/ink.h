@@ -1,4 +1,4 @@
-/* Finding what is drawn on a picture: which level is paper, which side of it is ink, how much lies where. */
+/* Finding what is drawn on a picture: which level is paper, which side of it is ink, and how much ink is where. */
 #ifndef JF_CORE_PICTURES_INK_H
 #define JF_CORE_PICTURES_INK_H
 
@@ -18,8 +18,8 @@ struct jf_ink {
 enum jf_ink_side { JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT };
 
 /* grey [height][width], 0 to 255. The paper's level is the border's (a plane through its four sides, so an even shadow
- * does no harm); the ink's side is where the levels lie further from it. Paper noise, and specks that are small against
- * the whole, are no ink. JF_EEMPTY when there is none; JF_ENOMEM. On failure *ink is {0}. */
+ * does no harm); the ink's side is where the levels lie further from it. Paper noise, and specks that are small
+ * compared to the whole, are not ink. JF_EEMPTY when there is none; JF_ENOMEM. On failure *ink is {0}. */
 enum jf_err jf_ink_find(
     struct jf_ink *ink, const float *grey, int height, int width, enum jf_ink_side side, struct jf_error *err);
 

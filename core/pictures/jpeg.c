@@ -192,7 +192,7 @@ enum jf_err jf_jpeg_decode(struct jf_image *out, const void *data, size_t size_b
 
 	*out = (struct jf_image){0};
 	if (!jf_jpeg_is(data, size_bytes))
-		return jf_error_set(err, JF_EFORMAT, "not a JPEG: it does not begin as one");
+		return jf_error_set(err, JF_EFORMAT, "not a JPEG: it does not begin like one");
 	codec = calloc(1, sizeof(*codec));
 	if (!codec)
 		return jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");

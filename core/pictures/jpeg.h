@@ -12,7 +12,7 @@
 #define JF_JPEG_MAX_PIXELS ((size_t)64 << 20) /* of the file */
 #define JF_JPEG_REDUCE_ABOVE 2048             /* a side longer than this is read at 1/2, 1/4 or 1/8 */
 
-/* Whether the data begins as a JPEG does (3 bytes). */
+/* Whether the data begins like a JPEG (3 bytes). */
 bool jf_jpeg_is(const void *data, size_t size_bytes);
 
 /* Baseline or progressive, grey, YCbCr, RGB, CMYK or YCCK of 8 bits -> 8 bit; grey stays 1 channel, colour becomes 3.

@@ -142,7 +142,7 @@ enum jf_err jf_picture_decode(struct jf_image *out, const void *data, size_t siz
 	what = jf_picture_guess(data, size_bytes);
 	if (what)
 		return jf_error_set(err, JF_EFORMAT, "not a " JF_PICTURE_KINDS " but %s", what);
-	return jf_error_set(err, JF_EFORMAT, "not a " JF_PICTURE_KINDS ": it begins as neither does");
+	return jf_error_set(err, JF_EFORMAT, "not a " JF_PICTURE_KINDS ": it begins like neither");
 }
 
 enum jf_err jf_picture_read(struct jf_image *out, const char *path, struct jf_error *err) {

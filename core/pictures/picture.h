@@ -11,14 +11,14 @@
 #define JF_PICTURE_KINDS "PNG or JPEG"          /* as messages name them */
 #define JF_PICTURE_MAX_BYTES ((size_t)32 << 20) /* of a file that jf_picture_read accepts */
 
-/* Whether the data begins as one of the kinds does. */
+/* Whether the data begins like one of these kinds. */
 bool jf_picture_is(const void *data, size_t size_bytes);
 
-/* How many pixels the file says it has, times the scans for which a progressive JPEG's must be gone through; 0 when it
- * does not say. Looks at its head only; a lie is found out when it is decoded. */
+/* How many pixels the file says it has, times the number of scans of a progressive JPEG; 0 when it
+ * does not say. Looks at its header only; a false claim is found when it is decoded. */
 size_t jf_picture_pixels(const void *data, size_t size_bytes);
 
-/* Whether a file's name ends as one of the kinds' names do: .png, .jpg, .jpeg, .jpe, .jfif in either case. */
+/* Whether a file's name has one of the kinds' extensions: .png, .jpg, .jpeg, .jpe, .jfif in either case. */
 bool jf_picture_is_named(const char *name);
 
 /* What data that is neither seems to be, with an article ("a GIF", "an HTML page", "base64 text"); "empty" when there
@@ -26,7 +26,7 @@ bool jf_picture_is_named(const char *name);
 const char *jf_picture_guess(const void *data, size_t size_bytes);
 
 /* 8 bit, 1 or 3 channels, upright: see core/pictures/png.h and core/pictures/jpeg.h for what is read, limits and
- * errors. Data of no kind that is known: JF_EFORMAT. */
+ * errors. Data of an unknown kind: JF_EFORMAT. */
 enum jf_err jf_picture_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
 
 /* The same from a file ("-": standard input); messages begin with its name. JF_EIO besides. */

@@ -68,7 +68,7 @@ static void on_read(png_structp png, png_bytep out, size_t size) {
 		png_error(png, "the data ends too early (truncated)");
 	/* libpng would unpack everything behind the last row only to throw it away: up to a thousand times the file. */
 	if (codec->rows_left == 0 && !codec->has_pixels && (codec->tail += size) > MAX_TAIL)
-		png_error(png, "the image data go on after the last row");
+		png_error(png, "the image data continue after the last row");
 	memcpy(out, codec->in, size);
 	codec->in += size;
 	codec->in_left -= size;
@@ -177,7 +177,7 @@ static enum jf_err check_chunks(const uint8_t *data, size_t size_bytes, int *ori
 	}
 	if (!has_pixels)
 		return jf_error_set(err, JF_EFORMAT, "PNG: no image data (IDAT)");
-	return JF_OK; /* what follows IEND is no part of the picture: a line feed, a padded block, another program's
+	return JF_OK; /* what follows IEND is not part of the picture: a line feed, a padded block, another program's
 			 data */
 }
 

@@ -20,7 +20,7 @@ struct jf_sheet_options {
 /* columns 0, gap 2, scale 1, background 64. */
 struct jf_sheet_options jf_sheet_options_default(void);
 
-/* The columns that somebody wanted, but no more than there are cells. 0: those of a nearly square sheet of n cells, the
+/* The columns asked for, but no more than there are cells. 0: those of a nearly square sheet of n cells, the
  * smallest divisor of n in [sqrt n, 2 sqrt n], else ceil(sqrt n). */
 int jf_sheet_columns_of(int wanted, int n);
 

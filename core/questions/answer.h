@@ -1,4 +1,4 @@
-/* Parts of an answer in JSON that read the same wherever they are given. */
+/* Parts of a JSON answer that are the same wherever they are given. */
 #ifndef JF_CORE_QUESTIONS_ANSWER_H
 #define JF_CORE_QUESTIONS_ANSWER_H
 
@@ -21,10 +21,10 @@ void jf_answer_put_original(struct jf_json_writer *writer, const struct jf_model
  * log_p and errors are [K + 1], as jf_scorer_score gives them. */
 void jf_answer_put_score(struct jf_json_writer *writer, const struct jf_model *model, const double *log_p,
     const double *errors, const float *probabilities, const float *posterior);
-/* The same of a picture that is not to be given a label: label and name are null, the rest stands. */
+/* The same of a picture that is not to be given a label: label and name are null, the rest stays. */
 void jf_answer_put_no_label(
     struct jf_json_writer *writer, const struct jf_model *model, int label, const float *probabilities);
-/* familiarity, unfamiliar (below `unfamiliar_below`); nothing when it is negative: the model cannot tell. */
+/* familiarity, unfamiliar (below `unfamiliar_below`); nothing when it is negative: the model is not calibrated. */
 void jf_answer_put_familiarity(struct jf_json_writer *writer, float familiarity, double unfamiliar_below);
 /* votes: [K] */
 void jf_answer_put_votes(struct jf_json_writer *writer, const int *votes, int classes);

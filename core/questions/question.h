@@ -1,4 +1,4 @@
-/* The questions: what they are called, what may be asked, what holds when nothing is said, how labels are coded
+/* The questions: their names, limits and defaults, how labels are coded
  * and written, how a label is chosen, how a blend is laid out. Command line, daemon, evaluation and page all read it
  * here. */
 #ifndef JF_CORE_QUESTIONS_QUESTION_H
@@ -24,7 +24,7 @@ enum jf_question {
 const char *jf_question_name(enum jf_question question); /* "classify", "generate" ... */
 enum jf_task jf_question_task(enum jf_question question);
 
-/* How a classification comes about. */
+/* How to classify. */
 enum jf_method {
 	JF_METHOD_POSTERIOR,  /* one evaluation gives P(label | image) */
 	JF_METHOD_SAMPLE,     /* labels are drawn by integrating the label ODE, and vote */
@@ -34,7 +34,7 @@ enum jf_method {
 extern const char *const jf_method_names[JF_N_METHODS + 1]; /* "posterior" ..., NULL */
 
 /* --- limits and defaults ---------------------------------------------------------------------------------------------
- * What nobody may exceed, whatever a program's own limits are, and what holds when nothing is said. JF_MAX_STEPS,
+ * Limits that hold for everyone, whatever a program's own limits are, and defaults. JF_MAX_STEPS,
  * JF_MAX_DRAWS and JF_MAX_GUIDANCE are the sampler's. */
 
 #define JF_MAX_SEED INT64_C(9007199254740991) /* over HTTP: 2^53 - 1, exact in every JSON reader */
@@ -79,7 +79,7 @@ void jf_label_from_weights(float *label, const float *weights, int classes);
 const char *jf_class_word(const char *const *names, int classes);
 
 /* How labels are written. names [classes]; what is wrong is said as "must be ...", for the caller to name the place:
- * JF_EINVAL, or JF_EFORMAT for what is no number.
+ * JF_EINVAL, or JF_EFORMAT for what is not a number.
  * A class: its name or, when no class has that name, its number from 0; where all names are numbers, and not the
  * classes' own, only names are taken. */
 enum jf_err jf_class_parse(int *class, const char *text, const char *const *names, int classes, struct jf_error *err);
@@ -102,10 +102,10 @@ int jf_draw_class(const float *label, int classes);
  * [classes], which may be NULL. Both begin as zeros. label [classes]: what was drawn; NULL of a posterior, which draws
  * none and votes for its most probable class. */
 void jf_votes_add(int *votes, float *mean, const float *label, const float *probabilities, int draws, int classes);
-/* The class on place `place`, from 0 (the best) to classes - 1, when they are ordered by votes, among equals by the
+/* The class in place `place`, from 0 (the best) to classes - 1, ordered by votes, among equals by the
  * higher mean, then by the smaller index. votes NULL: by the mean alone. */
 int jf_votes_place(const int *votes, const float *mean, int place, int classes);
-/* The one on place 0. */
+/* The one in place 0. */
 int jf_votes_winner(const int *votes, const float *mean, int classes);
 
 /* label out [classes]: weights 1 - weight of `from` and weight of `to`; the class itself when they are the same. */
@@ -113,7 +113,7 @@ void jf_label_mix(float *label, int from, int to, float weight, int classes);
 
 /* --- blends --- */
 
-/* What is equal between the neighbours of a morph. */
+/* What neighbours in a morph are equally far apart in. */
 enum jf_spacing {
 	JF_SPACING_EVEN,  /* steps of the picture; core/questions/spacing.h places them */
 	JF_SPACING_LABEL, /* steps of the label */
@@ -133,7 +133,7 @@ struct jf_blend {
 void jf_blend_fill(float *labels, uint64_t *noise, const struct jf_blend *blend, int classes);
 
 /* --- edits -----------------------------------------------------------------------------------------------------------
- * An edit puts noise on a picture, up to the time t = `strength`, and takes it off again under a label. */
+ * An edit adds noise to a picture, up to the time t = `strength`, and removes it again under a label. */
 
 /* A counterfactual is the edit with the least strength after which the posterior names the label that was asked for. It
  * is looked for on a grid, upwards: strength number `place`, from 0 to JF_EDIT_GRID - 1, of which the last is 1. */

@@ -9,7 +9,7 @@
  * does not either: what it gives is the probability of the levels themselves, no density, so that bits per dimension
  * are those that a code for the picture would take (-log2 P / number of pixels), comparable with what is published for
  * models of the same pixels. Any x^ makes a bound, so where the noise is small a better one than the network's
- * stands in: below t = 0.1 black where x^ is within the noise of it, and below t = 0.004, where the levels stand apart,
+ * is used: below t = 0.1 black where x^ is within the noise of it, and below t = 0.004, where the levels stand apart,
  * the mean of the levels given z. Below t = 0.0008 a level is read off its noisy value without fail, and nothing is
  * left to count. */
 #ifndef JF_CORE_QUESTIONS_SCORE_H

@@ -1,4 +1,4 @@
-/* Where the positions of a morph stand on the way from one label to the other. Equal steps of the label are not equal
+/* Where the positions of a morph are on the way from one label to the other. Equal steps of the label are not equal
  * steps of the picture, which changes for the most part within a few hundredths of the label's way. So the way is
  * measured: pictures of the same noise are drawn at a few weights, more of them where neighbours differ most, and the
  * positions are placed so that each is as far from the next, in root mean square of the pixels.

@@ -11,7 +11,7 @@
 
 struct jf_http;
 
-/* What the server works with; all borrowed, all outlive it. */
+/* What the server uses; all borrowed, all outlive it. */
 struct jf_http_parts {
 	const struct jf_conf *conf;
 	struct jf_scheduler *scheduler;
@@ -27,16 +27,16 @@ struct jf_http_parts {
 struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secrets *secrets, struct jf_error *err);
 void jf_http_set_ready(struct jf_http *http, bool ready);
 
-/* Other keys and another certificate are in force from the next request and the next connection on; a NULL certificate
+/* Puts other keys and another certificate in force from the next request and connection on; a NULL certificate
  * leaves the one in use. Takes over what is in *secrets; cannot fail. */
 void jf_http_use_secrets(struct jf_http *http, struct jf_secrets *secrets);
 
 /* SIGTERM: /readyz 503, new work 503 "draining", responses say Connection: close. Sockets of the service manager are
- * left to our successor; whoever comes to our own is answered as said until jf_http_close. */
+ * left to our successor; new connections to our own are answered like that until jf_http_close. */
 void jf_http_drain(struct jf_http *http);
-/* Whether nothing of it has been at one thing for longer than stall_ms. */
+/* Whether no part of it has been busy with one thing for longer than stall_ms. */
 bool jf_http_alive(struct jf_http *http, int stall_ms);
-/* Takes what has come to our own sockets, and accepts no more; the caller closes them. */
+/* Takes the connections that have arrived on our own sockets and accepts no more; the caller closes the sockets. */
 void jf_http_close(struct jf_http *http);
 /* Requests are being answered, or may be on their way on connections that were just accepted. */
 bool jf_http_busy(struct jf_http *http);

@@ -134,7 +134,7 @@ struct jf_job *jf_ask_new_job(
 	return NULL;
 }
 
-/* The job, or NULL when anything has turned out wrong, or its picture is not for this thread. */
+/* The job, or NULL when anything was wrong, or when its picture is not for this thread. */
 struct jf_job *jf_ask_checked(struct jf_call *call, struct jf_job *job) {
 	if (job && !call->problem.set && !call->heavy)
 		return job;
@@ -178,7 +178,7 @@ static void read_method(struct jf_call *call) {
 static void read_familiarity(struct jf_call *call, const struct jf_model *model) {
 	if (jf_params_float(&call->params, "min_familiarity", &call->ask.min_familiarity, 0, 1) && !model->familiarity)
 		jf_problem_field(&call->problem, "/min_familiarity",
-		    "needs a model that knows what is familiar; this one is not calibrated (jointflow calibrate does "
+		    "needs a calibrated model; this one is not calibrated (jointflow calibrate does "
 		    "it)");
 }
 
@@ -213,7 +213,7 @@ static enum jf_job_kind kind_of(const struct jf_ask *ask) {
 	return ask->question == JF_QUESTION_SCORE ? JF_JOB_SCORE : kinds[ask->method];
 }
 
-/* A picture's draws have the same noise wherever it stands in the list. */
+/* A picture's draws have the same noise at any position in the list. */
 static struct jf_job *look_at_all(struct jf_call *call, struct jf_model *model, const struct jf_ask_images *images) {
 	struct jf_ask *ask = &call->ask;
 	bool votes = ask->method == JF_METHOD_SAMPLE;

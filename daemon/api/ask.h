@@ -1,4 +1,4 @@
-/* From a request's parameters to what the workers shall do. */
+/* From a request's parameters to what the workers should do. */
 #ifndef JF_DAEMON_API_ASK_H
 #define JF_DAEMON_API_ASK_H
 
@@ -20,7 +20,7 @@ struct jf_ask_picture {
 	char fault[208]; /* why not */
 };
 
-/* What a request asks, as far as its answer must know. */
+/* The parts of a request that its answer needs. */
 struct jf_ask {
 	enum jf_question question;
 	enum jf_method method; /* classify */
@@ -45,7 +45,7 @@ struct jf_ask {
 	double decode_ms;
 };
 
-/* What holds when a request says nothing; seed and, as it depends on the method, samples are not set. */
+/* The defaults; seed and, as it depends on the method, samples are not set. */
 void jf_ask_defaults(struct jf_ask *ask, enum jf_question question, const struct jf_conf *conf);
 /* Samples that this daemon's configuration and the method itself allow, and how many there are by default. */
 int jf_ask_max_samples(const struct jf_conf *conf, enum jf_method method);

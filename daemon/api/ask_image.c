@@ -22,7 +22,7 @@ static bool is_misnamed(struct jf_call *call, const struct jf_part *part) {
 		return false;
 	snprintf(pointer, sizeof(pointer), "/%.63s", part->name);
 	jf_problem_field(&call->problem, pointer,
-	    "is a field with a file, and none is known by this name: the picture's field is image (curl -F "
+	    "is not a known name for a file: the picture's field is image (curl -F "
 	    "image=@FILE)");
 	return true;
 }
@@ -218,7 +218,7 @@ bool jf_ask_image_refuse(struct jf_call *call, const struct jf_ask_images *image
 	return jf_problem_field(&call->problem, pointer, "%.180s", why);
 }
 
-/* What is no picture we read: says what it is instead, and what to do. */
+/* A body that is not a picture we can read: says what it is instead, and what to do. */
 static enum jf_err refuse_other(const struct jf_ask_image *image, struct jf_error *err) {
 	const char *what = jf_picture_guess(image->bytes, image->size);
 

@@ -1,10 +1,10 @@
-/* The pictures that are asked about: out of the body, decoded and framed. */
+/* The pictures of a request: taken from the body, decoded and framed. */
 #ifndef JF_DAEMON_API_ASK_IMAGE_H
 #define JF_DAEMON_API_ASK_IMAGE_H
 
 #include "daemon/api/call.h"
 
-/* A picture as it came. */
+/* A picture as received. */
 struct jf_ask_image {
 	const unsigned char *bytes; /* borrowed from the body, or owned; NULL: see fault */
 	size_t size;
@@ -21,9 +21,9 @@ struct jf_ask_images {
 };
 
 /* Takes in the body, parameters and pictures; at least one, or a problem is noted. An edit has exactly one, and may
- * have a mask beside it. False after noting a problem that nothing more can be read after. */
+ * have a mask besides. False after noting a problem that ends the reading. */
 bool jf_ask_image_find(struct jf_call *call, struct jf_ask_images *images);
-/* Pixels that must be decoded for it; 0 when it is refused before. */
+/* Pixels that must be decoded for it; 0 when it is refused before that. */
 size_t jf_ask_image_pixels(const struct jf_call *call, const struct jf_ask_image *image);
 /* Decodes and frames one as call->ask.framing says: out [H][W][C]. Adds to call->ask.decode_ms. JF_ENOMEM, or another
  * error whose message says, in words for the client, why it cannot be used. */

@@ -1,4 +1,4 @@
-/* What several questions take, for the files that read one each (daemon/api/ask*.c). */
+/* What several questions share, for the files that each read one (daemon/api/ask*.c). */
 #ifndef JF_DAEMON_API_ASK_PARTS_H
 #define JF_DAEMON_API_ASK_PARTS_H
 
@@ -16,7 +16,7 @@ void jf_ask_read_label(struct jf_call *call, const struct jf_model *model, float
  * image and label. NULL after noting a problem. */
 struct jf_job *jf_ask_new_job(
     struct jf_call *call, struct jf_model *model, enum jf_job_kind kind, int n, int images, int labels);
-/* The job, or NULL when anything has turned out wrong, or its picture is not for this thread. */
+/* The job, or NULL when anything was wrong, or when its picture is not for this thread. */
 struct jf_job *jf_ask_checked(struct jf_call *call, struct jf_job *job);
 
 /* An edit; as jf_ask_parse. */

@@ -79,7 +79,7 @@ static bool check_host(struct jf_call *call) {
 	}
 	count_rejection(call, "host");
 	return jf_problem_set(&call->problem, JF_PROBLEM_MISDIRECTED,
-	    "This server does not answer for the host named \"%.100s\"; see allowed_hosts.", host);
+	    "This server does not answer to the host name \"%.100s\"; see allowed_hosts.", host);
 }
 
 /* call->route stays NULL when there is none. False when the path is malformed. */
@@ -107,7 +107,7 @@ static bool check_method(struct jf_call *call) {
 	if ((call->route->methods & verb) || strcmp(method, "OPTIONS") == 0)
 		return true;
 	call->problem.allow = allow[call->route->methods];
-	return jf_problem_set(&call->problem, JF_PROBLEM_METHOD, "This path answers to %s.", call->problem.allow);
+	return jf_problem_set(&call->problem, JF_PROBLEM_METHOD, "This path accepts %s.", call->problem.allow);
 }
 
 static bool check_site(struct jf_call *call) {
@@ -156,7 +156,7 @@ static bool check_rate(struct jf_call *call) {
 		count_rejection(call, "connections");
 		if (jf_request_overflow(call->request))
 			return jf_problem_set(
-			    &call->problem, JF_PROBLEM_FULL, "As many connections as this server keeps are open.");
+			    &call->problem, JF_PROBLEM_FULL, "The server has as many open connections as it allows.");
 		return jf_problem_set(
 		    &call->problem, JF_PROBLEM_RATE, "Too many connections are open from one address.");
 	}
@@ -227,7 +227,7 @@ static bool check_accept(struct jf_call *call) {
 	}
 	choice = jf_negotiate(jf_request_header(call->request, "Accept"), types, n);
 	if (choice < 0)
-		return jf_problem_set(&call->problem, JF_PROBLEM_NOT_ACCEPTABLE, "This path answers as %s.", list);
+		return jf_problem_set(&call->problem, JF_PROBLEM_NOT_ACCEPTABLE, "This path can answer with %s.", list);
 	call->as = offers[choice];
 	return true;
 }

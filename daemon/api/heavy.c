@@ -35,8 +35,7 @@ static void move(struct jf_call *call, size_t weight) {
 		return;
 	jf_metric_add(call->http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("pictures"));
 	call->problem.retry_after_s = retry_after_s;
-	jf_call_fail_with(
-	    call, JF_PROBLEM_FULL, "As many large pictures and bodies as are read at a time wait already.");
+	jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many large pictures and bodies are waiting already.");
 	jf_request_unref(call->request);
 }
 

@@ -1,4 +1,4 @@
-/* What is said about the daemon itself: model, version, health, metrics, the API's description. */
+/* What the daemon says about itself: model, version, health, metrics, the API's description. */
 #ifndef JF_DAEMON_API_INFO_H
 #define JF_DAEMON_API_INFO_H
 

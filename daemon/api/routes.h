@@ -1,4 +1,4 @@
-/* Which path is answered by what. */
+/* Which handler answers which path. */
 #ifndef JF_DAEMON_API_ROUTES_H
 #define JF_DAEMON_API_ROUTES_H
 

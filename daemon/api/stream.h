@@ -4,7 +4,7 @@
 
 #include "daemon/api/call.h"
 
-/* Answers 200 with the head of a stream. */
+/* Answers 200 and begins a stream. */
 void jf_stream_start(struct jf_call *call);
 /* data: one line, JSON. droppable: left out when the reader is too slow. False when it was not sent. */
 bool jf_stream_send(struct jf_call *call, const char *event, const char *data, bool droppable);

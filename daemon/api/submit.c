@@ -73,12 +73,13 @@ static void on_done(void *context, struct jf_job *job) {
 static void refuse(struct jf_call *call, enum jf_admission admission, int retry_after_s, const struct jf_error *err) {
 	call->problem.retry_after_s = retry_after_s;
 	if (admission == JF_REFUSED_FULL)
-		jf_call_fail_with(call, JF_PROBLEM_FULL, "As much work as this server admits is waiting already.");
+		jf_call_fail_with(
+		    call, JF_PROBLEM_FULL, "The queue is full: as much work as this server admits is waiting already.");
 	else if (admission == JF_REFUSED_DRAINING)
 		jf_call_fail_with(call, JF_PROBLEM_DRAINING, "The server is shutting down; ask another instance.");
 	else if (admission == JF_REFUSED_DEADLINE)
 		jf_call_fail_with(call, JF_PROBLEM_DEADLINE,
-		    "With the work that is waiting already this would not be finished within %d ms.", call->timeout_ms);
+		    "With the work that is already waiting, this would not finish within %d ms.", call->timeout_ms);
 	else if (admission == JF_REFUSED_LARGE)
 		jf_call_fail_with(call, JF_PROBLEM_INVALID,
 		    "This is more than one request may ask for: %.200s. Ask for fewer images, draws or steps.",

@@ -137,7 +137,7 @@ static void read_outputs(struct jf_call *call, int classes) {
 		read_output(call, jf_json_at(outputs, i), i, binary, classes);
 }
 
-/* The number of images the shape says; 0 after noting what is wrong. */
+/* The number of images in the shape; 0 after noting what is wrong. */
 static int read_shape(struct jf_call *call, const struct jf_json *shape, const struct jf_network_config *config) {
 	const int wanted[3] = {config->height, config->width, config->image_channels};
 	int max = call->http->parts.conf->max_count;

@@ -1,7 +1,7 @@
 /* The thread that accepts connections on every listening socket and hands them on.
  *
  * libmicrohttpd could accept by itself. But ending that while its threads run, MHD_quiesce_daemon, races with them in
- * 0.9.75: both take the socket out of the same epoll set, and who comes second aborts the process. */
+ * 0.9.75: both take the socket out of the same epoll set, and the second to do so aborts the process. */
 #ifndef JF_DAEMON_HTTP_ACCEPTOR_H
 #define JF_DAEMON_HTTP_ACCEPTOR_H
 
@@ -29,11 +29,11 @@ struct jf_acceptor *jf_acceptor_start(
 /* There is room again. Any thread. */
 void jf_acceptor_wake(struct jf_acceptor *acceptor);
 
-/* From now on the sockets of the service manager are left to our successor. Our own go on: who comes is told that we
- * are leaving. */
+/* From now on the sockets of the service manager are left to our successor. Ours keep accepting: new clients are told
+ * that we are leaving. */
 void jf_acceptor_drain(struct jf_acceptor *acceptor);
 
-/* Takes what has come to our own sockets so far, and ends; the sockets stay open. NULL allowed. */
+/* Takes the connections that have arrived on our own sockets, and ends; the sockets stay open. NULL allowed. */
 void jf_acceptor_stop(struct jf_acceptor *acceptor);
 
 #endif

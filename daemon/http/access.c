@@ -9,7 +9,7 @@
 
 #include "daemon/service/conf.h"
 
-/* Splits "name:port" or "[address]:port"; the brackets are dropped. False when it is no host. */
+/* Splits "name:port" or "[address]:port"; the brackets are dropped. False when it is not a host. */
 static bool split_host(char *name, size_t size, char port[8], const char *host) {
 	const char *end;
 	size_t length;

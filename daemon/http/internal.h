@@ -103,7 +103,7 @@ bool jf_exchange_split_target(struct jf_request *request);
 /* Sets `declared` and tells what is wrong with the framing. method: as the library passed it. */
 enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *method, const char *version);
 
-/* With the lock held: lets the network thread go on with a suspended request. */
+/* With the lock held: lets the network thread continue a suspended request. */
 void jf_exchange_resume(struct jf_request *request);
 
 #endif

@@ -8,8 +8,8 @@
 
 struct jf_keys;
 
-/* One key a line, at least 16 printable characters without spaces; empty lines and lines that begin with '#' are
- * skipped; at least one key. path "" or NULL: no keys, everybody may ask. NULL on failure: JF_EIO, JF_EFORMAT with file
+/* One key per line, at least 16 printable characters without spaces; empty lines and lines that begin with '#' are
+ * skipped; at least one key. path "" or NULL: no keys, everyone may ask. NULL on failure: JF_EIO, JF_EFORMAT with file
  * and line (never the key). */
 struct jf_keys *jf_keys_load(const char *path, struct jf_error *err);
 void jf_keys_destroy(struct jf_keys *keys); /* NULL allowed */

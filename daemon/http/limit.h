@@ -1,4 +1,4 @@
-/* How much one client may ask: requests a second (token bucket) and connections at a time.
+/* How much one client may ask: requests per second (token bucket) and connections at a time.
  *
  * A client is an IPv4 address or an IPv6 /64. The table is fixed in size: when it is full of active clients, the one
  * that was seen longest ago is forgotten, so it never grows, and a flood of addresses only makes limits laxer. */
@@ -12,7 +12,7 @@ struct jf_limit;
 
 bool jf_limit_same_client(const uint8_t a[16], const uint8_t b[16]);
 
-/* rate: requests a second, 0 = no limit; burst: how many may come at once; connections: at a time, 0 = no limit.
+/* rate: requests per second, 0 = no limit; burst: how many may come at once; connections: at a time, 0 = no limit.
  * NULL when memory is short. */
 struct jf_limit *jf_limit_create(double rate, int burst, int connections);
 void jf_limit_destroy(struct jf_limit *limit); /* NULL allowed */

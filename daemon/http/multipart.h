@@ -17,7 +17,7 @@ struct jf_part {
 	size_t size;
 };
 
-/* Cuts body at `boundary`. *n out: parts written to parts[max]. JF_EFORMAT says what is wrong: no boundary, a part
+/* Splits body at `boundary`. *n out: parts written to parts[max]. JF_EFORMAT says what is wrong: no boundary, a part
  * without a name, without an end, more parts than max; JF_ELIMIT a name that is too long. */
 enum jf_err jf_multipart_parse(
     struct jf_part *parts, int *n, int max, const char *body, size_t size, const char *boundary, struct jf_error *err);

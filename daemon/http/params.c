@@ -383,7 +383,7 @@ static bool json_weights(struct jf_params *params, const char *name, float *out,
 		enum jf_err code = jf_class_parse(&class, member.key, class_names, n, &err);
 
 		if (code == JF_OK && out[class] >= 0)
-			code = jf_error_set(&err, JF_EINVAL, "names class %d once more", class);
+			code = jf_error_set(&err, JF_EINVAL, "names class %d twice", class);
 		make_pointer(pointer, name, member.key);
 		if (code != JF_OK)
 			return jf_problem_field(params->problem, pointer, "%s", err.message);

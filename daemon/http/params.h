@@ -1,8 +1,8 @@
 /* The parameters of a request, wherever they came from: query, JSON object or form fields.
  *
- * Readers take a value by name, check type and range, and note what is wrong in the problem; what nobody has read is an
- * unknown field. A reader returns true when the field is there and good; *out is untouched otherwise, so it holds the
- * default. A JSON null is as good as absent. From the query and from forms everything is text: "20", "true", "-1,1",
+ * Readers take a value by name, check type and range, and note what is wrong in the problem; a field that nobody read
+ * is an unknown field. A reader returns true when the field is there and good; *out is untouched otherwise, so it holds
+ * the default. A JSON null counts as absent. From the query and from forms everything is text: "20", "true", "-1,1",
  * "6:0.5,7:0.5". */
 #ifndef JF_DAEMON_HTTP_PARAMS_H
 #define JF_DAEMON_HTTP_PARAMS_H

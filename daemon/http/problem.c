@@ -32,7 +32,7 @@ bool jf_problem_field(struct jf_problem *problem, const char *pointer, const cha
 	va_list args;
 
 	if (!problem->set)
-		jf_problem_set(problem, JF_PROBLEM_INVALID, "The fields named in \"errors\" are not acceptable.");
+		jf_problem_set(problem, JF_PROBLEM_INVALID, "The fields named in \"errors\" are not valid.");
 	if (problem->n_errors == JF_PROBLEM_ERRORS)
 		return false;
 	snprintf(problem->errors[problem->n_errors].pointer, sizeof(problem->errors[0].pointer), "%s", pointer);

@@ -63,7 +63,7 @@ bool jf_problem_field(struct jf_problem *problem, const char *pointer, const cha
 
 int jf_problem_status(enum jf_problem_type type);
 
-/* The document. instance: the request's path, any bytes; request_id as it stands. *length out. malloc'd; NULL when
+/* The document. instance: the request's path, any bytes; request_id as is. *length out. malloc'd; NULL when
  * memory is short. */
 char *jf_problem_text(const struct jf_problem *problem, const char *instance, const char *request_id, size_t *length);
 

@@ -1,4 +1,4 @@
-/* The files that a renewal exchanges: access keys and certificate, loaded and checked together. */
+/* The files that a renewal replaces: access keys and certificate, loaded and checked together. */
 #ifndef JF_DAEMON_HTTP_SECRETS_H
 #define JF_DAEMON_HTTP_SECRETS_H
 

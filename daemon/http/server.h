@@ -19,7 +19,7 @@
 struct jf_server;
 struct jf_request;
 
-/* Who is at the other end of a connection. */
+/* The peer of a connection. */
 struct jf_peer {
 	uint8_t address[16]; /* IPv6, or IPv4 mapped into it; zero for a Unix socket */
 	bool is_unix;
@@ -99,7 +99,8 @@ struct jf_server *jf_server_start(
     const struct jf_server_options *options, const struct jf_server_handlers *handlers, struct jf_error *err);
 /* Every response says Connection: close. Sockets of the service manager are left to our successor; our own go on. */
 void jf_server_drain(struct jf_server *server);
-/* Accepts no more, after what had come to our own sockets until now. They stay open: the caller closes them. */
+/* Accepts no more connections than have arrived on our own sockets by now. The sockets stay open: the caller closes
+ * them. */
 void jf_server_close(struct jf_server *server);
 /* Ends every connection; unanswered requests get a bare 503. All worker threads must be done. NULL allowed. */
 void jf_server_stop(struct jf_server *server);

@@ -1,4 +1,4 @@
-/* Text forms that HTTP brings: percent-encoding, media types, content negotiation. */
+/* Text forms used in HTTP: percent-encoding, media types, content negotiation. */
 #ifndef JF_DAEMON_HTTP_TEXT_H
 #define JF_DAEMON_HTTP_TEXT_H
 
@@ -18,7 +18,7 @@ bool jf_media_type_parameter(char *out, size_t size, const char *content_type, c
  * the first; -1: none. */
 int jf_negotiate(const char *accept, const char *const *offers, int n);
 
-/* Whether an Accept-Encoding field (NULL: absent) permits gzip and does not like the plain bytes better (RFC 9110,
+/* Whether an Accept-Encoding field (NULL: absent) permits gzip and does not prefer the plain bytes (RFC 9110,
  * 12.5.3). */
 bool jf_accepts_gzip(const char *accept_encoding);
 

@@ -1,4 +1,4 @@
-/* The server's certificate: read and checked as a whole, and exchanged while connections are open. */
+/* The server's certificate: read and checked as a whole, and replaced while connections are open. */
 #ifndef JF_DAEMON_HTTP_TLS_H
 #define JF_DAEMON_HTTP_TLS_H
 
@@ -9,12 +9,12 @@
 struct jf_tls;
 
 /* Reads a chain (the server's own certificate first or anywhere; it is sorted) and the private key of it, PEM both.
- * NULL on failure: JF_EIO when a file cannot be read; JF_EFORMAT when it is no certificate or key, or when the two do
- * not belong together. *err names key and file. */
+ * NULL on failure: JF_EIO when a file cannot be read; JF_EFORMAT when it is not a certificate or key, or when the two
+ * do not belong together. *err names key and file. */
 struct jf_tls *jf_tls_load(const char *cert_path, const char *key_path, struct jf_error *err);
 void jf_tls_destroy(struct jf_tls *tls); /* NULL allowed */
 
-/* New connections get this certificate from now on; handshakes under way end with the one they began with. Takes it
+/* New connections get this certificate from now on; handshakes under way finish with the one they began with. Takes it
  * over. NULL: there is none, handshakes fail. One for the whole process, because GnuTLS hands jf_tls_choose no context.
  */
 void jf_tls_use(struct jf_tls *tls);

@@ -1,4 +1,4 @@
-/* Watches sockets that somebody else serves: peers that hang up, deadlines that pass, closed sockets whose last bytes
+/* Watches sockets that others serve: peers that hang up, deadlines that pass, closed sockets whose last bytes
  * must still be read.
  *
  * libmicrohttpd neither times out a suspended connection nor notices that its peer has gone; this does, with one

@@ -168,7 +168,7 @@ static enum jf_err load_environment(struct jf_conf *conf, struct jf_error *err) 
 
 /* --- command line --- */
 
-/* What is no key. */
+/* An unknown key. */
 enum { ACTION_CONFIG = JF_OPTION_OWN, ACTION_PRINT, ACTION_CHECK, ACTION_HELP, ACTION_VERSION };
 
 static const struct jf_option actions[] = {

@@ -72,7 +72,7 @@ struct jf_conf {
 	int drain_timeout_ms;  /* SIGTERM: unfinished work is cancelled after this */
 };
 
-/* What the command line asked for beside values. */
+/* What the command line asked for besides values. */
 enum jf_conf_action {
 	JF_CONF_RUN,
 	JF_CONF_PRINT,      /* --print-config: the values in force, in file syntax */
@@ -105,7 +105,8 @@ enum jf_err jf_conf_init(struct jf_conf *conf, struct jf_error *err);
  * '12abc'". */
 enum jf_err jf_conf_set(struct jf_conf *conf, const char *key, const char *value, struct jf_error *err);
 
-/* Parses `key = value` text (not NUL-terminated); name stands in messages as "name:line:". For the fuzzer and tests. */
+/* Parses `key = value` text (not NUL-terminated); name appears in messages as "name:line:". For the fuzzer and tests.
+ */
 enum jf_err jf_conf_parse(struct jf_conf *conf, const char *name, const char *text, size_t size, struct jf_error *err);
 
 /* Cross-field checks, one human sentence in *err. */
@@ -123,9 +124,9 @@ void jf_conf_print_file(FILE *out);
 void jf_conf_print_man(FILE *out);
 void jf_conf_print_help(FILE *out);
 
-/* Whether "NAME=value" of the environment looks like one of ours (JOINTFLOWD_...) and is no key: a typing error, most
- * likely. An orchestrator's variables for a service of that name (JOINTFLOWD_SERVICE_HOST, JOINTFLOWD_PORT=tcp://...)
- * are not meant for us. */
+/* Whether "NAME=value" of the environment looks like one of ours (JOINTFLOWD_...) and is not a key: a typing error,
+ * most likely. An orchestrator's variables for a service of that name (JOINTFLOWD_SERVICE_HOST,
+ * JOINTFLOWD_PORT=tcp://...) are not meant for us. */
 bool jf_conf_unknown_variable(const char *entry);
 
 /* Whether item is in a comma-separated list, ASCII case ignored. */

@@ -55,7 +55,7 @@ void jf_conf_print(const struct jf_conf *conf, FILE *out) {
 
 void jf_conf_print_file(FILE *out) {
 	fputs("# jointflowd.conf: every key, commented out, with its default. See jointflowd.conf(5).\n"
-	      "# Environment (JOINTFLOWD_LISTEN_PORT=...) and command line (--listen-port=...) go before this file.\n"
+	      "# Environment (JOINTFLOWD_LISTEN_PORT=...) and command line (--listen-port=...) override this file.\n"
 	      "# \"jointflowd --check-config\" says whether it is right; \"systemctl reload jointflowd\" applies the "
 	      "keys that\n"
 	      "# say so.\n",
@@ -108,7 +108,7 @@ void jf_conf_print_help(FILE *out) {
 	      "Answers questions about images and labels over HTTP, by default on 127.0.0.1:6767.\n"
 	      "\n"
 	      "  --config=FILE         read this file instead of " JF_SYSCONFDIR "/jointflowd.conf\n"
-	      "  --check-config        say whether the configuration is right, and exit\n"
+	      "  --check-config        say whether the configuration is valid, and exit\n"
 	      "  --print-config        print the values in force, and exit\n"
 	      "  --print-config=file   print a configuration file with every key and its default\n"
 	      "  --print-config=man    print the keys as mdoc for jointflowd.conf(5)\n"

@@ -34,11 +34,11 @@ const struct jf_option jf_conf_keys[] = {
     {LISTENING, AT(listen_address), LIST("127.0.0.1"),
 	.help =
 	    "Numeric IPv4 and IPv6 addresses to listen on, comma-separated; empty for none. :: serves IPv4 as well, "
-	    "unless listen_ipv6_only = yes or an IPv4 address stands beside it. An address that other machines reach "
+	    "unless listen_ipv6_only = yes or an IPv4 address is listed too. An address that other machines can reach "
 	    "needs key_file, or allow_unauthenticated = yes. Ignored when the service manager passes sockets."},
     {LISTENING, AT(listen_port), INT(0, 65535, "6767", ""),
 	.help = "TCP port. 0 takes any free one for each address and the log says which."},
-    {LISTENING, AT(listen_ipv6_only), BOOL("no"), .help = "Serve no IPv4 on the address ::."},
+    {LISTENING, AT(listen_ipv6_only), BOOL("no"), .help = "Do not serve IPv4 on the address ::."},
     {LISTENING, AT(listen_path), STRING(""),
 	.help = "Path of a Unix socket to listen on as well; empty for none. Every user of the machine may connect, as "
 		"with a loopback address, unless the folder keeps them out. The folder must exist; under systemd "
@@ -52,7 +52,7 @@ const struct jf_option jf_conf_keys[] = {
 
     {WORKERS, AT(model), STRING("mnist.safetensors"), RELOAD,
 	.help = "The checkpoint. A name without a slash is looked up in the current folder, then among the models that "
-		"came with the program. A reload loads the file anew, checks it, and keeps the old model if anything "
+		"came with the program. A reload loads the file again, checks it, and keeps the old model if anything "
 		"is wrong with it."},
     {WORKERS, AT(workers), INT(0, 256, "0", "threads"),
 	.help = "Threads that compute. 0 takes one for each CPU this process may use, by its affinity and by the CPU "
@@ -70,10 +70,10 @@ const struct jf_option jf_conf_keys[] = {
 		"classifications that arrive now."},
 
     {REQUESTS, AT(request_timeout_ms), INT(1, 86400000, "30000", "milliseconds"),
-	.help = "Time for an answer, from the complete request on. The request header Request-Timeout-Ms can only "
-		"lower it."},
+	.help = "Time allowed for an answer, counted from the complete request. The request header "
+		"Request-Timeout-Ms can only lower it."},
     {REQUESTS, AT(upload_timeout_ms), INT(1, 86400000, "10000", "milliseconds"),
-	.help = "Time in which a request must have arrived completely."},
+	.help = "Time within which a request must have arrived completely."},
     {REQUESTS, AT(idle_timeout_ms), INT(1000, 86400000, "30000", "milliseconds"),
 	.help = "How long a connection without a request is kept, and how long a client may take nothing of an answer. "
 		"For the whole of an answer it has this time and a second for each 16 KiB. Rounded up to whole "
@@ -92,16 +92,17 @@ const struct jf_option jf_conf_keys[] = {
 	.help = "Solver steps when the request does not say."},
     {REQUESTS, AT(unfamiliar_below), .type = JF_OPTION_REAL, .min = 0, .max = 1,
 	.fallback = JF_TEXT_OF(JF_UNFAMILIAR_BELOW), .unit = "share",
-	.help = "A picture counts as unfamiliar when fewer of the training set's held-out pictures than this share are "
-		"at most as typical; so this is also the share of good pictures that are flagged. 0 flags none."},
+	.help =
+	    "A picture is flagged as unfamiliar when less than this share of the pictures held out from training is "
+	    "no more typical than it; so about this share of good pictures is flagged too. 0 flags none."},
 
     {CLIENTS, AT(max_connections), INT(1, 1000000, "1024", "connections"),
 	.help = "Connections at a time, all clients together. Fewer if this process may not open so many descriptors; "
 		"the log says so."},
     {CLIENTS, AT(max_connections_per_client), INT(1, 1000000, "256", "connections"),
 	.help = "Connections at a time from one address."},
-    {CLIENTS, AT(max_rate_per_client), INT(0, 1000000, "0", "requests a second"),
-	.help = "Requests a second from one address; more get 429. 0 for no limit."},
+    {CLIENTS, AT(max_rate_per_client), INT(0, 1000000, "0", "requests per second"),
+	.help = "Requests per second from one address; more get 429. 0 for no limit."},
     {CLIENTS, AT(max_burst_per_client), INT(1, 1000000, "64", "requests"),
 	.help = "Requests that one address may send at once before max_rate_per_client holds them back."},
 
@@ -114,9 +115,9 @@ const struct jf_option jf_conf_keys[] = {
 	    "Web origins that may read answers, comma-separated, such as https://example.org, https://*.example.org "
 	    "for its subdomains, or http://localhost:* for any port; * for any; empty for none."},
     {ACCESS, AT(key_file), STRING(""), RELOAD,
-	.help =
-	    "File with one access key a line; lines that start with # are comments. Requests then need Authorization: "
-	    "Bearer KEY. A name without a slash is looked up among the service's credentials. Empty for no keys."},
+	.help = "File with one access key per line; lines that start with # are comments. Requests then need "
+		"Authorization: "
+		"Bearer KEY. A name without a slash is looked up among the service's credentials. Empty for no keys."},
     {ACCESS, AT(allow_unauthenticated), BOOL("no"),
 	.help =
 	    "Permit an address that other machines reach without key_file. Only behind something that checks access."},
@@ -133,18 +134,18 @@ const struct jf_option jf_conf_keys[] = {
 		"credentials."},
 
     {SERVICE, AT(log_level), CHOICE(log_levels, "info"), RELOAD,
-	.help = "Messages of this weight and above are logged."},
+	.help = "Messages of this level and above are logged."},
     {SERVICE, AT(log_format), CHOICE(log_formats, "auto"),
-	.help = "How lines look on standard error: text with a time, journal with a priority prefix, json one object a "
+	.help = "How lines look on standard error: text with a time, journal with a priority prefix, json one object per "
 		"line; auto is journal under the journal and text elsewhere."},
     {SERVICE, AT(access_log), BOOL("yes"), RELOAD,
-	.help = "Log each request, at level info. A status of 499 says that the answer "
-		"did not get out, and why."},
+	.help = "Log each request, at level info. A status of 499 means that the client did not "
+		"get the answer; the line says why."},
     {SERVICE, AT(watchdog_stall_ms), INT(100, 3600000, "10000", "milliseconds"),
 	.help = "A worker that finishes no step for this long stops the watchdog messages, so that the service manager "
 		"restarts the daemon."},
     {SERVICE, AT(drain_timeout_ms), INT(0, 3600000, "25000", "milliseconds"),
-	.help = "After SIGTERM, how long requests that were admitted may take to finish. Should be below the unit's "
+	.help = "After SIGTERM, how long admitted requests may take to finish. Should be below the unit's "
 		"TimeoutStopSec."},
 };
 /* clang-format on */

@@ -1,4 +1,4 @@
-/* The log: one line a message to stderr; lines of several threads do not mix.
+/* The log: one line per message to stderr; lines of several threads do not mix.
  *
  * Logging never waits. While nobody reads stderr (a full pipe, a stopped terminal) lines are dropped and counted, and
  * the first line that gets through again says how many.
@@ -19,7 +19,7 @@ void jf_log_set_level(enum jf_log_level level);
 void jf_log_set_access(bool on); /* whether jf_log_request writes anything; at first it does */
 bool jf_log_to_journal(void);    /* whether stderr is the journal's, which reads priorities from it */
 
-/* request_id: NULL or the id that also stands in the error body. */
+/* request_id: NULL, or the id that is also in the error body. */
 void jf_log(enum jf_log_level level, const char *request_id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -35,7 +35,7 @@ struct jf_log_access {
  * behind it when there is one; fields of their own in JSON. */
 void jf_log_request(const struct jf_log_access *access);
 
-/* Messages of that level since the start, those that the level held back included. */
+/* Messages of that level since the start, including those that the log level suppressed. */
 unsigned long jf_log_count(enum jf_log_level level);
 
 /* Lines that were dropped since the start. */

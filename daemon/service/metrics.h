@@ -1,7 +1,7 @@
 /* Counters, gauges and histograms, rendered as Prometheus text (version 0.0.4).
  *
  * All families are named in one table below; a series appears when its label values are first used. Counters whose
- * label values are known beforehand are there from the start at zero: who counts adds 0 to them. Thread-safe: each
+ * label values are known beforehand are there from the start at zero: whoever counts adds 0 to them. Thread-safe: each
  * family has its own lock, held for the update of a few numbers. */
 #ifndef JF_DAEMON_SERVICE_METRICS_H
 #define JF_DAEMON_SERVICE_METRICS_H
@@ -10,7 +10,7 @@
 
 #include "core/base/error.h"
 
-/* X(enum suffix, type, name, labels in order, help). Histogram buckets stand in metrics.c. */
+/* X(enum suffix, type, name, labels in order, help). Histogram buckets are in metrics.c. */
 #define JF_METRIC_TABLE(X)                                                                                             \
 	X(HTTP_REQUESTS, COUNTER, "jointflow_http_requests_total", "route,method,code", "Finished HTTP requests.")     \
 	X(HTTP_SECONDS, HISTOGRAM, "jointflow_http_request_duration_seconds", "route,method",                          \

@@ -17,7 +17,7 @@ enum jf_err jf_service_stopping(const char *status);
 enum jf_err jf_service_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum jf_err jf_service_watchdog(void);
 
-/* At the end of the process: gives what was said last this long to leave. */
+/* At the end of the process: waits this long for the last messages to be sent. */
 void jf_service_flush(int timeout_ms);
 
 /* Interval at which WATCHDOG=1 should be sent (half of WATCHDOG_USEC, when WATCHDOG_PID is us or unset); 0 = none. */

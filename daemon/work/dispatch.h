@@ -26,7 +26,7 @@ bool jf_dispatch_take_urgent(struct jf_scheduler *scheduler, struct jf_batch *ba
  * *model is the new model, referenced for the worker. */
 enum jf_stage jf_dispatch_stage(struct jf_worker *worker, struct jf_model **model);
 void jf_dispatch_stage_done(struct jf_worker *worker, const struct jf_error *error); /* code JF_OK: it could */
-/* A step, or a posterior's batch, has taken one worker so long: what admission expects of the next ones. */
+/* A step, or a posterior's batch, took one worker this long: admission expects the same of the next ones. */
 void jf_dispatch_note_speed(struct jf_scheduler *scheduler, const struct jf_job *job, double cost, int64_t elapsed_ns);
 /* Waits for work: true with a batch, false with a stage to answer (batch->n == 0) or stopping (n == -1). */
 bool jf_dispatch_wait(struct jf_worker *worker, struct jf_batch *batch);

@@ -1,9 +1,9 @@
-/* A few threads for what takes long and is neither a step of a worker nor fit for a network thread: decoding large
+/* A few threads for work that takes long and is neither a step of a worker nor fit for a network thread: decoding large
  * pictures, reading large bodies.
  *
  * Each errand has a weight, in pixels or what takes as long as one. A thread does at most JF_ERRAND_RATE of them a
  * second, and rests when it was quicker, so that a flood of large pictures leaves the processor to the workers. Small
- * errands go before large ones that came a little earlier; nothing waits for ever behind what came later. */
+ * errands go before large ones that came a little earlier; nothing waits for ever behind later ones. */
 #ifndef JF_DAEMON_WORK_ERRANDS_H
 #define JF_DAEMON_WORK_ERRANDS_H
 

@@ -1,7 +1,7 @@
 /* The model in force.
  *
- * A new checkpoint is loaded aside and self-tested, the workers prepare for it, and then it is swapped in; jobs keep
- * the model they were created with by reference. */
+ * A new checkpoint is loaded and self-tested on the side, the workers prepare for it, and then it is swapped in; jobs
+ * keep the model they were created with by reference. */
 #ifndef JF_DAEMON_WORK_MODEL_HOLDER_H
 #define JF_DAEMON_WORK_MODEL_HOLDER_H
 

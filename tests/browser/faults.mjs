@@ -1,7 +1,7 @@
 // What the page must not do again: each of these failed once.
 import {
-	assert, axe, cleared, drawOnPad, fillIn, fs, greyPng, mouseStroke, onPage, openTab, path, source, test, theDaemon, upload,
-	verdict, waitState,
+	assert, axe, cleared, drawOnPad, fillIn, fs, greyPng, mouseStroke, onPage, openTab, path, source, test, theDaemon,
+	upload, verdict, waitState,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
 
@@ -50,12 +50,17 @@ test('a generated picture is classified as it is', async () => {
 	});
 });
 
-test('the pad fits a phone in landscape and a zoomed window', async () => {
-	for (const [width, height] of [[740, 360], [640, 450]]) {
+test('the pad fits a phone in landscape, a zoomed window and a tablet; its tools stand in one line', async () => {
+	for (const [width, height] of [[740, 360], [640, 450], [1024, 600]]) {
 		await onPage({ width, height, hasTouch: true }, async (page) => {
 			const box = await page.locator('#pad').boundingBox();
 			assert.ok(box.height <= height - 100, `${box.height} of ${height} pixels`);
 			assert.ok(box.height >= 190 && Math.abs(box.width - box.height) < 2, `${box.width} x ${box.height}`);
+			const middles = await page.locator('.toolbar :is(button, input)').evaluateAll((nodes) => nodes.map((node) => {
+				const { top, bottom } = node.getBoundingClientRect();
+				return (top + bottom) / 2;
+			}));
+			assert.ok(Math.max(...middles) - Math.min(...middles) <= 0.5, `middles at ${middles}`);
 		});
 	}
 });
@@ -90,6 +95,7 @@ test('offline: the pad stays where it is, and nobody says that nothing is drawn'
 		await page.waitForSelector('#notice:not([hidden])');
 		assert.deepEqual(await page.locator('#pad').boundingBox(), before);
 		assert.doesNotMatch(await page.textContent('#sure'), /Nothing drawn/);
+		assert.equal(await page.textContent('#sure'), 'Waiting for the answer');
 		await page.unroute('**/v1/classify*');
 		await page.click('#notice-now').catch(() => {});
 		await verdict(page);

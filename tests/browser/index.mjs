@@ -6,5 +6,6 @@ import './stream.mjs';
 import './states.mjs';
 import './looks.mjs';
 import './faults.mjs';
+import './use.mjs';
 
 after(closeShared);

@@ -143,6 +143,21 @@ test('the blend slider changes the picture; the strip has both ends', async () =
 			looks.push(await look(page, '#morph'));
 		}
 		assert.equal(new Set(looks).size, 5, 'five positions, five pictures');
+		// The positions stand where the picture changes: no three of the 20 steps are most of the way.
+		const steps = await page.evaluate(() => {
+			const weight = document.querySelector('#weight');
+			const morph = document.querySelector('#morph');
+			const at = [...Array(21).keys()].map((position) => {
+				weight.value = position;
+				weight.dispatchEvent(new Event('input'));
+				return morph.getContext('2d').getImageData(0, 0, morph.width, morph.height).data;
+			});
+			return at.slice(1).map((data, i) =>
+				Math.sqrt(data.reduce((sum, value, k) => sum + (value - at[i][k]) ** 2, 0)));
+		});
+		const [all, largest] = [steps, [...steps].sort((a, b) => b - a).slice(0, 3)]
+			.map((values) => values.reduce((sum, value) => sum + value, 0));
+		assert.ok(largest < 0.4 * all, `the three largest of 20 steps are ${(100 * largest / all).toFixed(0)} % of the way`);
 		assert.equal(await page.textContent('#weight-text'), '0 % six, 100 % seven');
 		await page.locator('#weight').focus();
 		await page.keyboard.press('Home');

@@ -401,7 +401,7 @@ def streams(d):
 def about(d):
     with case("about: model, version, health, probes, the API's description"):
         equal(d.get("/v1/model").json()["classes"], [str(i) for i in range(10)], "classes")
-        for path in ("/model", "/version", "/v1/version", "/health", "/livez", "/readyz", "/"):
+        for path in ("/model", "/version", "/v1/version", "/health", "/livez", "/readyz", "/", "/docs"):
             equal(d.get(path).status, 200, path)
             head = d.request("HEAD", path)
             equal((head.status, head.body), (200, b""), "HEAD " + path)

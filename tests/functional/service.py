@@ -226,7 +226,7 @@ def test_reload_refused():
     assert checksum(manager) == before
     assert manager.request("/generate?digit=3&seed=1&steps=2")[0] == 200
     assert manager.metric('jointflow_reloads_total{result="failure"}') == 1
-    assert "reload failed, what was in force stays" in manager.log()
+    assert "reload failed, the old settings stay in force" in manager.log()
     manager.end()
 
 
@@ -883,7 +883,7 @@ def test_watchdog():
         future.exception(WAIT_S)
         assert "Operation not permitted" in said, said
         return "tracing a thread is not permitted here"
-    manager.wait_log("the watchdog is not fed")
+    manager.wait_log("no watchdog messages are sent")
     while manager.next_message(0.01):
         pass
     assert count_watchdog(manager, 1) == 0

@@ -61,7 +61,7 @@ def test_readme():
     write("pictures/cat/notes.txt", b"x")
     said = run("jointflow-train", *training.split()[1:], "--steps=40", "--channels=8", "--layers=1", "--heads=2",
                "--eval-drawn=2", "--eval-steps=3", "--eval-ode=2", "-j", "1")
-    assert "pictures/cat: 1 file is neither PNG nor JPEG, passed over: notes.txt" in said, said
+    assert "pictures/cat: 1 file is neither PNG nor JPEG, skipped: notes.txt" in said, said
     metadata, _ = load(os.path.join(SCRATCH, "pets.safetensors"))
     assert metadata["preprocess"] == "none" and metadata["class_names"] == '["cat","dog"]', metadata
     run("jointflow", *drawing.split()[1:], "--steps", "2")
@@ -92,7 +92,7 @@ def test_arrays_and_names():
     assert "accuracy   100.00 %" in said and "1  100.00 % of 3" in said, said
     write("some/zebra/0.png", jf.png(images[0].tobytes(), 8, 8))
     said = run("jointflow", "eval", "-m", "two.model", "--data", "some", expect=1)
-    assert "class 'zebra' is none of the model's (0, 1)" in said, said
+    assert "class 'zebra' is not one of the model's (0, 1)" in said, said
     np.savez(os.path.join(SCRATCH, "float.npz"), images=images / 255, labels=labels)
     said = run("jointflow-train", "--data", "float.npz", "-o", "x", expect=1)
     assert "images of type f8; uint8" in said, said
@@ -156,7 +156,7 @@ def test_validation_and_the_best_state():
     told = json.loads(run("jointflow", "eval", "--json", "-m", "early.model", "--data", "wrong.npz"))["classification"]
     assert told["accuracy"] == best["accuracy"] > seen[-1]["accuracy"], (told, best, seen[-1])
     said = run("jointflow-train", "--data", "two.npz", "--validation", "some", "-o", "x", *TINY, expect=1)
-    assert "some: class 'zebra' is none of the model's (0, 1)" in said, said
+    assert "some: class 'zebra' is not one of the model's (0, 1)" in said, said
     said = run("jointflow-train", "--data", "two.npz", "--validation", "right.npz", "--holdout=9", "-o", "x", *TINY, expect=2)
     assert "give one" in said, said
 

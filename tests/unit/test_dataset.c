@@ -565,7 +565,7 @@ static void test_match(void **state) {
 
 	set_labels(&d, label, 4, 2, false);
 	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_EINVAL);
-	assert_non_null(strstr(err.message, "f: class '0' is none of the model's (ant, bee, cat)"));
+	assert_non_null(strstr(err.message, "f: class '0' is not one of the model's (ant, bee, cat)"));
 	assert_int_equal(d.labels[1], 1);
 	d.numbered = true; /* labels that nothing names are the model's numbers */
 	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_OK);
@@ -608,7 +608,7 @@ static void test_form(void **state) {
 	assert_int_equal(d.channels, 1);
 	assert_int_equal(d.pixels[6 * 128], 77);
 	assert_int_equal(d.pixels[6 * 128 + 127], 77);
-	assert_non_null(strstr(heard, "form/cat: 2 files are neither PNG nor JPEG, passed over: a.gif, b.txt\n"));
+	assert_non_null(strstr(heard, "form/cat: 2 files are neither PNG nor JPEG, skipped: a.gif, b.txt\n"));
 	assert_null(strstr(heard, "DS_Store"));
 	jf_dataset_deinit(&d);
 
