@@ -136,8 +136,9 @@ const struct jf_option jf_conf_keys[] = {
     {SERVICE, AT(log_level), CHOICE(log_levels, "info"), RELOAD,
 	.help = "Messages of this level and above are logged."},
     {SERVICE, AT(log_format), CHOICE(log_formats, "auto"),
-	.help = "How lines look on standard error: text with a time, journal with a priority prefix, json one object per "
-		"line; auto is journal under the journal and text elsewhere."},
+	.help =
+	    "How lines look on standard error: text with a time, journal with a priority prefix, json one object per "
+	    "line; auto is journal under the journal and text elsewhere."},
     {SERVICE, AT(access_log), BOOL("yes"), RELOAD,
 	.help = "Log each request, at level info. A status of 499 means that the client did not "
 		"get the answer; the line says why."},
