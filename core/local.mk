@@ -59,7 +59,7 @@ libgradients_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
 KERNELS_BODY = core/kernels/attention.h core/kernels/body.h core/kernels/conv.h core/kernels/gemm.h core/kernels/norm.h \
-	core/kernels/conv_winograd.h core/kernels/simd.h core/kernels/whiten.h
+	core/kernels/conv_winograd.h core/kernels/simd.h core/kernels/watched.h core/kernels/whiten.h
 noinst_LIBRARIES += libkernels_portable.a
 libkernels_portable_a_SOURCES = core/kernels/portable.c $(KERNELS_BODY)
 libkernels_portable_a_CFLAGS = $(AM_CFLAGS)
@@ -71,6 +71,8 @@ libkernels_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma
 libkernels_avx512_a_SOURCES = core/kernels/avx512.c $(KERNELS_BODY)
 libkernels_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx512f -mavx512vl -mavx512dq -mfma
 libjointflow_a_LIBADD += $(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS)
+# With a sanitizer, see configure.ac.
+$(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS): CFLAGS += $(JF_VECTOR_CFLAGS)
 endif
 if AARCH64
 noinst_LIBRARIES += libkernels_neon.a

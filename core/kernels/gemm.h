@@ -9,6 +9,7 @@
 
 #include "core/kernels/kernels.h"
 #include "core/kernels/simd.h"
+#include "core/kernels/watched.h"
 
 /* Rows and vectors of the largest tile, within the register file: 12 + 3 of 16, 24 + 5 or 28 + 2 of 32. */
 #if VL == 16
@@ -149,16 +150,32 @@ typedef void tile_fn(const struct tile *t);
 #endif
 
 /* For each number of rows: all vectors, one vector. */
-#define TILE_FN(rows)                                       \
-	static void tile_all_##rows(const struct tile *t) { \
-		tile_run(t, rows, TILE_VECTORS);            \
-	}                                                   \
-	static void tile_one_##rows(const struct tile *t) { \
-		tile_run(t, rows, 1);                       \
+#define TILE_FN(rows)                                                    \
+	JF_UNWATCHED static void tile_all_##rows(const struct tile *t) { \
+		tile_run(t, rows, TILE_VECTORS);                         \
+	}                                                                \
+	JF_UNWATCHED static void tile_one_##rows(const struct tile *t) { \
+		tile_run(t, rows, 1);                                    \
 	}
 TILE_EACH(TILE_FN)
 static tile_fn *const tile_all[TILE_ROWS] = {TILE_LIST(tile_all)};
 static tile_fn *const tile_one[TILE_ROWS] = {TILE_LIST(tile_one)};
+
+/* What the tile functions read and write, for a sanitizer. */
+static inline void tile_watch(const struct tile *t, int rows) {
+	const int vectors = t->lanes > VL ? TILE_VECTORS : 1;
+	const size_t lanes = (size_t)(t->lanes < vectors * VL ? t->lanes : vectors * VL);
+
+	for (int at = 0; at < vectors * VL; at += JF_LANES)
+		watch_read(t->w + (size_t)(at / JF_LANES) * t->block, t->block);
+	for (int r = 0; r < rows; r++) {
+		for (int s = 0; s < t->segments; s++)
+			watch_read(t->x[r] + (size_t)s * t->segment_stride, (size_t)t->run);
+		if (t->residual != NULL)
+			watch_read(t->residual + (size_t)r * t->y_stride, lanes);
+		watch_write(t->y + (size_t)r * t->y_stride, lanes);
+	}
+}
 
 /* The tiles of one group of columns. Rows are dealt out evenly, so that no tile is much smaller, hence slower,
  * than the others. */
@@ -180,6 +197,7 @@ static void product_columns(const struct product *p, struct tile *t) {
 				line += p->line_stride;
 			}
 		}
+		tile_watch(t, rows);
 		fns[rows - 1](t);
 		t->y += (size_t)rows * p->y_stride;
 		if (t->residual != NULL)

@@ -218,6 +218,49 @@ static void test_gemm(void **state) {
 	}
 }
 
+#if defined __SANITIZE_ADDRESS__
+/* A gemm with one float too few in buffer `part` of x, w, residual, y; the process's exit status. */
+static int gemm_with_short(const struct jf_kernels *jf, int part) {
+	enum { M = 15, K = 17, N = 47 };
+	const size_t floats[] = {M * K, jf_pack_size(K, N), M * N, M * N};
+	int status = 0;
+	const pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		void *buffer[COUNT(floats)];
+
+		for (size_t i = 0; i < COUNT(floats); i++) {
+			const size_t size = (floats[i] - ((int)i == part)) * sizeof(float);
+
+			if (posix_memalign(&buffer[i], 64, size) != 0)
+				_exit(0);
+			memset(buffer[i], 0, size);
+		}
+		close(STDERR_FILENO);
+		jf->gemm(buffer[3], buffer[0], buffer[1], NULL, buffer[2], M, K, N);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+/* Where the tiles' checks are made all at once (core/kernels/watched.h), none is lost. */
+static void test_gemm_is_watched(void **state) {
+	(void)state;
+	for (size_t i = 0; i < COUNT(isa_names); i++) {
+		const struct jf_kernels *jf = isa(i);
+
+		if (!jf)
+			continue;
+		assert_int_equal(gemm_with_short(jf, -1), 0);
+		for (int part = 0; part < 4; part++)
+			if (gemm_with_short(jf, part) == 0)
+				fail_msg("%s: nobody saw that buffer %d is too short", jf->name, part);
+	}
+}
+#endif
+
 static void test_gemm_of_no_rows(void **state) {
 	float y = 7.0f;
 	float x = 1.0f;
@@ -391,15 +434,18 @@ static void test_choice(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_attention),
-	    cmocka_unit_test(test_by_name),
-	    cmocka_unit_test(test_choice),
-	    cmocka_unit_test(test_gemm),
-	    cmocka_unit_test(test_gemm_of_no_rows),
-	    cmocka_unit_test(test_pack),
-	    cmocka_unit_test(test_pack_conv_transposed),
-	    cmocka_unit_test(test_pack_transposed),
-	    cmocka_unit_test(test_whiten),
+		cmocka_unit_test(test_attention),
+		cmocka_unit_test(test_by_name),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_gemm),
+#if defined __SANITIZE_ADDRESS__
+		cmocka_unit_test(test_gemm_is_watched),
+#endif
+		cmocka_unit_test(test_gemm_of_no_rows),
+		cmocka_unit_test(test_pack),
+		cmocka_unit_test(test_pack_conv_transposed),
+		cmocka_unit_test(test_pack_transposed),
+		cmocka_unit_test(test_whiten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
