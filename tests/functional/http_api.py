@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 import jf
-from jf import Daemon, case, check, equal
+from jf import Daemon, case, check, equal, wait_for
 
 DIGITS = jf.test_digits()
 SEVEN = jf.png(dict(DIGITS)[7], 28, 28)
@@ -197,8 +197,8 @@ def score(d):
     with case("metrics: scores and likelihoods are jobs of their own"):
         page = d.get("/metrics").body.decode()
         for kind, steps in (("score", 16), ("likelihood", 8)):
-            check(d.metric("jointflow_steps_total", task=kind) >= steps, f"draws of {kind}")
-            check(d.metric("jointflow_jobs_total", task=kind, result="done") >= 1, f"jobs of {kind}")
+            check(wait_for(lambda: d.metric("jointflow_steps_total", task=kind) >= steps), f"draws of {kind}")
+            check(wait_for(lambda: d.metric("jointflow_jobs_total", task=kind, result="done") >= 1), f"jobs of {kind}")
         check('route="/v1/score"' in page, "its route")
 
 
@@ -449,6 +449,9 @@ def about(d):
     with case("metrics: requests are counted by route, method and code"):
         before = d.metric("jointflow_http_requests_total", route="/v1/generate", method="GET", code="422")
         d.get("/generate?digit=77")
+        # counted when the request is over, which may be after the client has its answer
+        check(wait_for(lambda: d.metric("jointflow_http_requests_total", route="/v1/generate", method="GET", code="422") > before),
+              "not counted")
         equal(d.metric("jointflow_http_requests_total", route="/v1/generate", method="GET", code="422"), before + 1, "422")
         before = d.metric("jointflow_predictions_total")
         d.classify(SEVEN)

@@ -8,7 +8,7 @@ import time
 import zlib
 
 import jf
-from jf import Daemon, check, equal
+from jf import Daemon, check, equal, wait_for
 
 SEVEN = jf.png(dict(jf.test_digits())[7], 28, 28)
 JSON = {"Content-Type": "application/json"}
@@ -417,7 +417,7 @@ def slow():
             check(time.monotonic() - begin < 5 * jf.PATIENCE, "time")
             link.close()
         with jf.case("slow: the daemon counts them and serves on"):
-            check(d.metric("jointflow_http_requests_total", code="408") >= 2, "408 in the metrics")
+            check(wait_for(lambda: d.metric("jointflow_http_requests_total", code="408") >= 2), "408 in the metrics")
             equal(d.get("/livez").status, 200, "livez")
 
 
