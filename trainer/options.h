@@ -48,6 +48,7 @@ struct jf_train_options {
 	float shares[JF_N_SHARES];
 	double image_shift;
 	double guidance;
+	int ship;                   /* 0: the best state, 1: the last */
 	double label_weight;        /* -1: 0.3 for the endpoint head, 1 for velocity */
 	double augment;             /* -1: chosen */
 	double augment_probability; /* -1: chosen */

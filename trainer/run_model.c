@@ -146,7 +146,7 @@ static bool same_as_before(const struct run *run, int which) {
 
 /* The weights of `exported`, if they are the best of the run so far. */
 static void consider(struct run *run, int ema, const struct jf_evaluation *e) {
-	if (!run->state.best || e->posterior.n == 0 || !(e->loss < run->state.best_loss))
+	if (!run->state.best || run->options->ship || e->posterior.n == 0 || !(e->loss < run->state.best_loss))
 		return;
 	memcpy(run->state.best, run->exported->params, run->model->graph->n_params_floats * sizeof(float));
 	run->state.best_loss = e->loss;
@@ -224,7 +224,7 @@ static enum jf_err choose(
 
 	if (rc != JF_OK)
 		return rc;
-	if (!run->state.best || !isfinite(run->state.best_loss)) /* nothing was kept back to choose by */
+	if (!run->state.best || !isfinite(run->state.best_loss)) /* nothing to choose by, or no wish to */
 		return jf_trainer_export(run->trainer, *ema, run->exported, err);
 	earlier = run->state.best_step != run->state.step;
 	*ema = run->state.best_ema;
@@ -357,7 +357,8 @@ enum jf_err jf_run_evaluate(struct run *run, bool final, struct jf_error *err) {
 	if (rc == JF_OK && final) {
 		jf_log_say(run->log, false, "%s: saved, EMA %.6g, of step %llu", run->options->output,
 		    (double)run->options->ema[ema],
-		    (unsigned long long)(run->state.best ? run->state.best_step : run->state.step));
+		    (unsigned long long)(run->state.best && isfinite(run->state.best_loss) ? run->state.best_step
+											   : run->state.step));
 		warn_unlearnt(run, &result);
 		if (run->test.n > 0)
 			rc = measure_test(run, err);

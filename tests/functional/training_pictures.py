@@ -106,7 +106,7 @@ def test_checked_first():
     run_bad = lambda *options: run("jointflow-train", "--data", "two.npz", *TINY, *options, expect=1)  # noqa: E731
     os.makedirs(os.path.join(SCRATCH, "folder"), exist_ok=True)
     assert "is a folder; --output" in run_bad("-o", "folder")
-    assert "none of the model's" in run_bad("-o", "x", "--test", "some")
+    assert "not one of the model's" in run_bad("-o", "x", "--test", "some")
     assert "nowhere" in run_bad("-o", "x", "--test", "nowhere")
     assert "nowhere/s.png: its folder cannot be written" in run_bad("-o", "x", "--eval-drawn=1", "--sheet", "nowhere/s.png")
     assert "same file" in run_bad("-o", "x", "--state", "x")
@@ -155,6 +155,13 @@ def test_validation_and_the_best_state():
     # what is in the file is that state
     told = json.loads(run("jointflow", "eval", "--json", "-m", "early.model", "--data", "wrong.npz"))["classification"]
     assert told["accuracy"] == best["accuracy"] > seen[-1]["accuracy"], (told, best, seen[-1])
+    # unless the last is wished for
+    said = run("jointflow-train", "--data", "two.npz", "--validation", "wrong.npz", "-o", "last.model", "--steps=160",
+               "--ship=last", "--log", "last.log", *TINY)
+    facts, _ = load(os.path.join(SCRATCH, "last.model"))
+    seen = [x for x in lines(os.path.join(SCRATCH, "last.log")) if x["event"] in ("check", "evaluation")]
+    assert int(facts["best_step"]) == 160 and "of step 160" in said, (facts, said)
+    assert abs(float(facts["holdout_nll"]) - seen[-1]["nll"]) < 1e-5, (facts, seen)
     said = run("jointflow-train", "--data", "two.npz", "--validation", "some", "-o", "x", *TINY, expect=1)
     assert "some: class 'zebra' is not one of the model's (0, 1)" in said, said
     said = run("jointflow-train", "--data", "two.npz", "--validation", "right.npz", "--holdout=9", "-o", "x", *TINY, expect=2)

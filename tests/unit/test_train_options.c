@@ -59,7 +59,7 @@ static void test_values(void **state) {
 	    parse(0, &o,
 		"-d data --epochs=0.25 -b 64 --lr 1e-3 --ema 0.99,0.999,0.9999 --seed 18446744073709551615 --times "
 		"flexible --time-density logit-normal --label-loss velocity --augment 0.5 -o out/m --state s -r "
-		"--extend -j 3 --shares 0.6,0,0.25 --image-shift 2 --augment-what labels",
+		"--extend -j 3 --shares 0.6,0,0.25 --image-shift 2 --ship last --augment-what labels",
 		&err),
 	    JF_OPTIONS_RUN);
 	assert_true(o.epochs == 0.25 && o.lr == 1e-3 && o.augment == 0.5);
@@ -74,7 +74,7 @@ static void test_values(void **state) {
 	assert_true(o.resume && o.extend);
 	assert_int_equal(o.threads, 3);
 	assert_true(o.shares[0] == 0.6F && o.shares[1] == 0 && o.shares[2] == 0.25F);
-	assert_true(o.image_shift == 2 && o.augment_what == 1);
+	assert_true(o.image_shift == 2 && o.augment_what == 1 && o.ship == 1);
 	jf_options_deinit(&o);
 }
 
