@@ -267,6 +267,28 @@ static void judge_familiarity(struct jf_sampler *s) {
 	jf_familiarity_of_all(s->model->familiarity, s->familiarity, jf_sampler_features(s, 0), s->n);
 }
 
+/* At the start of a classification. Draws of one image, the usual case, are looked at once. */
+static void look_first(struct jf_sampler *s, const struct jf_trajectory *trajectories) {
+	const int n = s->n;
+	bool one = true;
+
+	for (int i = 1; i < n; i++)
+		one = one && trajectories[i].image == trajectories[0].image;
+	if (one)
+		s->n = 1;
+	/* The posterior's first noise, whatever the trajectory's own, so that both methods say the same. */
+	for (int i = 0; i < s->n; i++)
+		jf_rng_normal(sampler_label(s, i), s->label_size, 0, JF_STREAM_LABEL, 0);
+	jf_sampler_evaluate(s, 1.0f, s->velocity);
+	judge_familiarity(s);
+	for (int i = 0; i < s->n; i++)
+		jf_rng_normal(
+		    sampler_label(s, i), s->label_size, trajectories[i].seed, JF_STREAM_LABEL, trajectories[i].index);
+	for (int i = s->n; i < n; i++)
+		s->familiarity[i] = s->familiarity[0];
+	s->n = n;
+}
+
 static enum jf_err begin(struct jf_sampler *s, const struct jf_sampler_args *args,
     const struct jf_trajectory *trajectories, int n, struct jf_error *err) {
 	enum jf_err rc = check_begin(s, args, trajectories, n, err);
@@ -298,14 +320,7 @@ enum jf_err jf_sampler_begin(struct jf_sampler *s, const struct jf_sampler_args 
 
 	if (rc != JF_OK || s->task != JF_TASK_CLASSIFY || !s->model->familiarity)
 		return rc;
-	/* The posterior's first noise, whatever the trajectory's own, so that both methods say the same. */
-	for (int i = 0; i < n; i++)
-		jf_rng_normal(sampler_label(s, i), s->label_size, 0, JF_STREAM_LABEL, 0);
-	jf_sampler_evaluate(s, 1.0f, s->velocity);
-	judge_familiarity(s);
-	for (int i = 0; i < n; i++)
-		jf_rng_normal(
-		    sampler_label(s, i), s->label_size, trajectories[i].seed, JF_STREAM_LABEL, trajectories[i].index);
+	look_first(s, trajectories);
 	return JF_OK;
 }
 

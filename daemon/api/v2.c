@@ -103,6 +103,10 @@ void jf_v2_model(struct jf_call *call) {
 	jf_json_end_object(&writer);
 	put_tensor(&writer, jf_v2_tensor_name(JF_V2_LABEL), "INT64", shape, 1);
 	jf_json_end_object(&writer);
+	if (model->familiarity) {
+		put_tensor(&writer, jf_v2_tensor_name(JF_V2_FAMILIARITY), "FP32", shape, 1);
+		jf_json_end_object(&writer);
+	}
 	jf_json_end_array(&writer);
 	jf_json_end_object(&writer);
 	jf_model_unref(model);

@@ -14,7 +14,7 @@
 #define LENGTH_FIELD "Inference-Header-Content-Length"
 
 const char *jf_v2_tensor_name(enum jf_v2_tensor tensor) {
-	static const char *const names[JF_N_V2_TENSORS] = {"probabilities", "label"};
+	static const char *const names[JF_N_V2_TENSORS] = {"probabilities", "label", "familiarity"};
 
 	return names[tensor];
 }
@@ -86,12 +86,14 @@ static bool read_flag(const struct jf_json *parameters, const char *key, bool fa
 }
 
 /* One entry of "outputs". */
-static bool read_output(struct jf_call *call, const struct jf_json *entry, size_t i, bool binary, int classes) {
+static bool read_output(
+    struct jf_call *call, const struct jf_json *entry, size_t i, bool binary, const struct jf_model *model) {
 	const struct jf_json *parameters = get(entry, "parameters", JF_JSON_OBJECT);
 	const struct jf_json *name = get(entry, "name", JF_JSON_STRING), *count;
 	struct jf_v2_outputs *outputs = &call->outputs;
 	struct jf_error err = {0};
 	int64_t wanted = 0;
+	int classes = model->config.classes;
 	char pointer[64];
 	int tensor;
 
@@ -100,7 +102,10 @@ static bool read_output(struct jf_call *call, const struct jf_json *entry, size_
 	     tensor++)
 		;
 	if (tensor == JF_N_V2_TENSORS)
-		return jf_problem_field(&call->problem, pointer, "must be probabilities or label");
+		return jf_problem_field(&call->problem, pointer, "must be probabilities, label or familiarity");
+	if (tensor == JF_V2_FAMILIARITY && !model->familiarity)
+		return jf_problem_field(
+		    &call->problem, pointer, "needs a model that knows what is familiar; this one is not calibrated");
 	if (outputs->n == JF_V2_MAX_OUTPUTS)
 		return jf_problem_field(&call->problem, "/outputs", "has more than %d entries", JF_V2_MAX_OUTPUTS);
 	count = parameters ? jf_json_get(parameters, "classification") : NULL;
@@ -116,17 +121,17 @@ static bool read_output(struct jf_call *call, const struct jf_json *entry, size_
 	return true;
 }
 
-static void read_outputs(struct jf_call *call, int classes) {
+static void read_outputs(struct jf_call *call, const struct jf_model *model) {
 	const struct jf_json *outputs = get(call->params.root, "outputs", JF_JSON_ARRAY);
 	bool binary = read_flag(get(call->params.root, "parameters", JF_JSON_OBJECT), "binary_data_output", false);
 
 	if (is_absent(call->params.root, "outputs")) {
-		for (int tensor = 0; tensor < JF_N_V2_TENSORS; tensor++) {
+		for (int tensor = 0; tensor < JF_V2_FAMILIARITY; tensor++) {
 			call->outputs.item[tensor].tensor = (enum jf_v2_tensor)tensor;
 			call->outputs.item[tensor].binary = binary;
 			call->outputs.item[tensor].classes = 0;
 		}
-		call->outputs.n = JF_N_V2_TENSORS;
+		call->outputs.n = JF_V2_FAMILIARITY;
 		return;
 	}
 	if (!outputs || jf_json_size(outputs) == 0) {
@@ -134,7 +139,7 @@ static void read_outputs(struct jf_call *call, int classes) {
 		return;
 	}
 	for (size_t i = 0; i < jf_json_size(outputs); i++)
-		read_output(call, jf_json_at(outputs, i), i, binary, classes);
+		read_output(call, jf_json_at(outputs, i), i, binary, model);
 }
 
 /* The number of images in the shape; 0 after noting what is wrong. */
@@ -294,7 +299,7 @@ struct jf_job *jf_v2_infer_parse(struct jf_call *call, struct jf_model *model) {
 
 	if (!split_body(call, size, &json_size) || !parse_json(call, body, json_size))
 		return NULL;
-	read_outputs(call, model->config.classes);
+	read_outputs(call, model);
 	job = read_inputs(call, model, body + json_size, size - json_size);
 	if (job && !call->problem.set)
 		return job;
@@ -366,7 +371,12 @@ static void put_values(
 
 	for (int i = 0; i < job->n; i++) {
 		const float *row = job->out_probabilities + (size_t)i * classes;
+		size_t n = classes;
 
+		if (tensor == JF_V2_FAMILIARITY) {
+			row = job->out_familiarity + i;
+			n = 1;
+		}
 		if (tensor == JF_V2_LABEL) {
 			int label = jf_argmax(row, (int)classes);
 
@@ -376,7 +386,7 @@ static void put_values(
 				jf_json_put_integer(writer, NULL, label);
 			continue;
 		}
-		for (size_t k = 0; k < classes; k++) {
+		for (size_t k = 0; k < n; k++) {
 			uint32_t bits;
 
 			memcpy(&bits, &row[k], sizeof(bits));

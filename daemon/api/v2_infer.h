@@ -8,7 +8,8 @@ struct jf_call;
 struct jf_job;
 struct jf_model;
 
-enum jf_v2_tensor { JF_V2_PROBABILITIES, JF_V2_LABEL, JF_N_V2_TENSORS };
+/* The last one only when it is asked for, and of a calibrated model. */
+enum jf_v2_tensor { JF_V2_PROBABILITIES, JF_V2_LABEL, JF_V2_FAMILIARITY, JF_N_V2_TENSORS };
 
 #define JF_V2_MAX_OUTPUTS 8
 
@@ -23,7 +24,7 @@ struct jf_v2_outputs {
 	} item[JF_V2_MAX_OUTPUTS];
 };
 
-const char *jf_v2_tensor_name(enum jf_v2_tensor tensor); /* "probabilities", "label" */
+const char *jf_v2_tensor_name(enum jf_v2_tensor tensor); /* "probabilities", "label", "familiarity" */
 
 /* Reads the body: call->outputs, and the job for the images. NULL after noting a problem. */
 struct jf_job *jf_v2_infer_parse(struct jf_call *call, struct jf_model *model);

@@ -13,6 +13,7 @@ import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ MAKE_MODEL = os.path.join(BUILD, "tests/make_model")
 DIGITS = os.path.join(TOP, "data/digits")
 MNIST = os.path.join(TOP, "data/mnist")
 TRAINED = os.path.join(TOP, "models/mnist.safetensors")
-COMMANDS = ["classify", "generate", "blend", "sample", "eval", "info", "export"]
+COMMANDS = ["classify", "generate", "blend", "sample", "edit", "score", "eval", "info", "calibrate", "export"]
 
 scratch = tempfile.TemporaryDirectory(prefix="jointflow-cli-")
 os.chdir(scratch.name)
@@ -104,7 +105,7 @@ def test_help_and_version():
         assert command in text
         own = good(command, "--help")
         assert own.startswith(f"Usage: jointflow {command} [OPTION]...") and "--model=FILE" in own
-        assert ("--json" in own) == (command != "export")
+        assert ("--json" in own) == (command not in ("calibrate", "export"))
         assert max(map(len, own.splitlines())) <= 120
         assert good(command, "--version") == good("--version")
         assert good("help", command) == own
@@ -350,6 +351,85 @@ def test_eval():
                               3, "--json"))["classification"]
     assert sampled["method"] == "sample" and sampled["steps"] == 2 and np.sum(sampled["confusion"]) == 16
     bad(1, "eval", "--data", "nowhere", say="nowhere")
+
+
+def idx_set(folder, part, images, labels):
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/{part}-images-idx3-ubyte", "wb") as file:
+        file.write(struct.pack(">IIII", 0x803, *images.shape) + images.tobytes())
+    with open(f"{folder}/{part}-labels-idx1-ubyte", "wb") as file:
+        file.write(struct.pack(">II", 0x801, len(labels)) + labels.tobytes())
+    return folder
+
+
+def mnist(first, end):
+    with gzip.open(os.path.join(MNIST, "t10k-images-idx3-ubyte.gz")) as images, gzip.open(os.path.join(MNIST, "t10k-labels-idx1-ubyte.gz")) as labels:
+        return (np.frombuffer(images.read(16 + 784 * end)[16:], np.uint8).reshape(-1, 28, 28)[first:end],
+                np.frombuffer(labels.read(8 + end)[8:], np.uint8)[first:end])
+
+
+def test_score():
+    text = good("score", "--draws", 4, "--all", f"{DIGITS}/7.png")
+    assert text.count("ln P(image | ") == 10 and "bits per dimension, ln P(image) " in text, text
+    told = json.loads(good("score", "--draws", 4, "--json", f"{DIGITS}/7.png", f"{DIGITS}/3.png"))
+    assert told["draws"] == 4 and told["seed"] == 0, told
+    alone = json.loads(good("score", "--draws", 4, "--json", f"{DIGITS}/3.png"))
+    assert told["results"][1] == alone["results"][0], "the same alone"
+    one = told["results"][0]
+    assert abs(one["bits_per_dimension"] + one["log_p"] / np.log(2) / 784) < 1e-3, one
+    weights = np.exp(np.array(one["log_p_given_label"]) - max(one["log_p_given_label"]))
+    assert np.allclose(weights / weights.sum(), one["probabilities"], atol=1e-3), one
+    assert abs(np.abs(np.subtract(one["probabilities"], one["posterior"])).max() - one["difference"]) < 1e-6, one
+    assert "familiarity" not in one, "of a model that is not calibrated"
+    bad(2, "score", "--draws", 5, f"{DIGITS}/7.png", say="even")
+    bad(2, "score", "--draws", 4098, f"{DIGITS}/7.png", say="4096")
+    bad(2, "score", say="missing picture")
+    bad(1, "score", "--draws", 2, "nowhere.png", say="nowhere.png")
+
+
+def test_calibrate():
+    """What is familiar is learned from a data set, and the weights stay as they are."""
+    data = idx_set("learned", "train", *mnist(0, 600))
+    bad(2, "calibrate", say="--data")
+    bad(2, "calibrate", "--data", data, say="--output")
+    bad(1, "calibrate", "--data", data, "--output", "no.safetensors", "--holdout", 600, say="--holdout=600 of 600")
+    bad(1, "calibrate", "--data", data, "--output", "no.safetensors", "--holdout", 550, say="at least 100")
+    assert not os.path.exists("no.safetensors")
+    told = good("calibrate", "--data", data, "--holdout", 200, "--output", "calibrated.safetensors")
+    assert told == "calibrated.safetensors\n", told
+    assert "familiarity" not in json.loads(good("classify", "--json", f"{DIGITS}/7.png"))["results"][0]
+    before = json.loads(good("classify", "--json", f"{DIGITS}/7.png"))["results"][0]
+    after = json.loads(good("classify", "--json", f"{DIGITS}/7.png", model="calibrated.safetensors"))["results"][0]
+    assert 0 <= after.pop("familiarity") <= 1 and after.pop("unfamiliar") in (True, False)
+    assert after == before, "the same answer but for its familiarity"
+    assert 0 <= json.loads(good("score", "--draws", 2, "--json", f"{DIGITS}/7.png", model="calibrated.safetensors"))["results"][0]["familiarity"] <= 1
+    answers = {good("classify", "--json", "--batch", batch, *[f"{DIGITS}/{k}.png" for k in range(10)],
+                    model="calibrated.safetensors", JOINTFLOW_ISA=isa) for isa in ("base", "avx2", "avx512") for batch in (1, 3, 16)}
+    assert len(answers) == 1, "the same bytes whatever kernels run, and in every batch"
+
+
+def test_eval_against():
+    model = TRAINED if os.path.exists(TRAINED) else "calibrated.safetensors"
+    noise = np.random.default_rng(5).integers(0, 256, (60, 28, 28), np.uint8)
+    other = idx_set("noise", "t10k", noise, np.zeros(60, np.uint8))
+    told = json.loads(good("eval", "--data", MNIST, "--limit", 60, "--against", other, "--json", model=model))["familiarity"]
+    shares = []
+    for name, images in (("d", mnist(0, 60)[0]), ("n", noise)):
+        for i, image in enumerate(images):
+            write_png(f"{name}{i}.png", image)
+        results = json.loads(good("classify", "--preprocess", "none", "--invert", "no", "--json", *[f"{name}{i}.png" for i in range(60)], model=model))["results"]
+        shares.append(np.array([one["familiarity"] for one in results]))
+    ours, others = shares
+    auroc = ((ours[:, None] > others).sum() + (ours[:, None] == others).sum() / 2) / 3600
+    assert abs(told["auroc"] - auroc) < 1e-6 and told["unfamiliar_below"] == 0.01, (told, auroc)
+    assert abs(told["false_alarms"] - (ours < 0.01).mean()) < 1e-9 and abs(told["found"] - (others < 0.01).mean()) < 1e-9, told
+    if model == TRAINED:
+        assert told["auroc"] > 0.99 and told["found"] > 0.9 and told["false_alarms"] < 0.1, told
+    text = good("eval", "--data", MNIST, "--limit", 60, "--against", other, model=model)
+    assert f"AUROC {told['auroc']:.4f}" in text and "which are false alarms" in text, text
+    bad(2, "eval", "--against", other, say="--data")
+    bad(1, "eval", "--data", MNIST, "--limit", 60, "--against", other, say="not calibrated")
+    bad(1, "eval", "--data", MNIST, "--against", "nowhere", say="nowhere", model=model)
 
 
 def test_eval_generate():

@@ -483,7 +483,12 @@ def page(d):
         with open(os.path.join(root, name), "w", encoding="ascii") as file:
             file.write(text)
     os.symlink("/etc/passwd", os.path.join(root, "passwd"))
-    with Daemon("--web-root=" + root) as own, case("page: web_root replaces it; hidden files and links are left out"):
+    with Daemon("--web-root=" + root, "--unfamiliar-below=1") as own:
+      with case("classify: unfamiliar_below of the configuration says what counts as unfamiliar"):
+        if jf.trained_model():
+            value = own.classify(SEVEN).json()
+            equal((value["unfamiliar"], value["label"], value["familiarity"]), (True, 7, d.classify(SEVEN).json()["familiarity"]), "a good seven")
+      with case("page: web_root replaces it; hidden files and links are left out"):
         equal(own.get("/").body, b"<p>mine", "index.html")
         answer = own.get("/sub/a.js", headers={"Accept-Encoding": "gzip"})
         equal((answer.headers["content-type"], answer.headers["content-encoding"]), ("text/javascript; charset=utf-8", "gzip"), "a.js")
@@ -519,6 +524,20 @@ def inference_protocol(d):
         flat = d.post(base + "/infer", {"inputs": [{**inputs, "shape": [2, 784], "data": pixels * 2}]}).json()
         equal(len(nested["outputs"]), 1, "outputs")
         equal(nested["outputs"][0], flat["outputs"][1], "the same")
+    with case("v2: familiarity, when it is asked for"):
+        told = [output["name"] for output in d.get(base).json()["outputs"]]
+        asked = {"inputs": [{**inputs, "shape": [2, 784], "data": pixels + [1.0, -1.0] * 392}], "outputs": [{"name": "familiarity"}]}
+        answer = d.post(base + "/infer", asked)
+        if jf.trained_model():
+            equal(told, ["probabilities", "label", "familiarity"], "metadata")
+            [output] = answer.json()["outputs"]
+            equal((output["datatype"], output["shape"]), ("FP32", [2]), "form")
+            check(abs(output["data"][0] - d.classify(SEVEN).json()["familiarity"]) < 1e-4, "of a digit")
+            check(output["data"][1] < 0.01, "of stripes")
+            equal(d.post(base + "/infer", {**asked, "inputs": [{**asked["inputs"][0], "shape": [1, 784], "data": pixels}]}).json()["outputs"][0]["data"],
+                  output["data"][:1], "alone")
+        else:
+            equal((told, answer.status), (["probabilities", "label"], 422), "a model that is not calibrated")
 
 
 def all_of_it():
