@@ -165,10 +165,124 @@ SIMD_INLINE void winograd_tile_output(
 	}
 }
 
+/* The 36 products of a block, `groups` groups of a fixed number of its tiles each, for some of the output channels: a
+ * product of its own for each would be done before it had begun. Each element is one accumulator over the input channels
+ * in order, as gemm's. */
+struct winograd_products {
+	const float *v, *u; /* the first tile's inputs, the first output channel's block of weights */
+	float *m;
+	size_t v_plane, u_plane, m_plane;
+	int groups, cin, cout;
+	int lanes; /* output channels, a multiple of the vectors of the tile */
+};
+
+#define WINOGRAD_AHEAD 2048 /* floats that the weights are fetched ahead: they are read in one stream, once a block */
+
+/* One group's outputs of some vectors of channels in one plane. */
+SIMD_INLINE void winograd_group(
+    float *m, const float *v, const float *u, size_t cin, size_t cout, const int rows, const int vectors) {
+	const float *base[(TILE_ROWS + 2) / 3]; /* three rows each: so the pointers stay in registers */
+	vf acc[TILE_ROWS][TILE_VECTORS];
+
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++) {
+		if (r % 3 == 0)
+			base[r / 3] = v + (size_t)r * cin;
+#pragma GCC unroll 16
+		for (int i = 0; i < vectors; i++)
+			acc[r][i] = vf_zero();
+	}
+	for (size_t k = 0; k < cin; k++, u += JF_LANES) {
+		vf w[TILE_VECTORS];
+#pragma GCC unroll 16
+		for (int i = 0; i < vectors; i++) {
+			w[i] = vf_load(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + i * VL % JF_LANES);
+			if (i * VL % JF_LANES == 0)
+				__builtin_prefetch(
+				    u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
+		}
+#pragma GCC unroll 16
+		for (int r = 0; r < rows; r++) {
+			const vf x = vf_set1(base[r / 3][(size_t)(r % 3) * cin]);
+#pragma GCC unroll 16
+			for (int i = 0; i < vectors; i++)
+				acc[r][i] = vf_fma(x, w[i], acc[r][i]);
+		}
+#pragma GCC unroll 16
+		for (int r = 0; r < rows; r += 3)
+			base[r / 3]++;
+	}
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+		for (int i = 0; i < vectors; i++)
+			vf_store(m + (size_t)r * cout + i * VL, acc[r][i]);
+}
+
+SIMD_INLINE void winograd_planes(const struct winograd_products *p, const int rows, const int vectors) {
+	const size_t cin = (size_t)p->cin, cout = (size_t)p->cout;
+	const float *v = p->v, *u = p->u;
+	float *m = p->m;
+
+	for (int f = 0; f < WINOGRAD_N * WINOGRAD_N; f++, v += p->v_plane, u += p->u_plane, m += p->m_plane)
+		for (int o = 0; o < p->lanes; o += vectors * VL)
+			for (int g = 0; g < p->groups; g++)
+				winograd_group(m + (size_t)(g * rows) * cout + o, v + (size_t)(g * rows) * cin,
+				    u + (size_t)o * cin, cin, cout, rows, vectors);
+}
+
+typedef void winograd_planes_fn(const struct winograd_products *p);
+
+#define WINOGRAD_FN(rows)                                                                  \
+	static void winograd_planes_all_##rows(const struct winograd_products *p) {        \
+		winograd_planes(p, rows, TILE_VECTORS);                                    \
+	}                                                                                  \
+	static void winograd_planes_one_##rows(const struct winograd_products *p) {        \
+		winograd_planes(p, rows, JF_LANES / VL < TILE_VECTORS ? JF_LANES / VL : 1); \
+	}
+TILE_EACH(WINOGRAD_FN)
+static winograd_planes_fn *const winograd_all[TILE_ROWS] = {TILE_LIST(winograd_planes_all)};
+static winograd_planes_fn *const winograd_one[TILE_ROWS] = {TILE_LIST(winograd_planes_one)};
+
+/* Tiles at .. at + groups * rows - 1 of the block. */
+static void winograd_rows(const struct winograd *g, int at, int groups, int rows) {
+	const int cin = g->c->cin, cout = g->c->cout;
+	const int wide = cout / (TILE_VECTORS * VL) * (TILE_VECTORS * VL); /* channels that fill all vectors */
+	struct winograd_products p = {
+	    .v = g->v + (size_t)at * (size_t)cin,
+	    .u = g->c->weight,
+	    .m = g->m + (size_t)at * (size_t)cout,
+	    .v_plane = g->v_plane,
+	    .u_plane = (size_t)cin * (size_t)cout,
+	    .m_plane = g->m_plane,
+	    .groups = groups,
+	    .cin = cin,
+	    .cout = cout,
+	    .lanes = wide,
+	};
+
+	if (groups == 0)
+		return;
+	if (wide > 0)
+		winograd_all[rows - 1](&p);
+	p.u += (size_t)wide * (size_t)cin;
+	p.m += wide;
+	p.lanes = cout - wide;
+	if (p.lanes > 0)
+		winograd_one[rows - 1](&p);
+}
+
+/* Dealt out evenly to groups, so that no group is much smaller, hence slower, than the others. */
+static void winograd_products(const struct winograd *g, int count) {
+	const int groups = (count + TILE_ROWS - 1) / TILE_ROWS;
+	const int small = count / groups, larger = count % groups;
+
+	winograd_rows(g, 0, larger, small + 1);
+	winograd_rows(g, larger * (small + 1), groups - larger, small);
+}
+
 /* One block of `count` tiles from tile `first` on. */
 static void winograd_block(const struct winograd *g, int first, int count) {
-	const int cin = g->c->cin, cout = g->c->cout;
-	const size_t u_plane = (size_t)cin * (size_t)cout;
 
 	for (int at = 0; at < count; at++) {
 		const struct winograd_place place = winograd_place(g, first + at);
@@ -178,9 +292,7 @@ static void winograd_block(const struct winograd *g, int first, int count) {
 		else
 			winograd_tile_input(g, at, &place, false);
 	}
-	for (size_t f = 0; f < WINOGRAD_N * WINOGRAD_N; f++)
-		gemm(g->m + f * g->m_plane, g->v + f * g->v_plane, g->c->weight + f * u_plane, NULL, NULL, count, cin,
-		    cout);
+	winograd_products(g, count);
 	for (int at = 0; at < count; at++) {
 		const struct winograd_place place = winograd_place(g, first + at);
 
