@@ -145,9 +145,12 @@ static void print_node(const struct jf_plan *plan, int i) {
 	char shape[48];
 
 	snprintf(shape, sizeof(shape), "%d x %d x %d", node->shape.rows, node->shape.columns, node->shape.channels);
-	printf("  %-22s %-15s %14s %12lld %10zu %10zu%s\n", node->name, jf_op_name(node->op), shape,
+	printf("  %-22s %-15s %14s %12lld %10zu %10zu%s", node->name, jf_op_name(node->op), shape,
 	    jf_op_multiply_adds(plan->graph, i), value_bytes(node), parameter_bytes(plan->graph, node),
 	    plan->nodes[i].shared ? "  one for the batch" : "");
+	if (plan->nodes[i].fused != JF_NONE)
+		printf("  with %s", plan->graph->nodes[plan->nodes[i].fused].name);
+	putchar('\n');
 }
 
 static void print_plan(const struct jf_plan *plan, const char *name) {
@@ -179,6 +182,8 @@ static void put_node(struct jf_json_writer *json, const struct jf_plan *plan, in
 	jf_json_put_string(json, "op", jf_op_name(node->op));
 	jf_json_put_string(json, "when", when);
 	jf_json_put_bool(json, "shared", plan->nodes[i].shared);
+	if (plan->nodes[i].fused != JF_NONE)
+		jf_json_put_string(json, "computed_with", plan->graph->nodes[plan->nodes[i].fused].name);
 	jf_json_begin_array(json, "shape");
 	jf_json_put_integer(json, NULL, node->shape.rows);
 	jf_json_put_integer(json, NULL, node->shape.columns);

@@ -70,17 +70,21 @@ float *jf_exec_output_grad(const struct jf_exec *exec, int output, int i) {
 	return used(exec, node) ? op_grad(exec, node, i) : NULL;
 }
 
+static bool runs(const struct jf_plan *plan, int node, enum jf_when when) {
+	return plan->nodes[node].when == when && plan->nodes[node].fused == JF_NONE;
+}
+
 static void run_phase(struct jf_exec *exec, enum jf_when when, int n) {
 	const struct jf_plan *plan = exec->plan;
 	int micro = plan->spec.micro_batch;
 
 	/* What the whole batch shares depends on nothing else, so it can go first. */
 	for (int i = 0; i < exec->graph->n_nodes; i++)
-		if (plan->nodes[i].when == when && plan->nodes[i].shared)
+		if (runs(plan, i, when) && plan->nodes[i].shared)
 			jf_op_forward(exec, i, 0, 1);
 	for (int first = 0; first < n; first += micro)
 		for (int i = 0; i < exec->graph->n_nodes; i++)
-			if (plan->nodes[i].when == when && !plan->nodes[i].shared)
+			if (runs(plan, i, when) && !plan->nodes[i].shared)
 				jf_op_forward(exec, i, first, n - first < micro ? n - first : micro);
 }
 

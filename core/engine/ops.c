@@ -21,10 +21,14 @@ bool jf_op_backward_reads(enum jf_op op, int slot) {
 }
 
 static size_t attention_keys(const struct jf_graph *g, const struct jf_node *n) {
-	return (size_t)JF_PAD16(shape_pixels(g->nodes[n->in[1]].shape) + shape_pixels(g->nodes[n->in[2]].shape));
+	return (size_t)(shape_pixels(g->nodes[n->in[1]].shape) + shape_pixels(g->nodes[n->in[2]].shape));
 }
 
-size_t jf_op_aux_floats(const struct jf_graph *g, int node) {
+static size_t attention_queries(const struct jf_graph *g, const struct jf_node *n, int partner) {
+	return (size_t)(n->shape.rows + (partner != JF_NONE ? g->nodes[partner].shape.rows : 0));
+}
+
+size_t jf_op_aux_floats(const struct jf_graph *g, int node, int partner, const struct jf_plan_spec *spec) {
 	const struct jf_node *n = &g->nodes[node];
 
 	switch (n->op) {
@@ -33,7 +37,8 @@ size_t jf_op_aux_floats(const struct jf_graph *g, int node) {
 	case JF_OP_LAYER_NORM:
 		return 2 * (size_t)shape_pixels(n->shape);
 	case JF_OP_ATTENTION:
-		return (size_t)n->attr.heads * (size_t)n->shape.rows * attention_keys(g, n);
+		return (spec->train ? (size_t)n->attr.heads : 1) * JF_PAD16(attention_queries(g, n, partner)) *
+		       attention_keys(g, n);
 	default:
 		return 0;
 	}
@@ -58,11 +63,10 @@ static size_t conv_scratch_floats(const struct jf_node *n, const struct jf_plan_
 	return floats;
 }
 
-size_t jf_op_scratch_floats(const struct jf_graph *g, int node, const struct jf_plan_spec *spec) {
+size_t jf_op_scratch_floats(const struct jf_graph *g, int node, int partner, const struct jf_plan_spec *spec) {
 	const struct jf_node *n = &g->nodes[node];
 	const size_t channels = (size_t)n->shape.channels;
-	size_t forward;
-	size_t backward;
+	size_t queries;
 
 	switch (n->op) {
 	case JF_OP_CONV3X3:
@@ -70,9 +74,10 @@ size_t jf_op_scratch_floats(const struct jf_graph *g, int node, const struct jf_
 	case JF_OP_GROUP_NORM:
 		return spec->train ? jf_shape_count(n->shape) + 8 * channels : 0;
 	case JF_OP_ATTENTION:
-		forward = JF_ATTENTION_SCRATCH(attention_keys(g, n), channels, (size_t)n->attr.heads);
-		backward = spec->train ? attention_keys(g, n) * (channels + (size_t)n->shape.rows) : 0;
-		return forward > backward ? forward : backward;
+		queries = attention_queries(g, n, partner);
+		return spec->train
+			   ? JF_ATTENTION_GRAD_SCRATCH(queries, attention_keys(g, n), channels, (size_t)n->attr.heads)
+			   : JF_ATTENTION_SCRATCH(queries, channels, (size_t)n->attr.heads);
 	default:
 		return 0;
 	}

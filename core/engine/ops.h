@@ -7,10 +7,11 @@
 
 /* Does the backward pass of `op` read the value of its input number `slot`? */
 bool jf_op_backward_reads(enum jf_op op, int slot);
-/* Floats of statistics a sample's forward pass leaves for the backward pass. */
-size_t jf_op_aux_floats(const struct jf_graph *graph, int node);
+/* Floats of statistics a sample's forward pass leaves for the backward pass. `partner`: the node that is computed along
+ * with this one, or JF_NONE. */
+size_t jf_op_aux_floats(const struct jf_graph *graph, int node, int partner, const struct jf_plan_spec *spec);
 /* Floats of temporary memory. */
-size_t jf_op_scratch_floats(const struct jf_graph *graph, int node, const struct jf_plan_spec *spec);
+size_t jf_op_scratch_floats(const struct jf_graph *graph, int node, int partner, const struct jf_plan_spec *spec);
 /* Multiply-adds of one sample's forward pass (products only; norms and the like count 0). */
 long long jf_op_multiply_adds(const struct jf_graph *graph, int node);
 

@@ -141,18 +141,25 @@ static void add_rows(struct jf_exec *e, int node, int i) {
 
 static void attention(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
+	const int partner = e->plan->nodes[node].partner;
+	const struct jf_node *other = partner != JF_NONE ? op_node(e, partner) : NULL;
+
 	e->kernels->attention(&(struct jf_attention){
 	    .y = op_value(e, node, i),
+	    .y2 = other ? op_value(e, partner, i) : NULL,
 	    .probs = op_aux(e, node, i),
 	    .scratch = e->scratch,
 	    .q_rows = op_value(e, n->in[0], i),
+	    .q2_rows = other ? op_value(e, other->in[0], i) : NULL,
 	    .a = op_value(e, n->in[1], i),
 	    .b = op_value(e, n->in[2], i),
 	    .nq = n->shape.rows,
+	    .nq2 = other ? other->shape.rows : 0,
 	    .na = shape_pixels(op_node(e, n->in[1])->shape),
 	    .nb = shape_pixels(op_node(e, n->in[2])->shape),
 	    .d = n->shape.channels,
 	    .heads = n->attr.heads,
+	    .keep = e->plan->spec.train,
 	});
 }
 

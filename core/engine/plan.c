@@ -63,6 +63,29 @@ static void mark_fixed_and_shared(struct jf_plan *plan) {
 	}
 }
 
+/* Two attentions over the same keys and values, the second's queries ready when the first runs: with the lanes along
+ * the queries, both together fill more of them. Training keeps the weights of each for its backward pass. */
+static bool go_together(const struct jf_plan *plan, int first, int second) {
+	const struct jf_node *a = &plan->graph->nodes[first], *b = &plan->graph->nodes[second];
+
+	return a->op == JF_OP_ATTENTION && b->op == JF_OP_ATTENTION && a->in[1] == b->in[1] && a->in[2] == b->in[2] &&
+	       a->attr.heads == b->attr.heads && b->in[0] < first &&
+	       plan->nodes[first].when == plan->nodes[second].when &&
+	       plan->nodes[first].shared == plan->nodes[second].shared;
+}
+
+static void mark_fused(struct jf_plan *plan) {
+	for (int i = 0; i < plan->graph->n_nodes; i++)
+		plan->nodes[i].fused = plan->nodes[i].partner = JF_NONE;
+	for (int j = 0; j < plan->graph->n_nodes && !plan->spec.train; j++)
+		for (int i = 0; i < j && plan->nodes[j].when != JF_NEVER && plan->nodes[j].fused == JF_NONE; i++)
+			if (plan->nodes[i].fused == JF_NONE && plan->nodes[i].partner == JF_NONE &&
+			    go_together(plan, i, j)) {
+				plan->nodes[j].fused = i;
+				plan->nodes[i].partner = j;
+			}
+}
+
 static bool is_output(const struct jf_plan *plan, int node) {
 	for (int o = 0; o < JF_MAX_OUTPUTS; o++)
 		if ((plan->spec.outputs >> o & 1u) && plan->graph->outputs[o] == node)
@@ -114,7 +137,7 @@ static void size_nodes(struct jf_plan *plan) {
 		p->slots = p->shared ? 1 : outlives_phase(plan, i) ? plan->spec.batch : plan->spec.micro_batch;
 		/* No gaps, so that a linear layer reads a micro-batch's slots as the rows of one product. */
 		p->stride = jf_shape_floats(g->nodes[i].shape);
-		p->aux_stride = jf_op_aux_floats(g, i);
+		p->aux_stride = p->fused != JF_NONE ? 0 : jf_op_aux_floats(g, i, p->partner, &plan->spec);
 		p->multiply_adds = jf_op_multiply_adds(g, i);
 	}
 }
@@ -196,7 +219,7 @@ static void add_span(
 static void add_node_spans(struct jf_plan *plan, const bool *wanted, int i, struct span *spans, int *n) {
 	struct jf_plan_node *p = &plan->nodes[i];
 	bool persistent = outlives_phase(plan, i);
-	int now = forward_time(plan, i);
+	int now = forward_time(plan, p->fused != JF_NONE ? p->fused : i);
 
 	if (p->when == JF_NEVER)
 		return;
@@ -228,7 +251,8 @@ static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
 		add_node_spans(plan, wanted, i, spans, &n);
 	plan->arena_floats = place(spans, n);
 	for (int i = 0; i < nodes; i++) {
-		size_t need = plan->nodes[i].when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, &plan->spec);
+		const struct jf_plan_node *p = &plan->nodes[i];
+		size_t need = p->when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, p->partner, &plan->spec);
 		plan->scratch_floats = need > plan->scratch_floats ? need : plan->scratch_floats;
 	}
 out:
@@ -259,6 +283,7 @@ struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_pla
 	plan->spec = *spec;
 	mark_wanted(plan);
 	mark_fixed_and_shared(plan);
+	mark_fused(plan);
 	size_nodes(plan);
 	if (plan_memory(plan, err) != JF_OK) {
 		jf_plan_destroy(plan);

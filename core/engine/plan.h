@@ -5,6 +5,7 @@
  *   pruning      nodes that no wanted output depends on never run
  *   hoisting     nodes that depend only on fixed inputs run once per request, not once per step
  *   time tables  nodes that depend only on inputs that the whole batch shares run for one sample, not for each
+ *   fusion       attentions over the same keys and values are computed together
  *   memory       values whose lifetimes do not overlap share memory
  *
  * A batch is processed in micro-batches, so that temporary values stay in the cache: they have room for
@@ -35,6 +36,8 @@ enum jf_when {
 struct jf_plan_node {
 	enum jf_when when;
 	bool shared;       /* runs for one sample, read by all */
+	int fused;         /* the earlier node that computes this one along with itself, or JF_NONE */
+	int partner;       /* the later node that this one computes, or JF_NONE */
 	int slots;         /* samples there is room for: 1, micro_batch or batch */
 	size_t offset;     /* floats into the arena: value of slot 0; slots follow each other */
 	size_t stride;     /* floats from slot to slot */

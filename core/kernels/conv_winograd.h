@@ -166,8 +166,8 @@ SIMD_INLINE void winograd_tile_output(
 }
 
 /* The 36 products of a block, `groups` groups of a fixed number of its tiles each, for some of the output channels: a
- * product of its own for each would be done before it had begun. Each element is one accumulator over the input channels
- * in order, as gemm's. */
+ * product of its own for each would be done before it had begun. Each element is one accumulator over the input
+ * channels in order, as gemm's. */
 struct winograd_products {
 	const float *v, *u; /* the first tile's inputs, the first output channel's block of weights */
 	float *m;
@@ -198,8 +198,7 @@ SIMD_INLINE void winograd_group(
 		for (int i = 0; i < vectors; i++) {
 			w[i] = vf_load(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + i * VL % JF_LANES);
 			if (i * VL % JF_LANES == 0)
-				__builtin_prefetch(
-				    u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
+				__builtin_prefetch(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
 		}
 #pragma GCC unroll 16
 		for (int r = 0; r < rows; r++) {
@@ -233,12 +232,12 @@ SIMD_INLINE void winograd_planes(const struct winograd_products *p, const int ro
 
 typedef void winograd_planes_fn(const struct winograd_products *p);
 
-#define WINOGRAD_FN(rows)                                                                  \
-	static void winograd_planes_all_##rows(const struct winograd_products *p) {        \
-		winograd_planes(p, rows, TILE_VECTORS);                                    \
-	}                                                                                  \
-	static void winograd_planes_one_##rows(const struct winograd_products *p) {        \
-		winograd_planes(p, rows, JF_LANES / VL < TILE_VECTORS ? JF_LANES / VL : 1); \
+#define WINOGRAD_FN(rows)                                                                        \
+	JF_UNWATCHED static void winograd_planes_all_##rows(const struct winograd_products *p) { \
+		winograd_planes(p, rows, TILE_VECTORS);                                          \
+	}                                                                                        \
+	JF_UNWATCHED static void winograd_planes_one_##rows(const struct winograd_products *p) { \
+		winograd_planes(p, rows, JF_LANES / VL < TILE_VECTORS ? JF_LANES / VL : 1);      \
 	}
 TILE_EACH(WINOGRAD_FN)
 static winograd_planes_fn *const winograd_all[TILE_ROWS] = {TILE_LIST(winograd_planes_all)};
@@ -263,6 +262,11 @@ static void winograd_rows(const struct winograd *g, int at, int groups, int rows
 
 	if (groups == 0)
 		return;
+	watch_read(p.u, WINOGRAD_N * WINOGRAD_N * p.u_plane);
+	for (size_t f = 0; f < WINOGRAD_N * WINOGRAD_N; f++) {
+		watch_read(p.v + f * p.v_plane, (size_t)(groups * rows * cin));
+		watch_write(p.m + f * p.m_plane, (size_t)(groups * rows * cout));
+	}
 	if (wide > 0)
 		winograd_all[rows - 1](&p);
 	p.u += (size_t)wide * (size_t)cin;

@@ -66,25 +66,29 @@ struct jf_layer_norm_grad {
 	bool accumulate; /* dx += */
 };
 
-/* Keys and values of one head, packed. */
-#define JF_ATTENTION_SCRATCH(n_keys, d, heads) ((size_t)(2 * JF_PAD16(n_keys) * JF_PAD16((d) / (heads))))
+/* Floats of scratch that attention and its gradient need for nq queries and nk keys. */
+#define JF_ATTENTION_SCRATCH(nq, d, heads) ((size_t)(2 * JF_PAD16(nq) * JF_PAD16((d) / (heads))))
+#define JF_ATTENTION_GRAD_SCRATCH(nq, nk, d, heads) (JF_ATTENTION_SCRATCH(nq, d, heads) + (size_t)((nk)*JF_PAD16(nq)))
 
 /* Multi-head attention of one sample. Head j owns columns j * d / heads ... of each third of a row.
  * Source: Vaswani et al., arXiv:1706.03762. */
 struct jf_attention {
-	float *y;            /* [nq][d] */
-	float *probs;        /* out [heads][nq][JF_PAD16(na + nb)], kept for the backward pass */
-	float *scratch;      /* JF_ATTENTION_SCRATCH floats */
-	const float *q_rows; /* [nq][3 * d]: queries are the first third */
-	const float *a, *b;  /* [na][3 * d] and [nb][3 * d]: keys and values are the second and third thirds of both */
-	int nq, na, nb, d, heads;
+	float *y;             /* [nq][d] */
+	float *y2;            /* [nq2][d] */
+	float *probs;         /* out [heads][na + nb][JF_PAD16(nq + nq2)], kept for the backward pass */
+	float *scratch;       /* JF_ATTENTION_SCRATCH floats for nq + nq2 */
+	const float *q_rows;  /* [nq][3 * d]: queries are the first third */
+	const float *q2_rows; /* [nq2][3 * d]: further queries of the same keys; nq2 may be 0 */
+	const float *a, *b;   /* [na][3 * d] and [nb][3 * d]: keys and values are the second and third thirds of both */
+	int nq, nq2, na, nb, d, heads;
+	bool keep; /* the weights of all heads for a backward pass; else probs holds one head at a time */
 };
 
 struct jf_attention_grad {
 	float *dq_rows;                      /* [nq][3 * d], added to: first third; may be da or db */
 	float *da, *db;                      /* [na][3 * d], [nb][3 * d], added to: second and third thirds */
-	float *scratch;                      /* JF_PAD16(na + nb) * (d + nq) floats */
-	const float *probs, *q_rows, *a, *b; /* of the forward pass */
+	float *scratch;                      /* JF_ATTENTION_GRAD_SCRATCH floats */
+	const float *probs, *q_rows, *a, *b; /* of the forward pass, which had nq2 = 0 */
 	const float *dy;                     /* [nq][d] */
 	int nq, na, nb, d, heads;
 };

@@ -27,6 +27,7 @@ typedef float vf;
 #endif
 
 #define NVL (16 / VL)
+#define VF_EXP_MOST 8 /* vectors that vf_exp_each takes */
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
 
 #if VL == 16
@@ -266,28 +267,40 @@ SIMD_INLINE vf vf_zero(void) {
 	return vf_set1(0.0f);
 }
 
-/* e^x within 1 ulp or so; x is clamped to [-87.33, 88.37], so the result is never 0, subnormal or infinite. NaN stays
- * NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial of degree 6 (interpolated at Chebyshev nodes). */
-SIMD_INLINE vf vf_exp(vf x) {
+/* e^x of n vectors, within 1 ulp or so; x is clamped to [-87.33, 88.37], so the result is never 0, subnormal or
+ * infinite. NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial of degree 6 (interpolated at
+ * Chebyshev nodes). Step by step for all vectors, since one alone is a chain that a processor waits for. */
+SIMD_INLINE void vf_exp_each(vf x[], const int n) {
+	static const float polynomial[] = {0x1.120ba2p-7f, 0x1.555518p-5f, 0x1.5554dcp-3f, 0.5f, 1.0f, 1.0f};
 	const vf magic = vf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low mantissa bits */
-	vf t;
-	vf n;
-	vf r;
-	vf p;
+	vf t[VF_EXP_MOST], r[VF_EXP_MOST], p[VF_EXP_MOST];
 
-	/* The order of the operands lets NaN through. */
-	x = vf_min(vf_set1(88.37f), vf_max(vf_set1(-87.33f), x));
-	t = vf_fma(x, vf_set1(0x1.715476p+0f), magic);
-	n = vf_sub(t, magic);
-	r = vf_fma(n, vf_set1(-0x1.62e430p-1f), x);
-	r = vf_fma(n, vf_set1(0x1.05c610p-29f), r);
-	p = vf_fma(r, vf_set1(0x1.6d1292p-10f), vf_set1(0x1.120ba2p-7f));
-	p = vf_fma(r, p, vf_set1(0x1.555518p-5f));
-	p = vf_fma(r, p, vf_set1(0x1.5554dcp-3f));
-	p = vf_fma(r, p, vf_set1(0.5f));
-	p = vf_fma(r, p, vf_set1(1.0f));
-	p = vf_fma(r, p, vf_set1(1.0f));
-	return vf_mul(p, vf_scale_bits(t));
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++) { /* The order of the operands lets NaN through. */
+		x[i] = vf_min(vf_set1(88.37f), vf_max(vf_set1(-87.33f), x[i]));
+		t[i] = vf_fma(x[i], vf_set1(0x1.715476p+0f), magic);
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++) {
+		const vf whole = vf_sub(t[i], magic);
+
+		r[i] = vf_fma(whole, vf_set1(-0x1.62e430p-1f), x[i]);
+		r[i] = vf_fma(whole, vf_set1(0x1.05c610p-29f), r[i]);
+		p[i] = vf_set1(0x1.6d1292p-10f);
+	}
+#pragma GCC unroll 8
+	for (int k = 0; k < 6; k++)
+#pragma GCC unroll 8
+		for (int i = 0; i < n; i++)
+			p[i] = vf_fma(r[i], p[i], vf_set1(polynomial[k]));
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++)
+		x[i] = vf_mul(p[i], vf_scale_bits(t[i]));
+}
+
+SIMD_INLINE vf vf_exp(vf x) {
+	vf_exp_each(&x, 1);
+	return x;
 }
 
 /* --- 16 logical lanes --- */

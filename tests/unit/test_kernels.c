@@ -286,10 +286,10 @@ static void attention_setup(struct attention *t, const int shape[5]) {
 	const size_t nq = (size_t)shape[0], na = (size_t)shape[1], nb = (size_t)shape[2], d = (size_t)shape[3];
 	const size_t heads = (size_t)shape[4];
 
-	t->probs_floats = heads * nq * JF_PAD16(na + nb);
+	t->probs_floats = heads * (na + nb) * JF_PAD16(nq);
 	t->n = (struct jf_attention){.y = t->y = noise(nq * d),
 	    .probs = noise(t->probs_floats),
-	    .scratch = floats(JF_ATTENTION_SCRATCH(na + nb, d, heads)),
+	    .scratch = floats(JF_ATTENTION_SCRATCH(nq, d, heads)),
 	    .q_rows = t->q_rows = noise(nq * 3 * d),
 	    .a = t->a = noise(na * 3 * d),
 	    .b = t->b = noise(nb * 3 * d),
@@ -297,7 +297,8 @@ static void attention_setup(struct attention *t, const int shape[5]) {
 	    .na = shape[1],
 	    .nb = shape[2],
 	    .d = shape[3],
-	    .heads = shape[4]};
+	    .heads = shape[4],
+	    .keep = true};
 	t->first_y = noise(nq * d);
 	t->first_probs = noise(t->probs_floats);
 	for (size_t i = 0; i < nq * 3 * d; i++) /* far from even weights, and scores far below 0 */
@@ -319,7 +320,8 @@ static void attention_teardown(struct attention *t) {
 static void attention_check_row(const struct attention *t, int head, int i, const char *where) {
 	const struct jf_attention *n = &t->n;
 	const int nk = n->na + n->nb, width = n->d / n->heads, column = head * width;
-	const float *p = n->probs + (size_t)(head * n->nq + i) * (size_t)JF_PAD16(nk);
+	const size_t padded = JF_PAD16((size_t)n->nq);
+	const float *p = n->probs + (size_t)(head * nk) * padded + (size_t)i;
 	const float *q = n->q_rows + 3 * i * n->d + column;
 	double e[512], top = -1e30, sum = 0.0;
 
@@ -333,9 +335,9 @@ static void attention_check_row(const struct attention *t, int head, int i, cons
 	}
 	for (int j = 0; j < nk; j++)
 		sum += e[j] = exp(e[j] - top);
-	for (int j = 0; j < JF_PAD16(nk); j++)
-		if (!(fabs((double)p[j] - (j < nk ? e[j] / sum : 0.0)) <= (j < nk ? 1e-4 : 0.0)))
-			fail_msg("%s: weight %d of query %d is %.9g", where, j, i, (double)p[j]);
+	for (int j = 0; j < nk; j++)
+		if (!(fabs((double)p[(size_t)j * padded] - e[j] / sum) <= 1e-4))
+			fail_msg("%s: weight %d of query %d is %.9g", where, j, i, (double)p[(size_t)j * padded]);
 	for (int c = 0; c < width; c++) {
 		double y = 0.0;
 
@@ -376,6 +378,38 @@ static void test_attention(void **state) {
 			assert_memory_equal(t.n.probs, t.first_probs, t.probs_floats * sizeof(float));
 		}
 		attention_teardown(&t);
+	}
+}
+
+/* Two sets of queries in one call: the bytes of a call each. */
+static void test_attention_of_two(void **state) {
+	(void)state;
+	for (size_t i = 0; i < COUNT(isa_names); i++) {
+		const struct jf_kernels *jf = isa(i);
+		struct attention t, u;
+
+		if (jf == NULL)
+			continue;
+		attention_setup(&t, (int[5]){21, 21, 8, 48, 2});
+		attention_setup(&u, (int[5]){8, 21, 8, 48, 2});
+		free(t.n.probs);
+		free(t.n.scratch);
+		t.n.keep = false; /* one head's weights at a time */
+		t.n.probs = floats((size_t)(21 + 8) * JF_PAD16(21 + 8));
+		t.n.scratch = floats(JF_ATTENTION_SCRATCH(21 + 8, 48, 2));
+		u.n.a = t.n.a;
+		u.n.b = t.n.b;
+		jf->attention(&t.n);
+		jf->attention(&u.n);
+		memcpy(t.first_y, t.y, 21 * 48 * sizeof(float));
+		t.n.q2_rows = u.q_rows;
+		t.n.nq2 = 8;
+		t.n.y2 = u.first_y;
+		jf->attention(&t.n);
+		assert_memory_equal(t.y, t.first_y, 21 * 48 * sizeof(float));
+		assert_memory_equal(u.first_y, u.y, 8 * 48 * sizeof(float));
+		attention_teardown(&t);
+		attention_teardown(&u);
 	}
 }
 
@@ -435,6 +469,7 @@ static void test_choice(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attention),
+		cmocka_unit_test(test_attention_of_two),
 		cmocka_unit_test(test_by_name),
 		cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_gemm),

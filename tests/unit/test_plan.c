@@ -49,6 +49,36 @@ static void test_classify_hoists_the_encoder(void **state) {
 	jf_graph_destroy(g);
 }
 
+static int node_of(const struct jf_graph *g, const char *name) {
+	for (int i = 0; i < g->n_nodes; i++)
+		if (strcmp(g->nodes[i].name, name) == 0)
+			return i;
+	fail_msg("no node %s", name);
+	return JF_NONE;
+}
+
+/* Image and label tokens look at the same keys; in the last layer a classification asks for the label's alone. */
+static void test_attentions_go_together(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *classify = plan_of(g, jf_sampler_plan_spec(JF_TASK_CLASSIFY, 8));
+	struct jf_plan *train = plan_of(g,
+	    (struct jf_plan_spec){
+		.outputs = 1u << JF_OUTPUT_IMAGE | 1u << JF_OUTPUT_LABEL, .train = true, .batch = 2, .micro_batch = 2});
+	const int image = node_of(g, "mid0.img_attention"), label = node_of(g, "mid0.lab_attention");
+
+	(void)state;
+	assert_int_equal(classify->nodes[label].fused, image);
+	assert_int_equal(classify->nodes[image].partner, label);
+	assert_int_equal(classify->nodes[image].fused, JF_NONE);
+	assert_int_equal(classify->nodes[node_of(g, "mid1.lab_attention")].fused, JF_NONE);
+	assert_int_equal(train->nodes[label].fused, JF_NONE);
+	assert_int_equal(train->nodes[image].partner, JF_NONE);
+	jf_plan_destroy(classify);
+	jf_plan_destroy(train);
+	jf_graph_destroy(g);
+}
+
 static void test_generate_hoists_the_label(void **state) {
 	const struct jf_network_config c = jf_network_config_default();
 	struct jf_graph *g = jf_network_build(&c, NULL);
@@ -208,6 +238,7 @@ static void test_bad_networks_are_refused(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_attentions_go_together),
 	    cmocka_unit_test(test_classify_hoists_the_encoder),
 	    cmocka_unit_test(test_generate_hoists_the_label),
 	    cmocka_unit_test(test_shared_clock_runs_once_for_the_batch),
