@@ -267,6 +267,7 @@ static void reload(struct daemon *d) {
 		jf_log(JF_LOG_NOTICE, NULL, "reloaded");
 	jf_metric_add(d->metrics, JF_METRIC_RELOADS, 1, JF_LABELS(rc == JF_OK ? "success" : "failure"));
 	tell_ready(d);
+	jf_service_reloaded(rc == JF_OK);
 }
 
 /* --- run and stop --- */

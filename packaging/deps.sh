@@ -29,8 +29,8 @@ arm64='
 	libopenblas-dev:arm64 libpng-dev:arm64 libprotobuf-c-dev:arm64 nettle-dev:arm64 zlib1g-dev:arm64'
 # Containers that boot systemd, HAProxy, nginx.
 system='apt-utils dbus haproxy iproute2 mmdebstrap nginx-light systemd systemd-container'
-# make deb and its checks.
-package='build-essential debhelper dpkg-dev fakeroot libopenmpi-dev lintian mandoc mmdebstrap systemd'
+# make deb and its checks; a container image.
+package='buildah build-essential debhelper dpkg-dev fakeroot libopenmpi-dev lintian mandoc mmdebstrap systemd'
 
 usage() {
 	sed -n '2,9s/^# \{0,1\}//p' "$0"

@@ -17,6 +17,7 @@
 #endif
 
 #include "core/base/clock.h"
+#include "core/base/file.h"
 #include "daemon/service/log.h"
 
 #define MAX_WAITING 16 /* messages; a manager that does not read must not cost memory */
@@ -184,6 +185,21 @@ enum jf_err jf_service_ready(const char *status) {
 enum jf_err jf_service_reloading(const char *status) {
 	/* Type=notify-reload wants both in one datagram. */
 	return notify("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=%s", (long long)(jf_clock_ns() / 1000), status);
+}
+
+void jf_service_reloaded(bool good) {
+	static unsigned count;
+	const char *folder = getenv("RUNTIME_DIRECTORY"); /* perhaps several, by colons */
+	struct jf_error err = {.code = JF_OK};
+	char path[512], text[32];
+	if (!folder || !*folder)
+		return;
+	int n = snprintf(path, sizeof(path), "%.*s/reloaded", (int)strcspn(folder, ":"), folder);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return;
+	n = snprintf(text, sizeof(text), "%u %s\n", ++count, good ? "done" : "failed");
+	if (jf_file_write(path, text, (size_t)n, &err) != JF_OK)
+		jf_log(JF_LOG_WARNING, NULL, "nobody is told that the reload is over: %s", err.message);
 }
 
 enum jf_err jf_service_stopping(const char *status) {

@@ -13,6 +13,9 @@
  * no manager; what goes wrong later is logged. JF_EIO: the manager does not read, and this message is lost. */
 enum jf_err jf_service_ready(const char *status);
 enum jf_err jf_service_reloading(const char *status); /* RELOADING=1 and MONOTONIC_USEC in one message */
+/* A reload is over. Its number and "done" or "failed" go into $RUNTIME_DIRECTORY/reloaded, where there is one: the
+ * unit's ExecReload waits for it, because before version 253 systemd does not. */
+void jf_service_reloaded(bool good);
 enum jf_err jf_service_stopping(const char *status);
 enum jf_err jf_service_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum jf_err jf_service_watchdog(void);

@@ -230,6 +230,38 @@ def test_reload_refused():
     manager.end()
 
 
+def exec_reload(manager, folder):
+    """What the unit runs for "systemctl reload", with this daemon in the installed one's place; its exit status."""
+    with open(os.path.join(BUILD, "etc/jointflowd.service")) as file:
+        line = re.search(r"^ExecReload=(.*(?:(?<=\\)\n.*)*)$", file.read(), re.M).group(1).replace("\\\n", " ").replace("$$", "$")
+    command = re.sub(r"\S+/jointflowd --check-config", f"{DAEMON} --config=/dev/null --model={manager.live} --check-config", line)
+    assert command != line and command.startswith("/bin/sh -c '"), command
+    return subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=WAIT_S, env=dict(
+        os.environ, MAINPID=str(manager.process.pid), RUNTIME_DIRECTORY=folder)).returncode
+
+
+def test_reload_is_over_when_the_unit_says_so():
+    folder = tempfile.mkdtemp(dir=scratch)
+    manager = Manager(env={"RUNTIME_DIRECTORY": folder + ":" + scratch})
+    for number in 1, 2:
+        before = checksum(manager)
+        install(manager, models[number % 2])
+        assert exec_reload(manager, folder) == 0
+        assert checksum(manager) != before  # at once
+    with open(manager.live, "wb") as file:
+        file.write(b"no model")
+    assert exec_reload(manager, folder) == 78
+    assert checksum(manager) != before
+    assert manager.metric('jointflow_reloads_total{result="failure"}') == 1
+    with open(os.path.join(folder, "reloaded")) as file:
+        assert file.read() == "3 failed\n"
+    manager.process.kill()
+    manager.process.wait(WAIT_S)
+    install(manager, models[0])
+    assert exec_reload(manager, folder) != 0  # and does not wait for one that is gone
+    manager.close()
+
+
 def test_counters_from_the_start():
     """What a rate or an alert reads is there at zero before it first happens."""
     manager = Manager()

@@ -25,6 +25,13 @@
 #include "daemon/service/process.h"
 #include "daemon/service/service.h"
 
+/* In a build --without-systemd nobody is told anything and no socket is passed. */
+#ifdef JF_HAVE_SYSTEMD
+#define NEEDS_SYSTEMD() (void)0
+#else
+#define NEEDS_SYSTEMD() skip()
+#endif
+
 static char folder[] = "/tmp/jf_service_XXXXXX";
 
 /* A datagram socket as the service manager has one; *name: what NOTIFY_SOCKET says. */
@@ -57,6 +64,7 @@ static void expect_message(int fd, const char *expected) {
 }
 
 static void test_messages(void **state) {
+	NEEDS_SYSTEMD();
 	char name[64], expected[200];
 	(void)state;
 	for (int abstract = 0; abstract < 2; abstract++) {
@@ -80,6 +88,7 @@ static void test_messages(void **state) {
 
 /* RELOADING=1 and the time stand in one datagram, and the time is now on CLOCK_MONOTONIC. */
 static void test_reloading(void **state) {
+	NEEDS_SYSTEMD();
 	char name[64], text[512];
 	struct timespec before, after;
 	(void)state;
@@ -104,6 +113,7 @@ static void test_reloading(void **state) {
 
 /* A manager whose socket is full: the watchdog is not waited for. */
 static void test_manager_that_does_not_read(void **state) {
+	NEEDS_SYSTEMD();
 	char name[64];
 	int n = 0;
 	(void)state;
@@ -124,7 +134,28 @@ static void test_manager_that_does_not_read(void **state) {
 }
 
 /* Nobody there is no failure of ours, but it is said, once. */
+static void test_without_systemd(void **state) {
+	int fds[4];
+	struct jf_error err = {0};
+	(void)state;
+#ifdef JF_HAVE_SYSTEMD
+	skip();
+#endif
+	setenv("NOTIFY_SOCKET", "/nonexistent/socket", 1);
+	setenv("WATCHDOG_USEC", "1000000", 1);
+	setenv("LISTEN_FDS", "many", 1);
+	assert_int_equal(jf_service_ready("x"), JF_OK);
+	assert_int_equal(jf_service_reloading("x"), JF_OK);
+	jf_service_flush(60000);
+	assert_int_equal(jf_service_watchdog_interval_ms(), 0);
+	assert_int_equal(jf_service_listen_fds(fds, 4, &err), 0);
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("LISTEN_FDS");
+}
+
 static void test_no_manager(void **state) {
+	NEEDS_SYSTEMD();
 	char path[64], text[1024];
 	(void)state;
 	unsetenv("NOTIFY_SOCKET");
@@ -151,6 +182,7 @@ static void test_no_manager(void **state) {
 }
 
 static void test_watchdog_interval(void **state) {
+	NEEDS_SYSTEMD();
 	static const struct {
 		const char *usec;
 		int pid; /* 0: unset, 1: ours, 2: another's */
@@ -239,6 +271,7 @@ static int passed_in_child(
 }
 
 static void test_socket_activation(void **state) {
+	NEEDS_SYSTEMD();
 	(void)state;
 	assert_int_equal(passed_in_child("127.0.0.1", false, "1", JF_OK, NULL), 0);
 	assert_int_equal(passed_in_child("127.0.0.1", true, "2", JF_OK, NULL), 0);
@@ -424,6 +457,7 @@ int main(void) {
 	    cmocka_unit_test(test_messages),
 	    cmocka_unit_test(test_reloading),
 	    cmocka_unit_test(test_manager_that_does_not_read),
+	    cmocka_unit_test(test_without_systemd),
 	    cmocka_unit_test(test_no_manager),
 	    cmocka_unit_test(test_watchdog_interval),
 	    cmocka_unit_test(test_socket_activation),
