@@ -64,7 +64,8 @@ const struct jf_option jf_conf_keys[] = {
 		"form from what arrives while all workers are busy."},
     {WORKERS, AT(queue_capacity), INT(1, 100000000, "20000", "network evaluations"),
 	.help = "Work that is admitted and unfinished at a time, counted as images x network evaluations. More is "
-		"refused at once with 503 and Retry-After."},
+		"refused at once with 503 and Retry-After, a request that alone is more with 422. Classifications may "
+		"take an eighth more than this, so that generations never keep them out."},
     {WORKERS, AT(ageing_ms), INT(0, 3600000, "2000", "milliseconds"),
 	.help = "Classifications go before generations. A generation that has waited for this long goes before "
 		"classifications that arrive now."},
@@ -78,7 +79,11 @@ const struct jf_option jf_conf_keys[] = {
 	.help = "How long a connection without a request is kept, and how long a client may take nothing of an answer. "
 		"For the whole of an answer it has this time and a second for each 16 KiB. Rounded up to whole "
 		"seconds."},
-    {REQUESTS, AT(max_body_bytes), BYTES(1024, 1073741824, "8M"), .help = "Largest request body."},
+    {REQUESTS, AT(max_body_bytes), BYTES(1024, 1073741824, "8M"),
+	.help = "Largest request body, 1 MiB at most where it "
+		"can hold neither picture nor tensor. Bodies over 64 KiB may hold "
+		"32 times this together, and 8 times this from "
+		"one address."},
     {REQUESTS, AT(max_image_side), INT(8, 2048, "2048", "pixels"),
 	.help = "Largest width and height of an uploaded picture."},
     {REQUESTS, AT(max_count), INT(1, 4096, "128", "images"),
@@ -97,10 +102,13 @@ const struct jf_option jf_conf_keys[] = {
 	    "no more typical than it; so about this share of good pictures is flagged too. 0 flags none."},
 
     {CLIENTS, AT(max_connections), INT(1, 1000000, "1024", "connections"),
-	.help = "Connections at a time, all clients together. Fewer if this process may not open so many descriptors; "
-		"the log says so."},
+	.help =
+	    "Connections at a time, all clients together. Beyond them 32 more are taken, in which probes are served "
+	    "and everything else is refused with 503; the rest waits in the kernel's queue. Fewer if this process "
+	    "may not open so many descriptors; the log says so."},
     {CLIENTS, AT(max_connections_per_client), INT(1, 1000000, "256", "connections"),
-	.help = "Connections at a time from one address."},
+	.help = "Connections at a time from one address. Eight more are answered with 429, further ones are closed at "
+		"once. A proxy in trusted_proxies and a Unix socket have no limit of their own."},
     {CLIENTS, AT(max_rate_per_client), INT(0, 1000000, "0", "requests per second"),
 	.help = "Requests per second from one address; more get 429. 0 for no limit."},
     {CLIENTS, AT(max_burst_per_client), INT(1, 1000000, "64", "requests"),

@@ -140,6 +140,8 @@ def memory():
                 check(answer.status in (400, 413, 422), answer.status)
                 worst.append((took - 8 * len(body), name))
                 check(jf.SANITIZED or took <= 8 * len(body) + (4 << 20), f"{took} bytes for a body of {len(body)}")
+        took, name = max(worst)
+        print(f"# the most memory beyond 8 times the body: {took} bytes, for {name}")
         with case("memory: 128 pictures as one tensor are still taken"):
             answer = d.request("POST", infer, tensor(128, b"0," * (128 * 784 - 1) + b"0"), JSON)
             equal(answer.status, 200, "status")

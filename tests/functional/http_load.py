@@ -127,6 +127,8 @@ def overload():
                     check(1 <= int(answer.headers["retry-after"]) <= 60, "Retry-After")
                     equal(answer.json()["type"], "urn:jointflow:problem:queue-full", "type")
                 quick, slow = statistics.median(a[1] for a in refused), max(a[1] for a in served)
+                print(f"# {len(refused)} of 40 refused, after {1000 * quick:.1f} ms in the middle; the rest served within {slow:.2f} s; "
+                      f"{memory[-1]} kB resident")
                 check(quick < slow / 2, f"refused after {quick:.3f} s, served within {slow:.3f} s")
         with case("overload: memory stays flat"):
             if not jf.SANITIZED:

@@ -30,6 +30,7 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)"
+export DEBFULLNAME="Pat O'Packager" DEBEMAIL=pat@packager.example.org
 
 # What a fresh clone holds, with the changes that are not committed yet. The unit tests have run on the same sources in
 # make check.
@@ -41,6 +42,8 @@ check "README's line builds the packages in a fresh clone: $line" \
 	env -u MAKEFLAGS -u MAKELEVEL bash -c "cd '$scratch/clone' && $line"
 cd "$scratch/clone/build" || { echo "Bail out! nothing was built"; exit 1; }
 check "the tarball holds no debian folder" eval '! tar -tf jointflow-*.tar.xz | grep /debian/'
+check "who builds is the maintainer" eval \
+	'[ "$(dpkg-deb -f deb/jointflow-server_*.deb Maintainer)" = "$DEBFULLNAME <$DEBEMAIL>" ] && grep -qx "Changed-By: $DEBFULLNAME <$DEBEMAIL>" deb/*.changes'
 # The checkout may lie where only its owner can read, as below /root.
 cp -r jointflow-*.tar.xz "$top_srcdir/packaging/make-deb" "$top_srcdir/packaging/debian" "$scratch/"
 chmod 755 "$scratch"

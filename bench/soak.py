@@ -1,0 +1,174 @@
+#!/usr/bin/python3
+"""jointflowd under mixed requests for as long as is asked, and seeds whose bytes must never change.
+
+    soak.py [--requests=N] [--seeds=N] [--clients=N] [--model=FILE]
+
+Run in the build folder, with top_builddir and top_srcdir in the environment as tests have them. Requests: every kind of question
+and of refusal is asked once alone; then the clients ask them in random order and compare status and bytes (of JSON without
+timings and request id). Resident memory and open descriptors are read after each tenth of the requests. Seeds: each is drawn
+alone, by all clients at once, as a part of larger requests, and by a daemon that was started anew. Exit status 1 when anything
+was not as it was before."""
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ["top_srcdir"], "tests/functional"))
+import jf  # noqa: E402
+
+JSON = {"Content-Type": "application/json"}
+
+
+def table(d):
+    """[(method, path, body, headers)]: every kind of request."""
+    digits = [jf.png(pixels, 28, 28) for _, pixels in jf.test_digits()]
+    picture = {"Content-Type": "image/png"}
+    asks = [("POST", "/v1/classify", digit, picture) for digit in digits]
+    asks += [("POST", f"/v1/classify?method=sample&samples=2&steps=3&seed={i}", digits[i], picture) for i in range(3)]
+    asks += [("GET", f"/v1/generate?digit={i % 10}&seed={i}&steps=2", None, {}) for i in range(40)]
+    asks += [("POST", "/v1/generate", json.dumps({"weights": {"3": 0.5, "8": 0.5}, "seed": i, "steps": 2, "count": 3}), JSON) for i in range(5)]
+    asks += [("POST", "/v1/sample", json.dumps({"seed": i, "steps": 2}), JSON) for i in range(5)]
+    asks += [("GET", f"/v1/blend?from=3&to=8&seed={i}&steps=2&columns=3&spacing=label", None, {}) for i in range(3)]
+    asks += [("POST", "/v1/generate", '{"digit": 7, "seed": 1, "steps": 2}', {**JSON, "Accept": "text/event-stream"})]
+    form, headers = jf.form({"image": digits[7]})
+    asks += [("POST", "/v1/classify", form, headers)]
+    asks += [("GET", path, None, {}) for path in ("/", "/livez", "/readyz", "/v1/model", "/openapi.json", "/nowhere", "/v1/generate?digit=10",
+                                                  "/v1/generate?digit=%zz", "/v1/classify", f"/v2/models/{d.model_name()}")]
+    asks += [("POST", "/v1/classify", body, picture) for body in (digits[1][:60], b"no picture", jf.png(bytes(784), 28, 28))]
+    asks += [("POST", "/v1/generate", body, JSON) for body in ("{", '{"digit": 7, "colour": 1}', "[" * 100)]
+    asks += [("POST", "/v1/classify", b"x", {"Content-Type": "text/plain"}), ("PUT", "/v1/generate", b"", {})]
+    return asks
+
+
+def digest(answer):
+    """Status and bytes, without what differs from one answer to the next."""
+    kind, body = answer.headers.get("content-type", ""), answer.body
+    if kind.startswith("text/event-stream"):
+        body = b"".join(plain(data) for _, data in answer.events())
+    elif "json" in kind:
+        body = plain(answer.json())
+    return answer.status, hashlib.sha256(body).hexdigest()
+
+
+def plain(value):
+    return json.dumps({k: v for k, v in value.items() if k not in ("timings_ms", "request_id")}, sort_keys=True).encode()
+
+
+_work = None  # what the processes inherit, because a daemon cannot be sent to them
+
+
+def _run(number, clients):
+    return _work(number, clients)
+
+
+def spread(clients, work):
+    """work(number, count) in as many processes; what they returned."""
+    global _work
+    _work = work
+    with multiprocessing.get_context("fork").Pool(clients) as pool:
+        return pool.starmap(_run, [(i, clients) for i in range(clients)], 1)
+
+
+class Mixed:
+    def __init__(self, d, asks, expected, requests):
+        self.d, self.asks, self.expected, self.requests = d, asks, expected, requests
+
+    def __call__(self, number, clients):
+        rng, wrong = random.Random(time.time_ns() + number), []
+        link = self.d.connection()
+        for _ in range(self.requests // clients):
+            i = rng.randrange(len(self.asks))
+            try:
+                got = digest(self.d.request(*self.asks[i], link=link))
+            except OSError as error:
+                got = repr(error)
+            if got != self.expected[i]:
+                wrong.append((self.asks[i][:2], got))
+                link.close()
+        link.close()
+        return wrong
+
+
+def mixed(d, clients, requests):
+    jf.conform_response = lambda *_: None  # the functional tests do that
+    asks = table(d)
+    expected = [digest(d.request(*ask)) for ask in asks]
+    wrong, begun = [], time.monotonic()
+    for tenth in range(10):
+        for part in spread(clients, Mixed(d, asks, expected, requests // 10)):
+            wrong += part
+        print(f"{(tenth + 1) * (requests // 10 // clients * clients)} requests, {time.monotonic() - begun:.0f} s, {len(wrong)} unexpected answers, "
+              f"{d.memory()} kB resident, {len(os.listdir(f'/proc/{d.process.pid}/fd'))} descriptors", flush=True)
+    for item in wrong[:10]:
+        print("unexpected:", item)
+    return not wrong
+
+
+class Seeds:
+    """The digests of the pictures of `seeds`, each a request (each=1), or one request for `each` of them."""
+
+    def __init__(self, d, seeds, each):
+        self.d, self.seeds, self.each = d, seeds, each
+
+    def __call__(self, number, clients):
+        out, link = {}, self.d.connection()
+        for first in range(number * self.each, self.seeds, clients * self.each):
+            n = min(self.each, self.seeds - first)
+            # the noise of a picture is its seed's and its index's; the label takes turns as well
+            answer = self.d.post("/v1/generate", {"digit": first // 64 % 10, "seed": first // 64, "index": first % 64, "count": n, "steps": 1}, link=link)
+            for i, image in enumerate(answer.json()["images"]):
+                out[first + i] = hashlib.sha256(image["b64_json"].encode()).digest()
+        link.close()
+        return out
+
+
+def pictures(clients, d, seeds, each):
+    out = {}
+    for part in spread(clients, Seeds(d, seeds, each)):
+        out.update(part)
+    assert len(out) == seeds, len(out)
+    return out
+
+
+def seeds(start, clients, n):
+    jf.conform_response = lambda *_: None
+    good = True
+    with start() as d:
+        alone = pictures(1, d, n, 1)
+        for name, each in (("under load", 1), ("four a request", 4), ("64 a request", 64)):
+            differ = sum(alone[key] != value for key, value in pictures(clients, d, n, each).items())
+            good = good and differ == 0
+            print(f"{n} pictures drawn alone and {name}: {differ} differ", flush=True)
+    with start() as d:
+        differ = sum(alone[key] != value for key, value in pictures(clients, d, n, 1).items())
+        print(f"{n} pictures drawn alone and after a restart: {differ} differ", flush=True)
+    return good and differ == 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--model", default=jf.any_model())
+    options = parser.parse_args()
+
+    def start():
+        return jf.Daemon("--access-log=no", "--max-connections-per-client=1000", "--request-timeout-ms=600000", "--queue-capacity=1000000",
+                         model=options.model)
+
+    good = True
+    if options.requests:
+        with start() as d:
+            good = mixed(d, options.clients, options.requests)
+    if options.seeds:
+        good = seeds(start, options.clients, options.seeds) and good
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
