@@ -37,7 +37,7 @@ const plain = (value) => (typeof value === 'number' ? value.toLocaleString('en')
 // What the checkpoint's metadata is worth showing: key, words, how to write it.
 const told = [
 	['test_accuracy', 'Accuracy', (value) => `${(100 * value).toFixed(2)} % of the test set`],
-	['holdout_accuracy', 'Accuracy, held out', (value) => `${(100 * value).toFixed(2)} % of images kept back`],
+	['holdout_accuracy', 'Accuracy, held out', (value) => `${(100 * value).toFixed(2)} % of held-out images`],
 	['test_ode_accuracy', 'Step by step', (value) => `${(100 * value).toFixed(2)} % of the test set`],
 	['test_drawn_agreement', 'Drawn as asked', (value) => `${(100 * value).toFixed(1)} %`],
 	['epochs', 'Passes', (value) => `${value} over ${plain(Number(model.raw.training.training_images))} images`],

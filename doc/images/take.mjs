@@ -12,7 +12,8 @@ const tabs = ['classify', 'stepwise', 'generate', 'blend', 'sample', 'about'];
 // --- the page ------------------------------------------------------------------------------------------------------
 
 // Brings a tab into the state that is worth a picture.
-async function bring(page, tab) {
+async function bring(page, tab, matrix = true) {
+	page.setDefaultTimeout(900000); // however busy the machine is
 	await openTab(page, tab === 'stepwise' ? 'classify' : tab);
 	if (tab === 'classify') {
 		await drawOnPad(page, two);
@@ -25,7 +26,7 @@ async function bring(page, tab) {
 	} else {
 		await waitState(page, `#${tab}`, 'done');
 	}
-	if (tab === 'blend') {
+	if (tab === 'blend' && matrix) {
 		await page.click('#matrix-go');
 		await waitState(page, '#matrix', 'done');
 	}
@@ -56,12 +57,13 @@ async function phones(folder) {
 		const screens = [];
 		await onPage({ width: 360, height: 740, colorScheme, reducedMotion: 'reduce' }, async (page) => {
 			for (const tab of ['classify', 'generate', 'blend', 'sample', 'about']) {
-				await bring(page, tab);
+				await bring(page, tab, false);
 				screens.push((await page.screenshot()).toString('base64'));
 			}
 		});
 		const page = await (await theBrowser()).newPage({ viewport: { width: 5 * 372 + 12, height: 764 } });
-		await page.setContent(`<body style="margin:12px;display:flex;gap:12px;background:${colorScheme === 'dark' ? '#000' : '#ddd'}">${
+		const background = colorScheme === 'dark' ? '#000' : '#ddd';
+		await page.setContent(`<body style="margin:12px;display:flex;gap:12px;background:${background}">${
 			screens.map((screen) => `<img src="data:image/png;base64,${screen}">`).join('')}`);
 		await page.screenshot({ path: path.join(folder, `phone-${colorScheme}.png`) });
 		await page.close();
@@ -171,7 +173,8 @@ try {
 		await take(folder, sizes, tabs, (tab, width, scheme) => `${tab}-${width}-${scheme}.png`, true);
 	} else {
 		await denoising(path.join(folder, 'denoising.png'));
-		await take(folder, [[1200, 800]], ['stepwise', 'generate', 'blend', 'sample'], (tab, _, scheme) => `${tab}-${scheme}.png`, true);
+		const wanted = ['stepwise', 'generate', 'blend', 'sample'];
+		await take(folder, [[1200, 800]], wanted, (tab, _, scheme) => `${tab}-${scheme}.png`, true);
 		await phones(folder);
 	}
 } finally {

@@ -1,6 +1,6 @@
 // What the page must not do again: each of these failed once.
 import {
-	assert, axe, cleared, drawOnPad, fillIn, fs, greyPng, mouseStroke, onPage, openTab, path, source, test, theDaemon,
+	assert, axe, cleared, drawLittle, drawOnPad, fs, greyPng, mouseStroke, onPage, openTab, path, source, test, theDaemon,
 	upload, verdict, waitState,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
@@ -153,6 +153,7 @@ test('the curl line of a picture gives that picture', async () => {
 		return pictures[0].b64_json;
 	};
 	await onPage({ permissions: ['clipboard-read', 'clipboard-write'] }, async (page) => {
+		await drawLittle(page, { steps: 6 });
 		for (const [tab, list, i] of [['generate', '#generate', 5], ['blend', '#strip', 13], ['sample', '#sample', 3]]) {
 			await openTab(page, tab);
 			await waitState(page, `#${tab}`, 'done');
@@ -187,12 +188,9 @@ test('page and curl have one guidance', async () => {
 });
 
 test('Blend has no lock without effect, and a matrix of another seed does not stay', async () => {
-	await onPage({ hash: '#blend' }, async (page) => {
+	await onPage({ hash: '#blend?steps=2' }, async (page) => {
 		await waitState(page, '#blend', 'done');
 		assert.ok(await page.isHidden('#blend [data-lock]'));
-		await fillIn(page, '#blend input[name=steps]', '2');
-		await page.press('#blend input[name=steps]', 'Tab');
-		await waitState(page, '#blend', 'done');
 		await page.click('#matrix-go');
 		await waitState(page, '#matrix', 'done');
 		await page.click('#blend [data-dice]');

@@ -1,7 +1,7 @@
 // How it looks and reads: pictures of every tab, axe, sizes, keyboard, reduced motion, the weight of the first paint.
 import http from 'node:http';
 import {
-	assert, axe, drawOnPad, fs, onPage, openTab, path, pictures, source, test, theDaemon, verdict, waitState,
+	assert, axe, drawLittle, drawOnPad, fs, onPage, openTab, path, pictures, source, test, theDaemon, verdict, waitState,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
 
@@ -36,6 +36,7 @@ for (const width of [360, 1600]) {
 		test(name, async () => {
 			// Steady pictures: no motion, and seeds that do not change.
 			await onPage({ width, height: width === 360 ? 740 : 1000, colorScheme, reducedMotion: 'reduce' }, async (page) => {
+				await drawLittle(page, { steps: 4 });
 				for (const tab of tabs) {
 					await bring(page, tab);
 					await page.screenshot({ path: path.join(pictures, `${tab}-${width}-${colorScheme}.png`), fullPage: true });

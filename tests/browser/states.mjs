@@ -1,8 +1,8 @@
 // When things do not go well: full queue, lost connection, key wanted, bad values; and a proxy's sub-path.
 import http from 'node:http';
 import {
-	Daemon, assert, fillIn, fs, mouseStroke, onPage, openTab, path, sleep, test, theBrowser, theDaemon, verdict, waitState,
-	withPage,
+	Daemon, assert, drawLittle, fillIn, fs, mouseStroke, onPage, openTab, path, sleep, test, theBrowser, theDaemon, verdict,
+	waitState, withPage,
 } from './support.mjs';
 
 const seven = [[0.25, 0.2], [0.75, 0.2], [0.45, 0.85]];
@@ -212,6 +212,7 @@ test('it works below a path of a proxy', async () => {
 		await withPage(await theBrowser(), url, {}, async (page) => {
 			await page.click('#real button >> nth=8');
 			assert.match(await verdict(page), /^\d$/);
+			await drawLittle(page);
 			for (const tab of ['generate', 'blend', 'sample', 'about']) {
 				await openTab(page, tab);
 				await waitState(page, `#${tab}`, 'done');
@@ -242,6 +243,7 @@ test('a real digit that does not come at once is asked for again', async () => {
 
 test('the blend of another pair does not show the one before under its names', async () => {
 	await withPage(await theBrowser(), (await theDaemon()).url, { expected }, async (page) => {
+		await drawLittle(page);
 		await openTab(page, 'blend');
 		await waitState(page, '#blend', 'done');
 		const shown = () => page.evaluate(() => document.querySelector('#morph').toDataURL());

@@ -134,7 +134,7 @@ test('a picture can be classified, its seed and curl copied, its PNG saved', asy
 });
 
 test('the blend slider changes the picture; the strip has both ends', async () => {
-	await onPage({ hash: '#blend' }, async (page) => {
+	await onPage({ hash: '#blend?steps=12' }, async (page) => {
 		assert.equal(await page.textContent('#blend-title'), 'Six Seven');
 		await waitState(page, '#blend', 'done');
 		const looks = [];
@@ -178,11 +178,7 @@ test('the blend slider changes the picture; the strip has both ends', async () =
 });
 
 test('the matrix of every pair fills in and completes; it can be cancelled', async () => {
-	await onPage({ hash: '#blend' }, async (page) => {
-		await waitState(page, '#blend', 'done');
-		await fillIn(page, '#blend input[name=steps]', '10');
-		await page.press('#blend input[name=steps]', 'Tab');
-		await waitState(page, '#blend', 'running');
+	await onPage({ hash: '#blend?steps=10' }, async (page) => {
 		await waitState(page, '#blend', 'done');
 		await page.click('#matrix-go');
 		const looks = await watch(page, '#matrix', '#matrix .picture canvas', ['done']);

@@ -164,6 +164,14 @@ export async function fillIn(page, selector, value) {
 	await page.fill(selector, value);
 }
 
+// Before generate, blend and sample are opened: they draw in few steps, and little at once.
+export const drawLittle = (page, few = { steps: 3, count: 2 }) => page.evaluate((values) => {
+	for (const [name, value] of Object.entries(values)) {
+		document.querySelectorAll(`:is(#generate, #blend, #sample) input[name=${name}]`)
+			.forEach((input) => { input.value = value; });
+	}
+}, few);
+
 export const openTab = (page, name) => page.click(`#tab-${name}`);
 
 // --- drawing -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 // What a visitor finds on each tab: its purpose, its terms, its fields when going back; and a model that is not digits.
 import { execFileSync } from 'node:child_process';
 import {
-	Daemon, assert, axe, build, drawOnPad, fillIn, inked, look, mouseStroke, onPage, openTab, path, test, theBrowser,
-	verdict, waitState, withPage,
+	Daemon, assert, axe, build, drawLittle, drawOnPad, fillIn, inked, look, mouseStroke, onPage, openTab, path, test,
+	theBrowser, verdict, waitState, withPage,
 } from './support.mjs';
 import { drawings } from './strokes.mjs';
 
@@ -12,13 +12,6 @@ const asks = async (page, end) =>
 	(await page.waitForRequest((request) => request.url().endsWith(end))).postDataJSON();
 const done = (page, tab) => (tab === 'classify' ? null : waitState(page, `#${tab}`, 'done'));
 
-// Before a tab is opened: it draws little at once.
-const fewSteps = (page) => page.evaluate(() => {
-	for (const [name, value] of [['steps', 3], ['count', 2]]) {
-		document.querySelectorAll(`input[name=${name}]`).forEach((input) => { input.value = value; });
-	}
-});
-
 async function noViolations(page, where) {
 	await page.evaluate(axe);
 	const { violations } = await page.evaluate(() => window.axe.run());
@@ -27,7 +20,7 @@ async function noViolations(page, where) {
 
 test('each tab says in one sentence what it is for; every term is explained, by keyboard too', async () => {
 	await onPage({ colorScheme: 'dark', reducedMotion: 'reduce' }, async (page) => {
-		await fewSteps(page);
+		await drawLittle(page);
 		const explained = new Set();
 		for (const tab of tabs) {
 			await openTab(page, tab);
@@ -169,7 +162,7 @@ test('a model that is not digits: words, pad, bars, pictures and requests are it
 	try {
 		await daemon.start();
 		await withPage(await theBrowser(), daemon.url, {}, async (page) => {
-			await fewSteps(page);
+			await drawLittle(page);
 			const shape = (selector) => page.locator(selector).first().evaluate((node) => [node.width, node.height]);
 			assert.equal(await page.textContent('#classify h2'), 'Draw or open a picture');
 			assert.equal(await page.getAttribute('#pad', 'aria-label'), 'Drawing area, 16 by 12 cells');
