@@ -244,10 +244,10 @@ def tls():
             equal([n for n, _ in events], ["step"] * 3 + ["result"], "stream")
             equal(d.request("POST", "/v1/classify", b"x" * 4_000_000, {"Content-Type": "image/png"}).status, 422, "4 MB of rubbish")
         with case("tls: a client that leaves frees its worker"):
-            before = d.metric("jointflow_cancellations_total")
+            before, steps = d.metric("jointflow_cancellations_total"), d.metric("jointflow_steps_total", task="generate")
             link = d.connection()
             link.request("POST", "/generate", '{"digit": 7, "count": 100, "steps": 200}', {"Content-Type": "application/json"})
-            time.sleep(0.5)
+            check(jf.wait_for(lambda: d.metric("jointflow_steps_total", task="generate") > steps, 60), "it does not begin")
             link.close()
             for _ in range(100 * jf.PATIENCE):
                 if d.metric("jointflow_cancellations_total") > before:
