@@ -13,6 +13,7 @@
 #define SEED 2       /* of evaluations: always the same noise, so that their results compare */
 #define PIECE 2048   /* images held as floats at a time */
 #define FEW_ERRORS 5 /* wrong answers that count as much as the belief that no temperature is needed */
+#define SLACK 0.1    /* of a loss, see jf_evaluate_slack */
 #define MAX_ROWS 20
 #define MAX_COLUMNS 20
 
@@ -153,6 +154,12 @@ enum jf_err jf_evaluate(struct jf_evaluation *out, float **drawn, struct jf_mode
 		rc = draw(out, drawn, model, dataset, options, err);
 	out->seconds = jf_clock_s() - begin;
 	return rc;
+}
+
+double jf_evaluate_slack(double least, int classes) {
+	double learnt = 1 - least / log(classes);
+
+	return learnt > 0 ? SLACK * least * learnt : 0;
 }
 
 enum jf_err jf_evaluate_sheet(

@@ -38,6 +38,11 @@ enum jf_err jf_evaluate(struct jf_evaluation *out, float **drawn, struct jf_mode
     const struct jf_dataset *dataset, const uint32_t *order, size_t n, const struct jf_evaluate_options *options,
     struct jf_error *err);
 
+/* By how much a later state's loss may exceed the least so far and still be preferred: drawing, which no held-out loss
+ * measures, goes on improving when the label's loss has levelled out. A tenth of the least loss, less the nearer that
+ * is to knowing nothing (ln K). */
+double jf_evaluate_slack(double least, int classes);
+
 /* Saves a picture of drawn images: a row for each of the first 20 classes, up to 20 columns. */
 enum jf_err jf_evaluate_sheet(
     const char *path, const float *drawn, const struct jf_dataset *dataset, int per_class, struct jf_error *err);

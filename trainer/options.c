@@ -70,7 +70,8 @@ static const struct jf_option table[] = {
     {"ema", 0, T_LIST, FIXED, "X,X...", AT(ema), 0, 1, "0.999,0.9995",
 	"decay of the weights' running means; the best ships"},
     {"ship", 0, T_CHOICE, FIXED, "best|last", AT(ship), 0, 0, "best",
-	"best: the state with the least loss on the labels kept back; last: the run's end, which often draws better"},
+	"best: the latest state whose loss on the labels kept back is as good as the least; last: the run's end, which "
+	"often draws better"},
     {"seed", 's', T_SEED, FIXED, "N", AT(seed), 0, 0, "1",
 	"random seed; it determines the initial weights, the noise, the order and the distortions"},
     {"threads", 'j', T_INT, FREE, "N", AT(threads), 0, 256, "0", "compute threads; 0: one for each CPU"},

@@ -151,6 +151,7 @@ enum jf_run_outcome jf_run(const struct jf_train_options *options, const struct 
 	    .stop = stop,
 	    .command_line = command_line,
 	    .begun = jf_clock_s(),
+	    .loss_of_best = INFINITY,
 	    .loss_image = NAN,
 	    .loss_label = NAN};
 	bool stopped = false;

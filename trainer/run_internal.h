@@ -42,6 +42,7 @@ struct run {
 	double begun, wall_before_s; /* of this session; of the sessions before */
 	double last_saved;
 	double loss_image, loss_label; /* smoothed; NAN before the first step */
+	double loss_of_best;           /* of state.best; INFINITY after a resumption */
 	bool diverging;                /* the losses are so high that the state is not worth saving */
 };
 

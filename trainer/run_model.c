@@ -144,14 +144,24 @@ static bool same_as_before(const struct run *run, int which) {
 	       memcmp(jf_trainer_ema(run->trainer, which), jf_trainer_ema(run->trainer, which - 1), size) == 0;
 }
 
-/* The weights of `exported`, if they are the best of the run so far. */
+/* Keeps the weights of `exported` if they are the best of the run so far; of one step's means the one with the least
+ * loss, of different steps the later one within the slack. state.best_loss: the least of all. */
 static void consider(struct run *run, int ema, const struct jf_evaluation *e) {
-	if (!run->state.best || run->options->ship || e->posterior.n == 0 || !(e->loss < run->state.best_loss))
+	double least = run->state.best_loss, limit = least;
+
+	if (!run->state.best || run->options->ship || e->posterior.n == 0)
+		return;
+	if (run->state.best_step == run->state.step)
+		limit = run->loss_of_best;
+	else if (isfinite(least))
+		limit += jf_evaluate_slack(least, run->dataset.classes);
+	if (!(e->loss < limit))
 		return;
 	memcpy(run->state.best, run->exported->params, run->model->graph->n_params_floats * sizeof(float));
-	run->state.best_loss = e->loss;
+	run->state.best_loss = fmin(least, e->loss);
 	run->state.best_step = run->state.step;
 	run->state.best_ema = ema;
+	run->loss_of_best = e->loss;
 }
 
 static enum jf_err measure(

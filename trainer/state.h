@@ -25,7 +25,7 @@ struct jf_train_state {
 	char digest[65];    /* of the data */
 	/* The best state so far by the loss on the images kept back. */
 	float *best;      /* borrowed, [n_params]; NULL: none are kept */
-	double best_loss; /* INFINITY: none yet */
+	double best_loss; /* the least so far; `best` may exceed it by jf_evaluate_slack. INFINITY: none yet */
 	uint64_t best_step;
 	int best_ema;
 };

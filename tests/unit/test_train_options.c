@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "trainer/evaluate.h"
 #include "trainer/options.h"
 
 /* Parses "jointflow-train LINE"; the words must outlive the options. */
@@ -215,6 +216,17 @@ static void test_match(void **state) {
 	jf_options_deinit(&first);
 }
 
+/* A later state ships if its loss is as good as the least: not where nothing was learnt, nor where the label's loss has
+ * plainly risen (0.517 to 0.590 of nine classes once shipped the latter). */
+static void test_slack(void **state) {
+	double letters = jf_evaluate_slack(0.0785, 26);
+
+	(void)state;
+	assert_true(letters > 0.0832 - 0.0785 && letters < 0.1 * 0.0785);
+	assert_true(jf_evaluate_slack(0.517, 9) < 0.590 - 0.517);
+	assert_true(jf_evaluate_slack(0.6933, 2) == 0 && jf_evaluate_slack(0.69, 2) < 0.001);
+}
+
 /* What the program chooses for a small set, a large one, one with a validation set; what was asked for stays. */
 static void test_settle(void **state) {
 	static const bool augments = false;
@@ -275,6 +287,7 @@ int main(void) {
 	    cmocka_unit_test(test_choices),
 	    cmocka_unit_test(test_refusals),
 	    cmocka_unit_test(test_match),
+	    cmocka_unit_test(test_slack),
 	    cmocka_unit_test(test_settle),
 	};
 
