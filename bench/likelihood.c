@@ -102,9 +102,14 @@ static void print_difference(const char *what, const float *probabilities) {
 			    *b = posterior + (size_t)i * (size_t)classes;
 		double apart = 0.0;
 
-		for (int k = 0; k < classes; k++)
-			apart = fmax(apart, fabs((double)(a[k] - b[k])));
-		most = fmax(most, apart);
+		for (int k = 0; k < classes; k++) { /* no fmax: gcc 12 for aarch64 breaks on such a loop */
+			const double difference = fabs((double)(a[k] - b[k]));
+
+			if (difference > apart)
+				apart = difference;
+		}
+		if (apart > most)
+			most = apart;
 		sum += apart;
 		same += jf_argmax(a, classes) == jf_argmax(b, classes);
 	}
