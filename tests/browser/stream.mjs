@@ -150,7 +150,9 @@ test('the blend slider changes the picture; the strip has both ends', async () =
 			const at = [...Array(21).keys()].map((position) => {
 				weight.value = position;
 				weight.dispatchEvent(new Event('input'));
-				return morph.getContext('2d').getImageData(0, 0, morph.width, morph.height).data;
+				const copy = new OffscreenCanvas(morph.width, morph.height).getContext('2d', { willReadFrequently: true });
+				copy.drawImage(morph, 0, 0);
+				return copy.getImageData(0, 0, morph.width, morph.height).data;
 			});
 			return at.slice(1).map((data, i) =>
 				Math.sqrt(data.reduce((sum, value, k) => sum + (value - at[i][k]) ** 2, 0)));
