@@ -38,7 +38,8 @@ static const struct command {
 	"once, which at every step and which never, with their multiply-adds and bytes."},
     {"calibrate", CLI_CALIBRATE, cli_calibrate, "", "teach a model what its training data look like",
 	"Writes a copy of the model that says with every classification how familiar the picture is: the share of\n"
-	"the training set's held-out images that are at most this typical. The weights stay as they are.\n"
+	"the training set's held-out images that are at most this typical. Its joint samples show each class as\n"
+	"often as the training set. The weights stay as they are.\n"
 	"jointflow-train does it at the end of a training."},
     {"export", CLI_EXPORT, cli_export, "", "write the model for other programs (ONNX)",
 	"Writes the model as ONNX (operator set 17): posterior.onnx, P(label | image), and field.onnx, one evaluation\n"

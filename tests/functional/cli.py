@@ -4,6 +4,7 @@
 An untrained model made by tests/make_model answers everything except whether the answers are right; the trained model,
 when it is there, is asked that."""
 
+import collections
 import csv
 import gzip
 import io
@@ -333,7 +334,7 @@ def test_colour_and_names():
     write_png("one.png", pictures[0])
     out = good("classify", "--preprocess", "none", "one.png", model=COLOUR)
     assert re.fullmatch(r"one\.png: (left shoe|7|bag) \(\d+\.\d\d %\)\n", out), out
-    bad(1, "eval", "--data", MNIST, model=COLOUR, say="none of the model's (left shoe, 7, bag)")
+    bad(1, "eval", "--data", MNIST, model=COLOUR, say="not one of the model's (left shoe, 7, bag)")
 
 
 def test_eval():
@@ -402,6 +403,13 @@ def test_calibrate():
     after = json.loads(good("classify", "--json", f"{DIGITS}/7.png", model="calibrated.safetensors"))["results"][0]
     assert 0 <= after.pop("familiarity") <= 1 and after.pop("unfamiliar") in (True, False)
     assert after == before, "the same answer but for its familiarity"
+    assert json.loads(good("info", "--json", model="calibrated.safetensors"))["calibrated"] == {"labels": True, "familiarity": True}
+    assert json.loads(good("info", "--json"))["calibrated"] == {"labels": False, "familiarity": False}
+    # joint samples show each class as often as the data: 400 of them, whose shares have a standard error of 1.5 points
+    drawn = [i["label"] for i in json.loads(good("sample", "--count", 400, "--steps", 1, "--json", "-o", "joint.npy",
+                                                 model="calibrated.safetensors"))["images"]]
+    wanted = collections.Counter(mnist(0, 600)[1])
+    assert all(abs(drawn.count(k) / 400 - wanted[k] / 600) < 0.07 for k in range(10)), (drawn, wanted)
     assert 0 <= json.loads(good("score", "--draws", 2, "--json", f"{DIGITS}/7.png", model="calibrated.safetensors"))["results"][0]["familiarity"] <= 1
     answers = {good("classify", "--json", "--batch", batch, *[f"{DIGITS}/{k}.png" for k in range(10)],
                     model="calibrated.safetensors", JOINTFLOW_ISA=isa) for isa in ("base", "avx2", "avx512") for batch in (1, 3, 16)}
@@ -443,7 +451,7 @@ def test_eval_generate():
         assert abs(part["agreement"] - part["agree"] / 30) < 1e-9
     assert drawn["judged_by"] == joint["judged_by"] == "own posterior"
     said = good("eval", "--generate", "--count", 1, "--steps", 1)
-    assert "joint samples: " in said and "'s own posterior, which shares what the model gets wrong:" in said, said
+    assert "joint samples: " in said and "'s own posterior, which shares the model's mistakes:" in said, said
     # one step draws blurs, which are not what their labels say: a pair's label is not read off its own image
     blurred = json.loads(good("eval", "--generate", "--count", 10, "--steps", 1, "--json"))["sample"]
     assert blurred["agree"] < blurred["images"], blurred
