@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/pictures/ink.h"
+#include "core/pictures/paper.h"
 #include "core/pictures/resample.h"
 
 #define WORK_SIDE 512    /* ink is looked for on a picture of at most this many pixels a side */
@@ -248,14 +249,44 @@ out:
 	return status;
 }
 
-/* Coordinates of the work picture, `grown` pixels larger on each side than what was made of the source, to the
- * source's. */
-static void report_ink(struct jf_framing_report *report, const struct jf_ink *ink, float factor) {
+/* Looks for paper, then for ink on it. *top, *left: where the ink's picture lies in the work picture, which is not
+ * changed. When what was taken for something besides ink leaves none, it was the ink. */
+static enum jf_err find_ink(struct jf_ink *ink, int *top, int *left, const float *work, int height, int width,
+    enum jf_ink_side side, struct jf_error *err) {
+	size_t size = (size_t)height * (size_t)width * sizeof(*work);
+	struct jf_sheet sheet = {.height = height, .width = width};
+	bool changed = false;
+	enum jf_err status = JF_OK;
+
+	*top = *left = 0;
+	if (height < JF_INK_SMALL_SIDE || width < JF_INK_SMALL_SIDE)
+		return jf_ink_find(ink, work, height, width, side, false, err);
+	sheet.grey = malloc(size);
+	if (!sheet.grey)
+		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	memcpy(sheet.grey, work, size);
+	status = jf_paper_crop(&sheet, &changed, err);
+	if (!status)
+		status = jf_paper_unrule(&sheet, &changed, err);
+	if (!status)
+		status = jf_paper_flatten(&sheet, &changed, err);
+	if (!status && changed)
+		status = jf_ink_find(ink, sheet.grey, sheet.height, sheet.width, side, true, err);
+	free(sheet.grey);
+	if (!changed || status == JF_EEMPTY)
+		return status && status != JF_EEMPTY ? status : jf_ink_find(ink, work, height, width, side, false, err);
+	*top = sheet.top;
+	*left = sheet.left;
+	return status;
+}
+
+/* Coordinates of the ink's picture, which begins at (top, left) of the work picture, to the source's. */
+static void report_ink(struct jf_framing_report *report, const struct jf_ink *ink, int top, int left, float factor) {
 	report->inverted = ink->dark;
 	report->paper = ink->paper;
 	report->ink = ink->full;
-	report->ink_y = (int)fmaxf(0, floorf((float)ink->top / factor));
-	report->ink_x = (int)fmaxf(0, floorf((float)ink->left / factor));
+	report->ink_y = (int)fmaxf(0, floorf((float)(top + ink->top) / factor));
+	report->ink_x = (int)fmaxf(0, floorf((float)(left + ink->left) / factor));
 	report->ink_height =
 	    (int)fminf((float)(report->source_height - report->ink_y), ceilf((float)ink->box_height / factor));
 	report->ink_width =
@@ -265,7 +296,7 @@ static void report_ink(struct jf_framing_report *report, const struct jf_ink *in
 static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
     int width, int channels, enum jf_invert invert, struct jf_error *err) {
 	static const enum jf_ink_side sides[JF_N_INVERT] = {JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT};
-	int pixels = height * width, work_height, work_width;
+	int pixels = height * width, work_height, work_width, top, left;
 	float factor;
 	float *work = to_work(&work_height, &work_width, &factor, image);
 	struct jf_ink ink = {0};
@@ -273,11 +304,11 @@ static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, con
 
 	if (!work)
 		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
-	status = jf_ink_find(&ink, work, work_height, work_width, sides[invert], err);
+	status = find_ink(&ink, &top, &left, work, work_height, work_width, sides[invert], err);
 	free(work);
 	if (status)
 		return status;
-	report_ink(report, &ink, factor);
+	report_ink(report, &ink, top, left, factor);
 	status = lay_out(out, report, &ink, height, width, err);
 	jf_ink_deinit(&ink);
 	if (status)

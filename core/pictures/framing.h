@@ -2,7 +2,7 @@
  *
  * MNIST framing (LeCun et al., 1998): white ink on black, the ink's box scaled into 20 x 20 with its aspect kept,
  * placed so that its centre of mass is the middle of the 28 x 28 field. For a model of H x W the box is 20/28 of each
- * side. */
+ * side. What a photograph shows besides the digit (a table, a frame, ruled lines, uneven light) is taken away first. */
 #ifndef JF_CORE_PICTURES_FRAMING_H
 #define JF_CORE_PICTURES_FRAMING_H
 

@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 
+#define JF_INK_SMALL_SIDE 56 /* pixels: a picture with a shorter side is taken as it is, to the pixel */
+
 struct jf_ink {
 	int height, width;
 	float *amount;     /* owned, [height][width]: 0 no ink, 1 full ink */
@@ -19,9 +21,10 @@ enum jf_ink_side { JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT };
 
 /* grey [height][width], 0 to 255. The paper's level is the border's (a plane through its four sides, so an even shadow
  * does no harm); the ink's side is where the levels lie further from it. Paper noise, and specks that are small
- * compared to the whole, are not ink. JF_EEMPTY when there is none; JF_ENOMEM. On failure *ink is {0}. */
-enum jf_err jf_ink_find(
-    struct jf_ink *ink, const float *grey, int height, int width, enum jf_ink_side side, struct jf_error *err);
+ * compared to the whole, are not ink; with `inner`, what reaches the picture's border is not either. JF_EEMPTY when
+ * there is none; JF_ENOMEM. On failure *ink is {0}. */
+enum jf_err jf_ink_find(struct jf_ink *ink, const float *grey, int height, int width, enum jf_ink_side side, bool inner,
+    struct jf_error *err);
 
 /* Makes every stroke 2 * radius pixels wider (and the picture 2 * radius larger, so that nothing is cut). JF_ENOMEM. */
 enum jf_err jf_ink_thicken(struct jf_ink *ink, int radius, struct jf_error *err);

@@ -186,6 +186,213 @@ static void test_scenes(void **state) {
 	}
 }
 
+/* --- photographs: what surrounds the digit, crosses it, and falls on it --- */
+
+struct photo {
+	const char *name;
+	float paper, ink;
+	int margin;    /* pixels of table around the sheet */
+	int open;      /* sides without a table: 1 the left, 2 the right too, 3 the top too */
+	float table;   /* grey level */
+	float tilt;    /* of sheet and lines: pixels up a pixel to the right */
+	int spacing;   /* pixels from ruled line to ruled line, 0 none */
+	int thickness; /* of a line */
+	float line;    /* grey level */
+	bool squared;  /* lines both ways */
+	bool over;     /* the lines lie over the ink */
+	float fall;    /* share of the light that is missing at the bottom */
+	float corner;  /* share of the light that a soft shadow in a corner takes */
+	float noise;   /* standard deviation, levels */
+	double limit;  /* mean difference from the original that is allowed, grey levels */
+};
+
+#define PHOTO_HEIGHT 400
+#define PHOTO_WIDTH 320
+#define PHOTO_SCALE 6
+
+static const struct photo photos[] = {
+    {.name = "a sheet on a dark table", .paper = 210, .ink = 50, .margin = 40, .table = 70, .limit = 2},
+    {.name = "a sheet on a light table", .paper = 150, .ink = 20, .margin = 40, .table = 230, .limit = 2},
+    {.name = "a sheet on a table, tilted",
+	.paper = 210,
+	.ink = 50,
+	.margin = 40,
+	.table = 70,
+	.tilt = 0.1f,
+	.noise = 3,
+	.limit = 4},
+    {.name = "a table's edge on one side",
+	.paper = 210,
+	.ink = 50,
+	.margin = 50,
+	.open = 3,
+	.table = 70,
+	.noise = 3,
+	.limit = 4},
+    {.name = "a board in a light frame", .paper = 60, .ink = 200, .margin = 25, .table = 240, .limit = 2},
+    {.name = "a black frame", .paper = 255, .ink = 0, .margin = 4, .table = 0, .limit = 2},
+    {.name = "light that falls off", .paper = 250, .ink = 20, .fall = 0.6f, .limit = 2},
+    {.name = "light that falls off, noise", .paper = 220, .ink = 40, .fall = 0.5f, .noise = 3, .limit = 5},
+    {.name = "a shadow in a corner", .paper = 210, .ink = 40, .corner = 0.6f, .noise = 3, .limit = 4},
+    {.name = "ruled", .paper = 255, .ink = 0, .spacing = 25, .thickness = 1, .line = 150, .limit = 3},
+    {.name = "ruled, the lines over the ink",
+	.paper = 255,
+	.ink = 0,
+	.spacing = 25,
+	.thickness = 1,
+	.line = 150,
+	.over = true,
+	.limit = 3},
+    {.name = "ruled, tilted by 3 degrees",
+	.paper = 230,
+	.ink = 40,
+	.tilt = 0.05f,
+	.spacing = 25,
+	.thickness = 2,
+	.line = 170,
+	.noise = 3,
+	.limit = 5},
+    {.name = "squared",
+	.paper = 210,
+	.ink = 50,
+	.spacing = 20,
+	.thickness = 1,
+	.line = 185,
+	.squared = true,
+	.noise = 2,
+	.limit = 4},
+    {.name = "a board with light squares",
+	.paper = 60,
+	.ink = 220,
+	.spacing = 20,
+	.thickness = 1,
+	.line = 110,
+	.squared = true,
+	.noise = 2,
+	.limit = 5},
+    {.name = "squared, tilted, a shadow in a corner",
+	.paper = 210,
+	.ink = 50,
+	.tilt = 0.03f,
+	.spacing = 20,
+	.thickness = 1,
+	.line = 185,
+	.squared = true,
+	.corner = 0.6f,
+	.noise = 2,
+	.limit = 5},
+    {.name = "squared, on a table",
+	.paper = 210,
+	.ink = 50,
+	.margin = 40,
+	.table = 70,
+	.spacing = 20,
+	.thickness = 1,
+	.line = 185,
+	.squared = true,
+	.fall = 0.2f,
+	.noise = 2,
+	.limit = 5},
+};
+
+static bool on_line(const struct photo *photo, float at) {
+	return photo->spacing > 0 &&
+	       fmodf(at + 1000 * (float)photo->spacing, (float)photo->spacing) < (float)photo->thickness;
+}
+
+/* The level of a photograph's pixel, without noise. */
+static float photo_level(const struct photo *photo, const uint8_t *digit, int y, int x) {
+	int top = (PHOTO_HEIGHT - SIDE * PHOTO_SCALE) / 2, left = (PHOTO_WIDTH - SIDE * PHOTO_SCALE) / 2;
+	float down = (float)y - PHOTO_HEIGHT / 2 + photo->tilt * ((float)x - PHOTO_WIDTH / 2);
+	float right = (float)x - PHOTO_WIDTH / 2 - photo->tilt * ((float)y - PHOTO_HEIGHT / 2);
+	float amount = ink_at(digit, y < top ? -1 : (y - top) / PHOTO_SCALE, x < left ? -1 : (x - left) / PHOTO_SCALE);
+	float edge_y = PHOTO_HEIGHT / 2 - (float)photo->margin, edge_x = PHOTO_WIDTH / 2 - (float)photo->margin;
+	float level = photo->paper, away;
+	bool line = on_line(photo, down) || (photo->squared && on_line(photo, right));
+
+	if (line && !photo->over)
+		level = photo->line;
+	level += (photo->ink - level) * amount;
+	if (line && photo->over)
+		level = photo->line;
+	if (photo->margin > 0 && ((down < -edge_y && photo->open < 3) || down >= edge_y ||
+				     (right < -edge_x && photo->open < 1) || (right >= edge_x && photo->open < 2)))
+		level = photo->table;
+	away = hypotf((float)(PHOTO_HEIGHT - y), (float)(PHOTO_WIDTH - x)) / 70;
+	return level * (1 - photo->fall * (float)y / PHOTO_HEIGHT) * (1 - photo->corner * expf(-away * away));
+}
+
+static void test_photos(void **state) {
+	(void)state;
+	for (size_t p = 0; p < sizeof(photos) / sizeof(photos[0]); p++) {
+		const struct photo *photo = &photos[p];
+		double sum = 0, worst = 0;
+
+		random_state = p + 1;
+		for (int i = 0; i < 10; i++) {
+			const uint8_t *digit = digits.values + (size_t)i * PIXELS;
+			struct jf_image image;
+			struct jf_framing_report report;
+			struct jf_error err = {0};
+			float framed[PIXELS], original[PIXELS];
+			double d;
+
+			assert_int_equal(jf_image_init(&image, PHOTO_HEIGHT, PHOTO_WIDTH, 1, NULL), JF_OK);
+			for (int y = 0; y < PHOTO_HEIGHT; y++)
+				for (int x = 0; x < PHOTO_WIDTH; x++) {
+					float level = photo_level(photo, digit, y, x);
+
+					if (photo->noise > 0)
+						level += photo->noise * noise();
+					image.pixels[y * PHOTO_WIDTH + x] = (uint8_t)fminf(fmaxf(level + 0.5f, 0), 255);
+				}
+			if (jf_frame(framed, &report, &image, SIDE, SIDE, 1, &mnist, &err))
+				fail_msg("%s: %s", photo->name, err.message);
+			jf_bytes_to_floats(original, digit, PIXELS);
+			d = difference(framed, original, PIXELS);
+			sum += d / 10;
+			worst = d > worst ? d : worst;
+			assert_int_equal(report.inverted, photo->ink < photo->paper);
+			/* The digit's own box, and not the sheet's: MNIST's have 20 of the field's 28 pixels. */
+			assert_true(report.ink_y > 100 && report.ink_y + report.ink_height < 300);
+			assert_true(report.ink_x > 60 && report.ink_x + report.ink_width < 260);
+			jf_image_deinit(&image);
+		}
+		print_message("%-45s mean %.2f, worst %.2f of 255\n", photo->name, sum, worst);
+		assert_true(sum <= photo->limit);
+	}
+}
+
+/* What only looks like a sheet, lines or a shadow is ink, as it always was. */
+static void test_no_photo(void **state) {
+	struct jf_image image;
+	struct jf_framing_report report;
+	float framed[PIXELS];
+
+	(void)state;
+	assert_int_equal(jf_image_init(&image, 300, 300, 1, NULL), JF_OK);
+	/* A block with a hole: a digit's body, not a sheet. */
+	memset(image.pixels, 255, jf_image_size(&image));
+	for (int y = 40; y < 260; y++)
+		for (int x = 70; x < 230; x++)
+			if (y < 80 || y >= 220 || x < 110 || x >= 190)
+				image.pixels[y * 300 + x] = 0;
+	assert_int_equal(jf_frame(framed, &report, &image, SIDE, SIDE, 1, &mnist, NULL), JF_OK);
+	assert_true(report.inverted && report.ink_y == 40 && report.ink_height == 220 && report.ink_width == 160);
+	/* Two lines through the whole picture are no ruled paper. */
+	memset(image.pixels, 255, jf_image_size(&image));
+	for (int y = 100; y < 200; y += 60)
+		memset(image.pixels + y * 300, 0, 2 * 300);
+	assert_int_equal(jf_frame(framed, &report, &image, SIDE, SIDE, 1, &mnist, NULL), JF_OK);
+	assert_true(report.ink_y == 100 && report.ink_height == 62 && report.ink_width == 300);
+	/* Nothing but ruled lines: then they are what is drawn. */
+	for (int y = 20; y < 300; y += 20)
+		memset(image.pixels + y * 300, 0, 300);
+	assert_int_equal(jf_frame(framed, &report, &image, SIDE, SIDE, 1, &mnist, NULL), JF_OK);
+	assert_int_equal(report.ink_width, 300);
+	jf_image_deinit(&image);
+}
+
 static void test_report(void **state) {
 	/* A solid block of 40 x 20 at (30, 50) on a white sheet of 100 x 120: scaled by half to 20 x 10. */
 	struct jf_image image;
@@ -373,6 +580,8 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_mnist_unchanged),
 	    cmocka_unit_test(test_scenes),
+	    cmocka_unit_test(test_photos),
+	    cmocka_unit_test(test_no_photo),
 	    cmocka_unit_test(test_report),
 	    cmocka_unit_test(test_hairline),
 	    cmocka_unit_test(test_blank),

@@ -148,6 +148,23 @@ static enum jf_err frame_hairline(struct jf_error *err) {
 	return status;
 }
 
+/* A bar on a ruled sheet in light that falls off, on a dark table. */
+static enum jf_err frame_photo(struct jf_error *err) {
+	struct jf_image image = {0};
+	enum jf_err status = jf_image_init(&image, 120, 120, 1, err);
+
+	for (int y = 12; !status && y < 108; y++)
+		for (int x = 12; x < 108; x++) {
+			int paper = 250 - x, line = y % 12 == 0 ? 3 : 0;
+
+			image.pixels[y * 120 + x] = (uint8_t)(y > 40 && y < 80 && x > 55 && x < 63 ? 0 : paper - line);
+		}
+	if (!status)
+		status = jf_frame(floats, NULL, &image, 28, 28, 1, &mnist, err);
+	jf_image_deinit(&image);
+	return status;
+}
+
 static enum jf_err make_sheet(struct jf_error *err) {
 	struct jf_sheet_options options = jf_sheet_options_default();
 	struct jf_image sheet;
@@ -191,6 +208,7 @@ static const struct {
     {"write a PNG", write_png, 4},
     {"frame a picture", frame, 5},
     {"frame a hairline", frame_hairline, 8},
+    {"frame a photograph", frame_photo, 44},
     {"make a sheet", make_sheet, 2},
     {"write .npy", write_npy, 3},
     {"write JSON", write_json, 3},
