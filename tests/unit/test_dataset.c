@@ -573,7 +573,7 @@ static void test_match(void **state) {
 	jf_dataset_deinit(&d);
 	set_labels(&d, (const int[]){0, 3}, 2, 4, true);
 	assert_int_equal(jf_dataset_match(&d, names_of, 3, "f", &err), JF_EINVAL);
-	assert_non_null(strstr(err.message, "class '3' is none"));
+	assert_non_null(strstr(err.message, "class '3' is not one"));
 	jf_dataset_deinit(&d);
 }
 
