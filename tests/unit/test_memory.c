@@ -208,7 +208,7 @@ static const struct {
     {"write a PNG", write_png, 4},
     {"frame a picture", frame, 5},
     {"frame a hairline", frame_hairline, 8},
-    {"frame a photograph", frame_photo, 44},
+    {"frame a photograph", frame_photo, 30},
     {"make a sheet", make_sheet, 2},
     {"write .npy", write_npy, 3},
     {"write JSON", write_json, 3},
