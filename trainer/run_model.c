@@ -337,10 +337,11 @@ static enum jf_err calibrate(struct run *run, struct jf_error *err) {
 	options.threads = run->threads;
 	options.cancel = run->stop;
 	rc = jf_calibrate_labels(run->exported, &run->dataset, run->order, run->n_train, &options, err);
-	if (rc != JF_OK || (run->n_train >= JF_FAMILIARITY_MIN && run->n_holdout >= JF_FAMILIARITY_MIN))
-		return rc != JF_OK ? rc
-				   : jf_calibrate(run->exported, &run->dataset, run->order, run->n_train,
-					 run->n_holdout, &options, err);
+	if (rc != JF_OK)
+		return rc;
+	if (run->n_train >= JF_FAMILIARITY_MIN && run->n_holdout >= JF_FAMILIARITY_MIN)
+		return jf_calibrate(
+		    run->exported, &run->dataset, run->order, run->n_train, run->n_holdout, &options, err);
 	jf_log_say(run->log, false,
 	    "the model will not say how familiar a picture is: that takes %d images to train on and %d kept "
 	    "back",

@@ -24,16 +24,16 @@ enum jf_solver jf_solver_default(enum jf_task task) {
 	return task == JF_TASK_CLASSIFY ? JF_SOLVER_EULER : JF_SOLVER_ANCESTRAL;
 }
 
-static int solver_evaluations(enum jf_solver solver, int steps) {
-	if (solver == JF_SOLVER_MIDPOINT)
-		return 2 * steps;
-	return solver == JF_SOLVER_HEUN ? 2 * steps - 1 : steps;
-}
-
 bool jf_sampler_guides(const struct jf_sampler_args *args, float t) {
 	const float high = args->guidance_high > 0.0f ? args->guidance_high : 1.0f;
 
 	return (args->guidance < 1.0f || args->guidance > 1.0f) && t >= args->guidance_low && t <= high;
+}
+
+bool jf_sampler_same_guidance(const struct jf_sampler_args *a, const struct jf_sampler_args *b) {
+	return memcmp(&a->guidance, &b->guidance, sizeof(a->guidance)) == 0 &&
+	       memcmp(&a->guidance_low, &b->guidance_low, sizeof(a->guidance_low)) == 0 &&
+	       memcmp(&a->guidance_high, &b->guidance_high, sizeof(a->guidance_high)) == 0;
 }
 
 /* Network evaluations of one step from t to next, guidance counted. */
@@ -46,15 +46,16 @@ static int step_evaluations(const struct jf_sampler_args *args, float t, float n
 }
 
 long jf_sampler_evaluations(enum jf_task task, const struct jf_sampler_args *args) {
-	const long repeats = args->repeats > 1 ? args->repeats : 1;
+	struct jf_sampler_args a = *args;
 	long n = 0;
 
-	if (task != JF_TASK_GENERATE)
-		return solver_evaluations(args->solver, args->steps) +
-		       (task == JF_TASK_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0);
-	for (int step = 0; step < args->steps; step++)
-		n += repeats * step_evaluations(args, jf_image_time_at(args, step), jf_image_time_at(args, step + 1));
-	return n;
+	if (task != JF_TASK_GENERATE) { /* neither means anything there */
+		a.guidance = 1.0f;
+		a.repeats = 1;
+	}
+	for (int step = 0; step < a.steps; step++)
+		n += step_evaluations(&a, jf_image_time_at(&a, step), jf_image_time_at(&a, step + 1));
+	return n * (a.repeats > 1 ? a.repeats : 1) + (task == JF_TASK_SAMPLE ? JF_SAMPLE_EXTRA_EVALUATIONS : 0);
 }
 
 struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch) {

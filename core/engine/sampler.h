@@ -91,6 +91,9 @@ void jf_sampler_destroy(struct jf_sampler *sampler); /* NULL allowed */
  * where guidance acts, JF_SAMPLE_EXTRA_EVALUATIONS more for a joint sample. */
 long jf_sampler_evaluations(enum jf_task task, const struct jf_sampler_args *args);
 
+/* Whether both are guided alike, bit for bit. */
+bool jf_sampler_same_guidance(const struct jf_sampler_args *a, const struct jf_sampler_args *b);
+
 /* Starts n trajectories (1 to max_batch) at t = 1; runs what is hoisted. Replaces whatever ran before.
  * JF_EINVAL on bad arguments, JF_ENUMERIC when an image or label is not finite. */
 enum jf_err jf_sampler_begin(struct jf_sampler *sampler, const struct jf_sampler_args *args,

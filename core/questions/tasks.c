@@ -269,19 +269,26 @@ static enum jf_err run(struct work *w, struct jf_error *err) {
 	return JF_OK;
 }
 
-enum jf_err jf_classify_posterior(struct jf_model *model, float *probabilities, const float *images, int n, int draws,
-    const struct jf_task_options *options, struct jf_error *err) {
+/* Averages of `draws` evaluations, or, where `scoring` is above 0, by so many draws of the likelihood. */
+static enum jf_err classify_at_once(struct jf_model *model, float *probabilities, const float *images, int n, int draws,
+    int scoring, const struct jf_task_options *options, struct jf_error *err) {
 	struct work w = {.model = model,
 	    .options = options,
 	    .task = JF_TASK_CLASSIFY,
 	    .n = n,
 	    .in_images = images,
 	    .out_probabilities = probabilities,
-	    .draws = draws};
+	    .draws = draws,
+	    .scoring = scoring};
 
+	return run(&w, err);
+}
+
+enum jf_err jf_classify_posterior(struct jf_model *model, float *probabilities, const float *images, int n, int draws,
+    const struct jf_task_options *options, struct jf_error *err) {
 	if (draws < 1)
 		return jf_error_set(err, JF_EINVAL, "draws is %d; it must be at least 1", draws);
-	return run(&w, err);
+	return classify_at_once(model, probabilities, images, n, draws, 0, options, err);
 }
 
 enum jf_err jf_classify_sample(struct jf_model *model, int *votes, float *final_label, float *probabilities,
@@ -307,18 +314,9 @@ enum jf_err jf_classify_sample(struct jf_model *model, int *votes, float *final_
 
 static enum jf_err classify_likelihood(struct jf_model *model, float *probabilities, const float *images, int n,
     int draws, const struct jf_task_options *options, struct jf_error *err) {
-	struct work w = {.model = model,
-	    .options = options,
-	    .task = JF_TASK_CLASSIFY,
-	    .n = n,
-	    .in_images = images,
-	    .out_probabilities = probabilities,
-	    .draws = 1,
-	    .scoring = draws};
-
 	if (draws < 1)
 		return jf_error_set(err, JF_EINVAL, "draws is %d; it must be at least 2", draws);
-	return run(&w, err);
+	return classify_at_once(model, probabilities, images, n, 1, draws, options, err);
 }
 
 enum jf_err jf_classify(struct jf_model *model, enum jf_method method, int *votes, float *probabilities,

@@ -50,9 +50,7 @@ void jf_ways_destroy(struct jf_ways *ways) {
 static bool same(const struct way_key *a, const struct way_key *b) {
 	return strcmp(a->checksum, b->checksum) == 0 && a->from == b->from && a->to == b->to && a->seed == b->seed &&
 	       a->index == b->index && a->sampler.solver == b->sampler.solver && a->sampler.steps == b->sampler.steps &&
-	       memcmp(&a->sampler.guidance, &b->sampler.guidance, sizeof(a->sampler.guidance)) == 0 &&
-	       memcmp(&a->sampler.guidance_low, &b->sampler.guidance_low, sizeof(a->sampler.guidance_low)) == 0 &&
-	       memcmp(&a->sampler.guidance_high, &b->sampler.guidance_high, sizeof(a->sampler.guidance_high)) == 0;
+	       jf_sampler_same_guidance(&a->sampler, &b->sampler);
 }
 
 /* Lock held: the one with that key, otherwise the one that was used longest ago. */

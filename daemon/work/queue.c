@@ -57,9 +57,7 @@ static bool compatible(const struct jf_job *a, const struct jf_job *b) {
 		return true;
 	if (a->args.repeats != b->args.repeats || a->counterfactual != b->counterfactual)
 		return false;
-	return memcmp(&a->args.guidance, &b->args.guidance, sizeof(a->args.guidance)) == 0 &&
-	       memcmp(&a->args.guidance_low, &b->args.guidance_low, sizeof(a->args.guidance_low)) == 0 &&
-	       memcmp(&a->args.guidance_high, &b->args.guidance_high, sizeof(a->args.guidance_high)) == 0 &&
+	return jf_sampler_same_guidance(&a->args, &b->args) &&
 	       memcmp(&a->args.start, &b->args.start, sizeof(a->args.start)) == 0;
 }
 
