@@ -111,6 +111,16 @@ static enum jf_err loop(struct run *run, bool *stopped, struct jf_error *err) {
 			*stopped = true;
 			return JF_OK;
 		}
+		/* Due after a step, but told by the state: one that a kill or a stop has cut short is made up for. */
+		if (run->state.evaluated < run->state.step && (evaluation_due(run) || check_due(run))) {
+			rc = evaluate(run, evaluation_due(run) ? PERIODIC : CHECK, err);
+			if (rc == JF_ECANCELED)
+				continue;
+			if (rc != JF_OK) /* the run is worth more than its evaluation */
+				jf_log_say(run->log, true, "jointflow-train: evaluation: %s", err->message);
+			run->state.evaluated = run->state.step;
+			continue;
+		}
 		rc = step(run, err);
 		if (rc != JF_OK)
 			return rc;
@@ -118,13 +128,6 @@ static enum jf_err loop(struct run *run, bool *stopped, struct jf_error *err) {
 			rc = save(run, false, err);
 			if (rc != JF_OK)
 				return rc;
-		}
-		if (evaluation_due(run) || check_due(run)) {
-			rc = evaluate(run, evaluation_due(run) ? PERIODIC : CHECK, err);
-			if (rc == JF_ECANCELED)
-				continue;
-			if (rc != JF_OK) /* the run is worth more than its evaluation */
-				jf_log_say(run->log, true, "jointflow-train: evaluation: %s", err->message);
 		}
 	}
 	return JF_OK;

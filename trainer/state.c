@@ -10,7 +10,7 @@
 
 #define FORMAT "jointflow-training-state"
 #define VERSION "3"
-#define N_OWN 11
+#define N_OWN 12
 #define DIGEST "sha256"
 
 /* The arrays of a state, in the file's order. */
@@ -108,7 +108,7 @@ enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, 
 	struct arrays arrays;
 	enum jf_err rc;
 	struct jf_metadata metadata[N_OWN + JF_OPTIONS_MAX_FACTS];
-	char step[24], start[24], end[24], wall[32], best_step[24], best_ema[24], best_loss[32], sha[JF_SHA256_HEX];
+	char step[24], start[24], end[24], evaluated[24], wall[32], best_step[24], best_ema[24], best_loss[32], sha[JF_SHA256_HEX];
 	size_t m = 0;
 
 	list_arrays(&arrays, trainer, options, has_best ? state->best : NULL);
@@ -125,12 +125,14 @@ enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, 
 	snprintf(step, sizeof(step), "%llu", (unsigned long long)state->step);
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)state->schedule_start);
 	snprintf(end, sizeof(end), "%llu", (unsigned long long)state->schedule_end);
+	snprintf(evaluated, sizeof(evaluated), "%llu", (unsigned long long)state->evaluated);
 	snprintf(wall, sizeof(wall), "%.1f", state->wall_time_s);
 	metadata[m++] = (struct jf_metadata){"format", FORMAT};
 	metadata[m++] = (struct jf_metadata){"format_version", VERSION};
 	metadata[m++] = (struct jf_metadata){"step", step};
 	metadata[m++] = (struct jf_metadata){"schedule.start", start};
 	metadata[m++] = (struct jf_metadata){"schedule.end", end};
+	metadata[m++] = (struct jf_metadata){"evaluated", evaluated};
 	metadata[m++] = (struct jf_metadata){"wall_time_s", wall};
 	metadata[m++] = (struct jf_metadata){"data_digest", state->digest};
 	jf_options_facts(options, &facts);
@@ -197,6 +199,10 @@ static enum jf_err read_facts(
 	if ((rc = read_count(&out->step, file, "step", err)) != JF_OK ||
 	    (rc = read_count(&out->schedule_start, file, "schedule.start", err)) != JF_OK ||
 	    (rc = read_count(&out->schedule_end, file, "schedule.end", err)) != JF_OK)
+		return rc;
+	/* Older states do not say: to evaluate twice changes nothing. */
+	if (jf_safetensors_metadata(file, "evaluated") &&
+	    (rc = read_count(&out->evaluated, file, "evaluated", err)) != JF_OK)
 		return rc;
 	if (out->schedule_start > out->step || out->step > out->schedule_end)
 		return jf_error_set(

@@ -2,8 +2,8 @@
  *
  * One safetensors file: "params", "moment1", "moment2", "ema.0" ..., and "best", the weights with the least held-out
  * loss, once there are some (F32, flat, in the graph's order); metadata: format = "jointflow-training-state",
- * format_version, step, schedule.start, schedule.end, best.step, best.ema, best.loss, wall_time_s, the data's digest,
- * every option that decides the result ("option.lr" ...), and sha256, over all other metadata (each key and value with
+ * format_version, step, schedule.start, schedule.end, evaluated, best.step, best.ema, best.loss, wall_time_s, the
+ * data's digest, every option that decides the result ("option.lr" ...), and sha256, over all other metadata (each key and value with
  * its NUL, in the file's order) and the tensors above, so that damage is found before it is trained on. The order of
  * the data and all noise follow from seed and step. Saving is atomic: on any failure the file from before stays. */
 #ifndef JF_TRAINER_STATE_H
@@ -21,6 +21,7 @@ struct jf_train_state {
 	uint64_t step;           /* steps done */
 	uint64_t schedule_start; /* see trainer/schedule.h */
 	uint64_t schedule_end;
+	uint64_t evaluated; /* the last step after which an evaluation was due and done */
 	double wall_time_s; /* of all sessions of the run */
 	char digest[65];    /* of the data */
 	/* The best state so far by the loss on the images kept back. */

@@ -23,7 +23,8 @@ import traceback
 sys.dont_write_bytecode = True
 from training_common import lines, load, make_data, read, same_weights  # noqa: E402
 
-PROGRAM = os.path.join(os.environ.get("top_builddir", "build"), "jointflow-train")
+BUILD = os.environ.get("top_builddir", "build")
+PROGRAM = os.path.join(BUILD, "jointflow-train")
 SLOW = bool(os.environ.get("JF_SANITIZED"))  # about ten times slower: shorter runs, and learning is not asked for
 KILLS = int(os.environ.get("JF_TRAINING_KILLS", "2" if SLOW else "5"))
 SCRATCH = tempfile.mkdtemp(prefix="jf-training-")
@@ -155,6 +156,33 @@ def test_kill_9():
     left = [x for x in os.listdir(SCRATCH) if "victim" in x and x not in ("victim", "victim.state")]
     assert len(left) <= 2, left  # at most one unfinished file beside each
     print(f"# killed {killed} times, {finished} runs to the end in between")
+
+
+def test_killed_before_an_evaluation():
+    """Killed just after a state was saved, before the images kept back are looked at (die_at_rename.c)."""
+    if SLOW:
+        return "a sanitizer wants to be the first that is preloaded"
+    options = ["--epochs=2", "-q", "--save-every=0"]
+    if not os.path.exists(path("whole")):
+        train("whole", *options)
+    env = {**os.environ, "LD_PRELOAD": os.path.abspath(os.path.join(BUILD, "tests/functional/die_at_rename.so"))}
+
+    def cut(at):
+        """Dies when that many states were saved; the step of the last one."""
+        if os.path.exists(path("cut.state")):
+            os.unlink(path("cut.state"))
+        run = subprocess.run(command("cut", *options), env={**env, "JF_DIE_AT_RENAME": str(at)}, timeout=600)
+        assert run.returncode == -signal.SIGKILL, run.returncode
+        return int(load(path("cut.state"))[0]["step"])
+
+    steps = int(load(path("whole.state"))[0]["step"])
+    every = steps // 16
+    unsaved = cut(every) - every  # the first steps, while the loss is that of a network that knows nothing
+    for last in (every, (steps - 1) // every * every):
+        assert cut(last - unsaved) == last
+        train("cut", *options, "--resume")
+        same_weights(path("whole"), path("cut"))
+    return None
 
 
 def test_extends():
@@ -352,16 +380,16 @@ def main():
         if wanted and not any(x in test.__name__ for x in wanted):
             continue
         number += 1
-        begun = time.monotonic()
+        begun, skipped = time.monotonic(), None
         try:
-            test()
+            skipped = test()
             result = "ok"
         except Exception:  # pylint: disable=broad-except
             failures += 1
             result = "not ok"
             print("# " + traceback.format_exc().replace("\n", "\n# "))
-        print(f"{result} {number} - training: {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - begun:.1f} s)",
-              flush=True)
+        print(f"{result} {number} - training: {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - begun:.1f} s)"
+              + (f" # SKIP {skipped}" if skipped else ""), flush=True)
     print(f"1..{number}")
     shutil.rmtree(SCRATCH)
     sys.exit(1 if failures else 0)
