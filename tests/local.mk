@@ -197,6 +197,9 @@ EXTRA_DIST += \
 	tests/golden/small.safetensors \
 	tests/golden/start.safetensors
 
+# --- the same tests many times --------------------------------------------------------
+EXTRA_DIST += tests/repeat
+
 # --- 64-bit ARM: ./run-tests --only arm64 ------------------------------------------------
 EXTRA_DIST += tests/arm64/bytes.sh
 
