@@ -108,7 +108,8 @@ enum jf_err jf_state_save(const char *path, const struct jf_train_state *state, 
 	struct arrays arrays;
 	enum jf_err rc;
 	struct jf_metadata metadata[N_OWN + JF_OPTIONS_MAX_FACTS];
-	char step[24], start[24], end[24], evaluated[24], wall[32], best_step[24], best_ema[24], best_loss[32], sha[JF_SHA256_HEX];
+	char step[24], start[24], end[24], evaluated[24], wall[32], best_step[24], best_ema[24], best_loss[32],
+	    sha[JF_SHA256_HEX];
 	size_t m = 0;
 
 	list_arrays(&arrays, trainer, options, has_best ? state->best : NULL);

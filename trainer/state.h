@@ -3,9 +3,10 @@
  * One safetensors file: "params", "moment1", "moment2", "ema.0" ..., and "best", the weights with the least held-out
  * loss, once there are some (F32, flat, in the graph's order); metadata: format = "jointflow-training-state",
  * format_version, step, schedule.start, schedule.end, evaluated, best.step, best.ema, best.loss, wall_time_s, the
- * data's digest, every option that decides the result ("option.lr" ...), and sha256, over all other metadata (each key and value with
- * its NUL, in the file's order) and the tensors above, so that damage is found before it is trained on. The order of
- * the data and all noise follow from seed and step. Saving is atomic: on any failure the file from before stays. */
+ * data's digest, every option that decides the result ("option.lr" ...), and sha256, over all other metadata (each key
+ * and value with its NUL, in the file's order) and the tensors above, so that damage is found before it is trained on.
+ * The order of the data and all noise follow from seed and step. Saving is atomic: on any failure the file from before
+ * stays. */
 #ifndef JF_TRAINER_STATE_H
 #define JF_TRAINER_STATE_H
 
