@@ -310,8 +310,16 @@ def test_full_disk():
     assert not os.path.exists(path("full.state"))
     stop_part_way("full", "--epochs=80")
     before = read(path("full.state"))
-    said = train("full", "--epochs=80", "--resume", "--save-every=0.0001", "--time-limit=2", expect=1, before=limit)
-    assert "the training state is not saved" in said, said
+    run = subprocess.Popen(command("full", "--epochs=80", "--resume", "--save-every=0"), stderr=subprocess.PIPE,
+                           text=True, preexec_fn=limit)
+    said = ""
+    while "the training state is not saved" not in said:
+        line = run.stderr.readline()
+        assert line, said
+        said += line
+    run.terminate()
+    said += run.communicate()[1]
+    assert run.returncode == 1, (run.returncode, said)
     assert said.strip().splitlines()[-1].startswith("jointflow-train: "), said
     assert read(path("full.state")) == before
     assert not os.path.exists(path("full"))
