@@ -32,22 +32,20 @@ static bool is_shared(const struct jf_http *http, const struct jf_peer *peer) {
 	return peer->is_unix || jf_conf_list_covers(http->parts.conf->trusted_proxies, peer->text);
 }
 
-static bool on_admit(void *context, const struct jf_peer *peer) {
+static enum jf_welcome on_connected(void *context, const struct jf_peer *peer, bool may_be_refused) {
+	static const enum jf_welcome welcomes[] = {
+	    [JF_LIMIT_WITHIN] = JF_WELCOME, [JF_LIMIT_ABOVE] = JF_UNWELCOME, [JF_LIMIT_BEYOND] = JF_CLOSED};
 	struct jf_http *http = context;
+	enum jf_welcome welcome = JF_WELCOME_SHARED;
 
-	if (is_shared(http, peer) || jf_limit_may_connect(http->limit, peer->address, HEARD_ABOVE_LIMIT, jf_clock_ms()))
-		return true;
-	jf_metric_add(http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("connections"));
-	return false;
-}
-
-static enum jf_welcome on_connected(void *context, const struct jf_peer *peer) {
-	struct jf_http *http = context;
-
-	jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
-	if (is_shared(http, peer))
-		return JF_WELCOME_SHARED;
-	return jf_limit_connect(http->limit, peer->address, jf_clock_ms()) ? JF_WELCOME : JF_UNWELCOME;
+	if (!is_shared(http, peer))
+		welcome = welcomes[jf_limit_connect(
+		    http->limit, peer->address, may_be_refused ? HEARD_ABOVE_LIMIT : 0, jf_clock_ms())];
+	if (welcome == JF_CLOSED)
+		jf_metric_add(http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("connections"));
+	else
+		jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
+	return welcome;
 }
 
 static void on_disconnected(void *context, const struct jf_peer *peer) {
@@ -252,8 +250,8 @@ static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 
 struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secrets *secrets, struct jf_error *err) {
 	struct jf_http *http = calloc(1, sizeof(*http));
-	struct jf_server_handlers handlers = {http, on_admit, on_connected, on_disconnected, on_begin, on_handle,
-	    on_trouble, on_finished, on_release, on_unread, on_log};
+	struct jf_server_handlers handlers = {http, on_connected, on_disconnected, on_begin, on_handle, on_trouble,
+	    on_finished, on_release, on_unread, on_log};
 	struct jf_server_options options;
 
 	if (!http) {

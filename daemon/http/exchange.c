@@ -170,7 +170,7 @@ static enum MHD_Result queue(struct jf_request *request, bool early) {
 			? sending_ms(server, request->response.size + request->stream_size)
 			: -1);
 		if (early)
-			jf_watch_linger(server->watch, connection->fd, 2000);
+			jf_watch_linger(server->watch, connection->fd, JF_LINGER_MS);
 		pthread_mutex_unlock(&server->lock);
 		if (request->response.stream) /* a reader may pause: the job's deadline and ours are limit enough */
 			MHD_set_connection_option(request->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
@@ -296,6 +296,7 @@ static enum MHD_Result begin(struct jf_request *request, const char *method, con
 	pthread_mutex_unlock(&server->lock);
 	if (aborted)
 		return MHD_NO;
+	jf_refusal_mark(request);
 	return early ? queue(request, request->declared != 0) : MHD_YES;
 }
 
@@ -430,6 +431,7 @@ static enum MHD_Result handle_part(
 	if (size) {
 		*upload_size = 0;
 		keep_body(request, upload, size);
+		jf_refusal_mark(request);
 		return MHD_YES;
 	}
 	return go_on(request);

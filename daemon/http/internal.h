@@ -4,6 +4,7 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 
 #include "daemon/http/acceptor.h"
@@ -12,6 +13,7 @@
 
 #define JF_DISCARD_LIMIT 65536 /* a refused body up to this size is read and forgotten, so that keep-alive goes on */
 #define JF_MAX_INSIDE 64       /* network threads that jf_server_alive can tell apart; more are not looked at */
+#define JF_LINGER_MS 2000 /* a refused upload is read on for that long, else closing destroys the answer on its way */
 #define JF_STREAM_LAG ((size_t)1 << 20)
 
 enum jf_phase {
@@ -52,6 +54,7 @@ struct jf_request {
 	bool begun, deferred;
 	bool discard; /* answered in `begin`: the body is read and forgotten */
 	int64_t declared;
+	int64_t read_before; /* of the connection when something of a body in chunks was last passed on; 0: unknown */
 	char *body;
 	size_t size, capacity, max_body;
 	bool too_large, crowded;
@@ -79,7 +82,11 @@ struct jf_server {
 	 * calls run; never while handlers run, but for `late`. */
 	pthread_mutex_t lock;
 	struct jf_connection **connections; /* [n_slots] by slot */
-	int n_slots, n_connections, in_flight;
+	/* [n_handed] by descriptor: those that the library has been given and not begun with */
+	struct jf_connection **handed;
+	int n_slots, n_handed, in_flight;
+	/* of both kinds together; refused: heard for that, and for probes */
+	int n_welcome, n_refused;
 	bool draining, stopping;
 	struct jf_acceptor *acceptor; /* NULL: nothing is accepted any more */
 
@@ -90,8 +97,20 @@ struct jf_server {
 	atomic_llong inside_ns[JF_MAX_INSIDE];
 };
 
-/* server.c */
+/* connection.c: what the acceptor calls, and the library when it begins and ends with a connection */
 int jf_server_head_ms(const struct jf_connection *connection);
+bool jf_connection_room(void *context);
+void jf_connection_take(
+    void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size);
+void jf_connection_notified(
+    void *context, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code);
+/* When the library has stopped. */
+void jf_connection_forget_all(struct jf_server *server);
+/* refusal.c. Within the handler: something of the body has been passed on, or it begins. */
+void jf_refusal_mark(struct jf_request *request);
+/* With the lock held: sends an answer past the library. */
+void jf_refusal_answer(struct jf_connection *connection, int status);
+__attribute__((format(printf, 2, 0))) void jf_refusal_log(void *context, const char *format, va_list args);
 /* exchange.c: one request from its first line to its last byte */
 void *jf_exchange_uri(void *context, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, const char *url, const char *method,

@@ -113,32 +113,20 @@ int jf_limit_request(struct jf_limit *limit, const uint8_t address[16], int64_t 
 	return wait;
 }
 
-bool jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int64_t now_ms) {
+enum jf_limit_verdict jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int extra, int64_t now_ms) {
+	enum jf_limit_verdict verdict = JF_LIMIT_WITHIN;
 	struct client *client;
-	bool granted = true;
 
 	if (limit->connections <= 0)
-		return true;
+		return JF_LIMIT_WITHIN;
 	pthread_mutex_lock(&limit->lock);
 	client = find(limit, address, now_ms);
-	if (client)
-		granted = ++client->connections <= limit->connections;
+	if (client && client->connections >= limit->connections + extra)
+		verdict = JF_LIMIT_BEYOND;
+	else if (client && client->connections++ >= limit->connections)
+		verdict = JF_LIMIT_ABOVE;
 	pthread_mutex_unlock(&limit->lock);
-	return granted;
-}
-
-bool jf_limit_may_connect(struct jf_limit *limit, const uint8_t address[16], int extra, int64_t now_ms) {
-	struct client *client;
-	bool granted = true;
-
-	if (limit->connections <= 0)
-		return true;
-	pthread_mutex_lock(&limit->lock);
-	client = find(limit, address, now_ms);
-	if (client)
-		granted = client->connections < limit->connections + extra;
-	pthread_mutex_unlock(&limit->lock);
-	return granted;
+	return verdict;
 }
 
 void jf_limit_disconnect(struct jf_limit *limit, const uint8_t address[16]) {

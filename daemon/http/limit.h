@@ -20,10 +20,14 @@ void jf_limit_destroy(struct jf_limit *limit); /* NULL allowed */
 /* One request now (milliseconds of a monotonic clock). 0: granted; otherwise the seconds to wait, at least 1. */
 int jf_limit_request(struct jf_limit *limit, const uint8_t address[16], int64_t now_ms);
 
-/* One more connection; false: over the limit (it is counted all the same, so disconnect must follow). */
-bool jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int64_t now_ms);
-/* Whether one more would be at most `extra` above the limit; counts nothing. */
-bool jf_limit_may_connect(struct jf_limit *limit, const uint8_t address[16], int extra, int64_t now_ms);
+enum jf_limit_verdict {
+	JF_LIMIT_WITHIN,
+	JF_LIMIT_ABOVE,  /* one of `extra` above the limit */
+	JF_LIMIT_BEYOND, /* not even that: it is not counted */
+};
+
+/* One more connection. disconnect must follow unless it is beyond. */
+enum jf_limit_verdict jf_limit_connect(struct jf_limit *limit, const uint8_t address[16], int extra, int64_t now_ms);
 void jf_limit_disconnect(struct jf_limit *limit, const uint8_t address[16]);
 
 #endif

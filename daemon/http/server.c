@@ -1,10 +1,7 @@
 /* Listeners, connections and their deadlines. */
 #include "daemon/http/server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,91 +15,9 @@
 
 /* A head of JF_MAX_HEAD_BYTES, the library's copy of a Cookie field that is nearly all of it, and the answer's head. */
 #define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
-#define UNWELCOME_MS 2000
-#define LINGER_MS 2000
 #define STOP_GRACE_MS 1000
-#define SPARE_SLOTS 256      /* for connections that were handed over and not counted yet */
+#define CLOSED_LATER 256     /* connections that the library counts a moment longer than we do */
 #define FIRST_REQUEST_MS 250 /* a connection taken this short a time ago may have its request still on its way */
-
-/* --- connections --- */
-
-static void read_peer(struct jf_peer *peer, const struct sockaddr *address) {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-	const void *bytes = address;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-
-	memset(peer, 0, sizeof(*peer));
-	if (address && address->sa_family == AF_INET) {
-		memcpy(&v4, bytes, sizeof(v4));
-		memcpy(peer->address, mapped, sizeof(mapped));
-		memcpy(peer->address + 12, &v4.sin_addr, 4);
-	} else if (address && address->sa_family == AF_INET6) {
-		memcpy(&v6, bytes, sizeof(v6));
-		memcpy(peer->address, &v6.sin6_addr, 16);
-	} else {
-		peer->is_unix = true;
-		strcpy(peer->text, "unix");
-		return;
-	}
-	if (memcmp(peer->address, mapped, sizeof(mapped)) == 0)
-		inet_ntop(AF_INET, peer->address + 12, peer->text, sizeof(peer->text));
-	else
-		inet_ntop(AF_INET6, peer->address, peer->text, sizeof(peer->text));
-}
-
-/* How long the head of a connection's next request may take: who is only heard to be refused has no time to waste. */
-int jf_server_head_ms(const struct jf_connection *connection) {
-	int ms = connection->server->options.upload_timeout_ms;
-
-	return (connection->overflow || connection->welcome == JF_UNWELCOME) && ms > UNWELCOME_MS ? UNWELCOME_MS : ms;
-}
-
-static void *open_connection(struct jf_server *server, struct MHD_Connection *mhd) {
-	const union MHD_ConnectionInfo *info;
-	struct jf_connection *connection = calloc(1, sizeof(*connection));
-
-	if (!connection)
-		return NULL;
-	connection->server = server;
-	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-	connection->fd = info ? info->connect_fd : -1;
-	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	read_peer(&connection->peer, info ? info->client_addr : NULL);
-	connection->slot = jf_watch_open(server->watch, connection->fd, &connection->ticket);
-	if (connection->slot < 0) {
-		free(connection);
-		return NULL;
-	}
-	connection->welcome = server->handlers.connected(server->handlers.context, &connection->peer);
-	pthread_mutex_lock(&server->lock);
-	server->connections[connection->slot] = connection;
-	connection->overflow = ++server->n_connections > server->options.max_connections;
-	pthread_mutex_unlock(&server->lock);
-	jf_watch_deadline(server->watch, connection->slot, jf_server_head_ms(connection));
-	return connection;
-}
-
-static void close_connection(struct jf_server *server, struct jf_connection *connection) {
-	pthread_mutex_lock(&server->lock);
-	server->connections[connection->slot] = NULL;
-	if (server->n_connections-- >= server->options.max_connections + JF_SPARE_CONNECTIONS && server->acceptor)
-		jf_acceptor_wake(server->acceptor);
-	jf_watch_close(server->watch, connection->slot);
-	pthread_mutex_unlock(&server->lock);
-	server->handlers.disconnected(server->handlers.context, &connection->peer);
-	free(connection);
-}
-
-static void on_connection(
-    void *context, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code) {
-	struct jf_server *server = context;
-
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-		*state = open_connection(server, mhd);
-	else if (*state)
-		close_connection(server, *state);
-}
 
 /* --- what the watch tells --- */
 
@@ -156,38 +71,6 @@ static void on_half_closed(void *context, int slot, uint64_t ticket) {
 	pthread_mutex_unlock(&server->lock);
 }
 
-/* With the lock held: answers for the library. Somebody must go on reading: a byte that is never read resets the
- * connection and destroys the answer on its way. TLS has no way in. */
-static void answer_unread(struct jf_connection *connection, int status) {
-	struct jf_request *request = connection->request;
-	struct jf_server *server = connection->server;
-	struct jf_response *response = &request->response;
-	bool has_head = connection->phase == JF_PHASE_BODY;
-	char head[1024];
-	struct iovec part[2];
-	struct msghdr message = {.msg_iov = part, .msg_iovlen = 2};
-	union {
-		const char *constant;
-		void *memory;
-	} body;
-	int n;
-
-	jf_response_deinit(response);
-	jf_response_init(response, status);
-	server->handlers.unread(server->handlers.context, has_head ? request : NULL, status, response);
-	n = snprintf(head, sizeof(head),
-	    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
-	    MHD_get_reason_phrase_for((unsigned)status),
-	    jf_response_get(response, "Content-Type") ? jf_response_get(response, "Content-Type") : "text/plain",
-	    response->size);
-	body.constant = response->body;
-	part[0] = (struct iovec){.iov_base = head, .iov_len = (size_t)n};
-	part[1] = (struct iovec){.iov_base = body.memory, .iov_len = response->size};
-	if (sendmsg(connection->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-		request->sent = response->size;
-	shutdown(connection->fd, SHUT_WR);
-}
-
 /* With the lock held: the request is not there yet, or the linger of its answer, during which the library reads on, is
  * over. */
 static void request_is_late(struct jf_connection *connection) {
@@ -197,8 +80,8 @@ static void request_is_late(struct jf_connection *connection) {
 	if (waiting)
 		request->aborted = true;
 	if (waiting && !request->tls) {
-		answer_unread(connection, 408);
-		jf_watch_deadline(connection->server->watch, connection->slot, LINGER_MS);
+		jf_refusal_answer(connection, 408);
+		jf_watch_deadline(connection->server->watch, connection->slot, JF_LINGER_MS);
 	} else {
 		shutdown(connection->fd, SHUT_RDWR); /* the library reads the end of the stream and closes */
 	}
@@ -233,96 +116,6 @@ static void on_expired(void *context, int slot, uint64_t ticket) {
 
 /* --- life --- */
 
-/* With the lock held: the connection of this thread that the library is refusing, which it does not say. Either it has
- * read the head whole and not handed it over, or it found no room for the head of a body's chunk: `chunk`. NULL when
- * several are as far. */
-static struct jf_connection *refused(struct jf_server *server, bool chunk) {
-	struct jf_connection *connection, *found = NULL;
-	int i;
-
-	for (i = 0; i < server->n_slots; i++) {
-		connection = server->connections[i];
-		if (!connection || !connection->request ||
-		    connection->phase != (chunk ? JF_PHASE_BODY : JF_PHASE_HEAD) ||
-		    !pthread_equal(connection->request->thread, pthread_self()) ||
-		    (chunk && connection->request->declared >= 0) ||
-		    !MHD_get_connection_info(connection->request->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE))
-			continue;
-		if (found)
-			return NULL;
-		found = connection;
-	}
-	return found;
-}
-
-/* The library refuses a head that it has read whole (no room for its copy of the cookies, a Content-Length that is no
- * number) and then forgets that it did: it writes its answer's head twice. The head of a chunk that it has no room for
- * it takes for a fault of its own, 500. It says both in its log first, and there they are answered in its place; what
- * it sends afterwards has no way out. */
-static void answer_refusal(struct jf_server *server, int status) {
-	bool chunk = status == MHD_HTTP_INTERNAL_SERVER_ERROR;
-	struct jf_connection *connection;
-
-	if (chunk)
-		status = MHD_HTTP_CONTENT_TOO_LARGE;
-	pthread_mutex_lock(&server->lock);
-	connection = refused(server, chunk);
-	if (connection && !connection->request->aborted) {
-		connection->request->aborted = true;
-		if (connection->request->tls)
-			shutdown(connection->fd, SHUT_WR);
-		else
-			answer_unread(connection, status);
-		jf_watch_linger(server->watch, connection->fd, LINGER_MS);
-	}
-	pthread_mutex_unlock(&server->lock);
-}
-
-__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format, va_list args) {
-	static const char refusal[] = "Error processing request (HTTP response code is %u";
-	struct jf_server *server = context;
-	char text[512];
-	va_list copy;
-	size_t length;
-
-	if (strncmp(format, refusal, sizeof(refusal) - 1) == 0) {
-		va_copy(copy, args);
-		answer_refusal(server, (int)va_arg(copy, unsigned));
-		va_end(copy);
-	}
-	vsnprintf(text, sizeof(text), format, args);
-	length = strlen(text);
-	if (length && text[length - 1] == '\n')
-		text[length - 1] = '\0';
-	server->handlers.log(server->handlers.context, text);
-}
-
-/* --- accepting --- */
-
-static bool has_room(void *context) {
-	struct jf_server *server = context;
-
-	pthread_mutex_lock(&server->lock);
-	bool room = server->n_connections < server->options.max_connections + JF_SPARE_CONNECTIONS;
-	pthread_mutex_unlock(&server->lock);
-	return room;
-}
-
-static void take_connection(
-    void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size) {
-	struct jf_server *server = context;
-	struct jf_peer peer;
-
-	read_peer(&peer, address);
-	if (!server->handlers.admit(server->handlers.context, &peer)) {
-		close(fd);
-		return;
-	}
-	atomic_store(&server->taken_ns, jf_clock_ns());
-	/* closes it when it cannot take it */
-	MHD_add_connection(server->daemons[server->options.tls && !listener->is_unix], fd, address, size);
-}
-
 /* The library's part, which never sees a listening socket: [0] plain, [1] TLS. */
 static enum jf_err start_daemon(struct jf_server *server, bool tls, struct jf_error *err) {
 	const struct jf_server_options *options = &server->options;
@@ -333,6 +126,8 @@ static enum jf_err start_daemon(struct jf_server *server, bool tls, struct jf_er
 		gnutls_certificate_retrieve_function3 *function;
 		void *memory;
 	} choose;
+	/* each thread has its part of them, and may have all connections to serve */
+	unsigned limit = (unsigned)(server->n_slots + CLOSED_LATER) * (unsigned)options->threads;
 	int n = 0;
 
 	if (options->threads > 1)
@@ -345,11 +140,11 @@ static enum jf_err start_daemon(struct jf_server *server, bool tls, struct jf_er
 	extra[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 	/* the logger comes first: options after it can already complain */
 	server->daemons[tls] = MHD_start_daemon(flags, 0, NULL, NULL, jf_exchange_handler, server,
-	    MHD_OPTION_EXTERNAL_LOGGER, on_log, server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->n_slots,
+	    MHD_OPTION_EXTERNAL_LOGGER, jf_refusal_log, server, MHD_OPTION_CONNECTION_LIMIT, limit,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT,
-	    (unsigned)((options->idle_timeout_ms + 999) / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
-	    MHD_OPTION_NOTIFY_COMPLETED, jf_exchange_completed, server, MHD_OPTION_URI_LOG_CALLBACK, jf_exchange_uri,
-	    server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
+	    (unsigned)((options->idle_timeout_ms + 999) / 1000), MHD_OPTION_NOTIFY_CONNECTION, jf_connection_notified,
+	    server, MHD_OPTION_NOTIFY_COMPLETED, jf_exchange_completed, server, MHD_OPTION_URI_LOG_CALLBACK,
+	    jf_exchange_uri, server, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, extra, MHD_OPTION_END);
 	if (!server->daemons[tls])
 		return jf_error_set(err, JF_EIO, "cannot start %d network threads", options->threads);
 	return JF_OK;
@@ -357,7 +152,7 @@ static enum jf_err start_daemon(struct jf_server *server, bool tls, struct jf_er
 
 /* All threads of the server: signals belong to main's. */
 static enum jf_err start_threads(struct jf_server *server, struct jf_error *err) {
-	struct jf_acceptor_events events = {server, has_room, take_connection};
+	struct jf_acceptor_events events = {server, jf_connection_room, jf_connection_take};
 	const struct jf_listeners *listeners = server->options.listeners;
 	enum jf_err code = JF_OK;
 	sigset_t all, before;
@@ -387,8 +182,7 @@ struct jf_server *jf_server_start(
 	server->options = *options;
 	server->handlers = *handlers;
 	pthread_mutex_init(&server->lock, NULL);
-	/* the acceptor may hand over some before they are counted */
-	server->n_slots = options->max_connections + JF_SPARE_CONNECTIONS + SPARE_SLOTS;
+	server->n_slots = options->max_connections + JF_SPARE_CONNECTIONS;
 	server->connections = calloc((size_t)server->n_slots, sizeof(struct jf_connection *));
 	if (!server->connections) {
 		jf_error_set(err, JF_ENOMEM, "no memory for %d connections", server->n_slots);
@@ -451,6 +245,7 @@ void jf_server_stop(struct jf_server *server) {
 	for (i = 0; i < 2; i++)
 		if (server->daemons[i])
 			MHD_stop_daemon(server->daemons[i]);
+	jf_connection_forget_all(server);
 	jf_watch_destroy(server->watch);
 	pthread_mutex_destroy(&server->lock);
 	free(server->connections);
@@ -482,13 +277,4 @@ int jf_server_in_flight(struct jf_server *server) {
 bool jf_server_busy(struct jf_server *server) {
 	return jf_server_in_flight(server) > 0 ||
 	       jf_clock_ns() - atomic_load(&server->taken_ns) < FIRST_REQUEST_MS * INT64_C(1000000);
-}
-
-int jf_server_connections(struct jf_server *server) {
-	int n;
-
-	pthread_mutex_lock(&server->lock);
-	n = server->n_connections;
-	pthread_mutex_unlock(&server->lock);
-	return n;
 }

@@ -55,14 +55,14 @@ enum jf_welcome {
 	JF_WELCOME,
 	JF_WELCOME_SHARED, /* it speaks for many clients (a proxy): its bodies have no share of their own */
 	JF_UNWELCOME,      /* its requests are marked jf_request_unwelcome */
+	JF_CLOSED,         /* nothing: it is closed before anything is read */
 };
 
 struct jf_server_handlers {
 	void *context;
-	/* Somebody wants to connect; false: closed before anything is read. */
-	bool (*admit)(void *context, const struct jf_peer *peer);
-	/* A connection was accepted. disconnected follows for each. */
-	enum jf_welcome (*connected)(void *context, const struct jf_peer *peer);
+	/* A connection was accepted. disconnected follows for each that is not JF_CLOSED. Never two at a time.
+	 * may_be_refused: there is room for one that is JF_UNWELCOME. */
+	enum jf_welcome (*connected)(void *context, const struct jf_peer *peer, bool may_be_refused);
 	void (*disconnected)(void *context, const struct jf_peer *peer);
 	/* The head is there. May answer; then the body is not kept. Must not keep the request. */
 	void (*begin)(void *context, struct jf_request *request, enum jf_framing_fault fault);
@@ -84,8 +84,8 @@ struct jf_server_handlers {
 
 struct jf_server_options {
 	int threads; /* network threads; as many again for TLS beside a Unix socket */
-	/* Of all listeners together. JF_SPARE_CONNECTIONS more are heard, for probes and refusals; the others wait in
-	 * the kernel's queue. */
+	/* Of all listeners together, without those of an address over its limit. JF_SPARE_CONNECTIONS more are heard,
+	 * for probes and refusals; the others wait in the kernel's queue. */
 	int max_connections;
 	int idle_timeout_ms, upload_timeout_ms;
 	size_t address_bodies_bytes; /* the same for the requests of one address; small bodies always pass */

@@ -107,8 +107,10 @@ const struct jf_option jf_conf_keys[] = {
 	    "and everything else is refused with 503; the rest waits in the kernel's queue. Fewer if this process "
 	    "may not open so many descriptors; the log says so."},
     {CLIENTS, AT(max_connections_per_client), INT(1, 1000000, "256", "connections"),
-	.help = "Connections at a time from one address. Eight more are answered with 429, further ones are closed at "
-		"once. A proxy in trusted_proxies and a Unix socket have no limit of their own."},
+	.help =
+	    "Connections at a time from one address. Eight more (16 of all such addresses) are answered with 429 and "
+	    "do not count as taken, further ones are closed at once. A proxy in trusted_proxies and a Unix socket have "
+	    "no limit of their own."},
     {CLIENTS, AT(max_rate_per_client), INT(0, 1000000, "0", "requests per second"),
 	.help = "Requests per second from one address; more get 429. 0 for no limit."},
     {CLIENTS, AT(max_burst_per_client), INT(1, 1000000, "64", "requests"),

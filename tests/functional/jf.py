@@ -414,14 +414,7 @@ class Daemon:
             if half_close:
                 with contextlib.suppress(OSError):
                     link.shutdown(socket.SHUT_WR)
-            out = b""
-            with contextlib.suppress(ConnectionResetError):
-                while True:
-                    part = link.recv(65536)
-                    if not part:
-                        break
-                    out += part
-            return out
+            return drained(link)
         finally:
             link.close()
 
@@ -465,6 +458,15 @@ class Daemon:
             print("# log of the daemon:", *self.log()[-3000:].splitlines(), sep="\n# ", flush=True)
         else:
             self.stop()
+
+
+def drained(link):
+    """What comes until the end of the stream."""
+    out = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := link.recv(65536):
+            out += part
+    return out
 
 
 def parse_raw(data):

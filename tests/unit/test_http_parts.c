@@ -449,15 +449,17 @@ static void rate(void **state) {
 	assert_int_equal(jf_limit_request(limit, a, 1600), 0);
 	assert_int_equal(jf_limit_request(limit, a, 1600), 1);
 	assert_int_equal(jf_limit_request(limit, a, 100000), 0);
-	assert_true(jf_limit_connect(limit, a, 0));
-	assert_true(jf_limit_connect(limit, a, 0));
-	assert_false(jf_limit_connect(limit, a, 0));
-	assert_true(jf_limit_connect(limit, b, 0));
+	assert_int_equal(jf_limit_connect(limit, a, 1, 0), JF_LIMIT_WITHIN);
+	assert_int_equal(jf_limit_connect(limit, a, 1, 0), JF_LIMIT_WITHIN);
+	assert_int_equal(jf_limit_connect(limit, a, 0, 0), JF_LIMIT_BEYOND);
+	assert_int_equal(jf_limit_connect(limit, a, 1, 0), JF_LIMIT_ABOVE);
+	assert_int_equal(jf_limit_connect(limit, a, 1, 0), JF_LIMIT_BEYOND);
+	assert_int_equal(jf_limit_connect(limit, b, 1, 0), JF_LIMIT_WITHIN);
+	jf_limit_disconnect(limit, a); /* who is beyond is not counted: this is the one above */
+	assert_int_equal(jf_limit_connect(limit, a, 0, 0), JF_LIMIT_BEYOND);
 	jf_limit_disconnect(limit, a);
-	assert_false(jf_limit_connect(limit, a, 0));
 	jf_limit_disconnect(limit, a);
-	jf_limit_disconnect(limit, a);
-	assert_true(jf_limit_connect(limit, a, 0));
+	assert_int_equal(jf_limit_connect(limit, a, 0, 0), JF_LIMIT_WITHIN);
 	/* a flood of addresses neither grows the table nor forgets who is connected */
 	for (uint32_t i = 0; i < 200000; i++) {
 		uint8_t many[16] = {0x20, 1};
@@ -465,7 +467,8 @@ static void rate(void **state) {
 		memcpy(many + 2, &i, sizeof(i));
 		assert_int_equal(jf_limit_request(limit, many, 100000 + i / 1000), 0);
 	}
-	assert_false(jf_limit_connect(limit, a, 200000) && jf_limit_connect(limit, a, 200000));
+	assert_int_equal(jf_limit_connect(limit, a, 0, 200000), JF_LIMIT_WITHIN);
+	assert_int_equal(jf_limit_connect(limit, a, 0, 200000), JF_LIMIT_BEYOND);
 	jf_limit_destroy(limit);
 }
 
