@@ -447,7 +447,7 @@ static void test_classification_passes(void **state) {
 	sem_destroy(&gate);
 }
 
-/* However long ago the generation began, a label integration waits for one of its steps only. */
+/* However long ago the generation began, each batch of a label integration waits for one of its steps only. */
 static void test_label_integration_passes(void **state) {
 	sem_t gate;
 	struct jf_error error;
@@ -457,11 +457,14 @@ static void test_label_integration_passes(void **state) {
 	sem_init(&gate, 0, 0);
 	struct jf_scheduler *scheduler = jf_scheduler_create(&options, &error);
 	assert_non_null(scheduler);
-	struct ticket *blocker = block_worker(scheduler, &gate, 3);
-	struct ticket *classify = make(JF_JOB_CLASSIFY, 2, 5, 1);
+	struct ticket *blocker = block_worker(scheduler, &gate, 5);
+	struct ticket *classify = make(JF_JOB_CLASSIFY, 9, 5, 1); /* three batches */
 	assert_int_equal(submit(scheduler, classify), JF_ADMITTED);
-	sem_post(&gate);
-	assert_true(wait_for(&blocker->entered, WAIT_S)); /* its second step */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(sem_trywait(&classify->done), -1);
+		sem_post(&gate);
+		assert_true(wait_for(&blocker->entered, WAIT_S)); /* its next step */
+	}
 	assert_int_equal(sem_trywait(&classify->done), 0);
 	release(blocker, &gate, 2);
 	discard(classify);
