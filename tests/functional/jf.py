@@ -299,12 +299,20 @@ def conform_response(method, path, response):
 
 # --- the daemon -----------------------------------------------------------------------------------------------------
 
+class Answer(dict):
+    """A JSON object; who misses a member of it is told what came in its place."""
+
+    def __missing__(self, name):
+        raise AssertionError(f"{name} is missing in {json.dumps(self):.1000}")
+
+
 class Response:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
 
     def json(self):
-        return json.loads(self.body)
+        value = json.loads(self.body)
+        return Answer(value) if isinstance(value, dict) else value
 
     def events(self):
         out = []
