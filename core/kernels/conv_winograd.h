@@ -20,15 +20,16 @@
 #define SQRT2_4 0x1.6a09e6p-2f
 #define SQRT8 0x1.6a09e6p+1f
 
-/* One convolution, and the block of its tiles that is being worked on. The tiles of all images count as one row. */
+/* One convolution, and the block of its tiles that is being worked on. The tiles of all images count as one row. What
+ * is transformed lies as [channels / JF_LANES][tile][36][JF_LANES], tiles JF_WINOGRAD_STRIDE apart, so that the
+ * transforms read and write one run of memory at places known when they are compiled. */
 struct winograd {
 	const struct jf_conv *c;
 	int across; /* tiles of an image, in a row and in all */
 	int tiles;
-	float *v; /* [36][block][cin] transformed inputs, planes v_plane apart */
-	float *m; /* [36][block][cout] products, planes m_plane apart */
-	size_t v_plane;
-	size_t m_plane;
+	float *v;     /* transformed inputs */
+	float *m;     /* products */
+	size_t lanes; /* floats from one group of channels to the next */
 };
 
 /* Where a tile lies. */
@@ -46,19 +47,24 @@ SIMD_INLINE struct winograd_place winograd_place(const struct winograd *g, int t
 	    (size_t)image, i, j, i + WINOGRAD_TILE <= g->c->h && j + WINOGRAD_TILE <= g->c->w};
 }
 
-/* r = B^T d */
-SIMD_INLINE void winograd_input(vf r[WINOGRAD_N], const vf d[WINOGRAD_N]) {
-	const vf even = vf_fma(vf_set1(-0.5f), d[2], d[4]);
-	const vf odd = vf_fma(vf_set1(-0.5f), d[1], d[3]);
-	const vf even2 = vf_fma(vf_set1(-2.0f), d[2], d[4]);
-	const vf odd2 = vf_fma(vf_set1(-2.0f), d[1], d[3]);
+/* r = three rows of B^T d, the upper or the lower: of the columns of a tile, so that what is between them and the rows
+ * stays in registers. */
+SIMD_INLINE void winograd_input_half(vf r[3], const vf d[WINOGRAD_N], const bool lower) {
+	const float near = lower ? -2.0f : -0.5f, far = lower ? SQRT2_2 : SQRT2;
+	const vf even = vf_fma(vf_set1(near), d[2], d[4]);
+	const vf odd = vf_fma(vf_set1(near), d[1], d[3]);
+	const vf plus = vf_fma(vf_set1(far), odd, even);
+	const vf minus = vf_fma(vf_set1(-far), odd, even);
 
-	r[0] = vf_fma(vf_set1(-2.5f), d[2], vf_add(d[0], d[4]));
-	r[1] = vf_fma(vf_set1(SQRT2), odd, even);
-	r[2] = vf_fma(vf_set1(-SQRT2), odd, even);
-	r[3] = vf_fma(vf_set1(SQRT2_2), odd2, even2);
-	r[4] = vf_fma(vf_set1(-SQRT2_2), odd2, even2);
-	r[5] = vf_fma(vf_set1(-2.5f), d[3], vf_add(d[1], d[5]));
+	if (lower) {
+		r[0] = plus;
+		r[1] = minus;
+		r[2] = vf_fma(vf_set1(-2.5f), d[3], vf_add(d[1], d[5]));
+	} else {
+		r[0] = vf_fma(vf_set1(-2.5f), d[2], vf_add(d[0], d[4]));
+		r[1] = plus;
+		r[2] = minus;
+	}
 }
 
 /* r = A^T m */
@@ -74,44 +80,63 @@ SIMD_INLINE void winograd_output(vf r[WINOGRAD_TILE], const vf m[WINOGRAD_N]) {
 	r[3] = vf_fma(vf_set1(SQRT8), difference, vf_fma(vf_set1(SQRT2_4), difference2, m[5]));
 }
 
-/* Transforms the inputs of a tile into place `at` of the block. What lies beyond the padded image is zero; `inside`:
- * nothing does. */
-SIMD_INLINE void winograd_tile_input(
-    const struct winograd *g, int at, const struct winograd_place *place, const bool inside) {
+/* Half of the 36 results of a tile's 6 x 6 inputs, for VL channels. */
+SIMD_INLINE void winograd_half(float *out, const float *x, size_t line, size_t pixel, const bool lower) {
+	vf t[3][WINOGRAD_N];
+
+#pragma GCC unroll 6
+	for (int q = 0; q < WINOGRAD_N; q++, x += pixel) {
+		vf d[WINOGRAD_N], r[3];
+
+#pragma GCC unroll 6
+		for (int p = 0; p < WINOGRAD_N; p++)
+			d[p] = p == (lower ? 0 : 5) ? vf_zero() : vf_load(x + (size_t)p * line);
+		winograd_input_half(r, d, lower);
+#pragma GCC unroll 3
+		for (int p = 0; p < 3; p++)
+			t[p][q] = r[p];
+	}
+#pragma GCC unroll 3
+	for (int p = 0; p < 3; p++) {
+		vf r[WINOGRAD_N];
+
+		winograd_input_half(r, t[p], false);
+		winograd_input_half(r + 3, t[p], true);
+#pragma GCC unroll 6
+		for (int q = 0; q < WINOGRAD_N; q++)
+			vf_store(out + ((lower ? 3 : 0) + p) * WINOGRAD_N * JF_LANES + q * JF_LANES, r[q]);
+	}
+}
+
+/* JF_LANES channels. */
+SIMD_INLINE void winograd_lanes_input(float *out, const float *x, size_t line, size_t pixel) {
+	for (int c = 0; c < JF_LANES; c += VL) {
+		winograd_half(out + c, x + c, line, pixel, false);
+		winograd_half(out + c, x + c, line, pixel, true);
+	}
+}
+
+/* Transforms the inputs of a tile into place `at` of the block. What lies beyond the padded image is zero. */
+static void winograd_tile_input(const struct winograd *g, int at, const struct winograd_place *place) {
 	const int h = g->c->h, w = g->c->w, cin = g->c->cin, i = place->i, j = place->j;
 	const size_t pixel = (size_t)cin;
 	const size_t line = (size_t)(w + 2) * pixel;
-	const size_t plane = g->v_plane;
 	const float *x = g->c->x + (place->image * (size_t)(h + 2) + (size_t)i) * line + (size_t)j * pixel;
-	float *out = g->v + (size_t)at * pixel;
+	float *out = g->v + (size_t)at * JF_WINOGRAD_STRIDE;
 
-	for (int c = 0; c < cin; c += VL, x += VL, out += VL) {
-		vf t[WINOGRAD_N][WINOGRAD_N];
+	for (int c = 0; c < cin; c += JF_LANES, x += JF_LANES, out += g->lanes) {
+		float patch[WINOGRAD_N][WINOGRAD_N][JF_LANES];
 
-#pragma GCC unroll 6
-		for (int q = 0; q < WINOGRAD_N; q++) {
-			vf d[WINOGRAD_N];
-			vf r[WINOGRAD_N];
-
-#pragma GCC unroll 6
-			for (int p = 0; p < WINOGRAD_N; p++)
-				d[p] = inside || (i + p < h + 2 && j + q < w + 2)
-					   ? vf_load(x + (size_t)p * line + (size_t)q * pixel)
-					   : vf_zero();
-			winograd_input(r, d);
-#pragma GCC unroll 6
-			for (int p = 0; p < WINOGRAD_N; p++)
-				t[p][q] = r[p];
+		if (place->inside) {
+			winograd_lanes_input(out, x, line, pixel);
+			continue;
 		}
-#pragma GCC unroll 6
-		for (int p = 0; p < WINOGRAD_N; p++) {
-			vf r[WINOGRAD_N];
-
-			winograd_input(r, t[p]);
-#pragma GCC unroll 6
+		for (int p = 0; p < WINOGRAD_N; p++)
 			for (int q = 0; q < WINOGRAD_N; q++)
-				vf_store(out + (size_t)(p * WINOGRAD_N + q) * plane, r[q]);
-		}
+				v16_store(patch[p][q], i + p < h + 2 && j + q < w + 2
+							   ? v16_load(x + (size_t)p * line + (size_t)q * pixel)
+							   : v16_zero());
+		winograd_lanes_input(out, patch[0][0], WINOGRAD_N * JF_LANES, JF_LANES);
 	}
 }
 
@@ -121,15 +146,14 @@ SIMD_INLINE void winograd_tile_output(
 	const int h = g->c->h, w = g->c->w, cout = g->c->cout, i = place->i, j = place->j;
 	const size_t pixel = (size_t)cout;
 	const size_t line = (size_t)w * pixel;
-	const size_t plane = g->m_plane;
 	const size_t first = (place->image * (size_t)h + (size_t)i) * line + (size_t)j * pixel;
-	const float *in = g->m + (size_t)at * pixel;
+	const float *in = g->m + (size_t)at * JF_WINOGRAD_STRIDE;
 	const float *all_bias = g->c->bias, *residual = g->c->residual;
 	float *y = g->c->y;
 
 	if (all_bias != NULL)
 		all_bias += place->image * (size_t)g->c->bias_stride;
-	for (int c = 0; c < cout; c += VL, in += VL) {
+	for (int c = 0; c < cout; c += VL, in += c % JF_LANES == 0 ? g->lanes - JF_LANES + VL : VL) {
 		const vf bias = all_bias != NULL ? vf_load(all_bias + c) : vf_zero();
 		vf t[WINOGRAD_TILE][WINOGRAD_N];
 
@@ -140,7 +164,7 @@ SIMD_INLINE void winograd_tile_output(
 
 #pragma GCC unroll 6
 			for (int p = 0; p < WINOGRAD_N; p++)
-				m[p] = vf_load(in + (size_t)(p * WINOGRAD_N + q) * plane);
+				m[p] = vf_load(in + (p * WINOGRAD_N + q) * JF_LANES);
 			winograd_output(r, m);
 #pragma GCC unroll 6
 			for (int p = 0; p < WINOGRAD_TILE; p++)
@@ -171,63 +195,59 @@ SIMD_INLINE void winograd_tile_output(
 struct winograd_products {
 	const float *v, *u; /* the first tile's inputs, the first output channel's block of weights */
 	float *m;
-	size_t v_plane, u_plane, m_plane;
-	int groups, cin, cout;
-	int lanes; /* output channels, a multiple of the vectors of the tile */
+	size_t step, u_plane; /* from one group of channels to the next; from one plane of weights to the next */
+	int groups, cin;
+	int channels; /* to be put out, a multiple of the vectors of the tile */
 };
 
 #define WINOGRAD_AHEAD 2048 /* floats that the weights are fetched ahead: they are read in one stream, once a block */
 
 /* One group's outputs of some vectors of channels in one plane. */
 SIMD_INLINE void winograd_group(
-    float *m, const float *v, const float *u, size_t cin, size_t cout, const int rows, const int vectors) {
-	const float *base[(TILE_ROWS + 2) / 3]; /* three rows each: so the pointers stay in registers */
+    float *m, const float *v, const float *u, size_t cin, size_t step, const int rows, const int vectors) {
 	vf acc[TILE_ROWS][TILE_VECTORS];
 
-#pragma GCC unroll 16
-	for (int r = 0; r < rows; r++) {
-		if (r % 3 == 0)
-			base[r / 3] = v + (size_t)r * cin;
-#pragma GCC unroll 16
-		for (int i = 0; i < vectors; i++)
-			acc[r][i] = vf_zero();
-	}
-	for (size_t k = 0; k < cin; k++, u += JF_LANES) {
-		vf w[TILE_VECTORS];
-#pragma GCC unroll 16
-		for (int i = 0; i < vectors; i++) {
-			w[i] = vf_load(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + i * VL % JF_LANES);
-			if (i * VL % JF_LANES == 0)
-				__builtin_prefetch(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
-		}
-#pragma GCC unroll 16
-		for (int r = 0; r < rows; r++) {
-			const vf x = vf_set1(base[r / 3][(size_t)(r % 3) * cin]);
-#pragma GCC unroll 16
-			for (int i = 0; i < vectors; i++)
-				acc[r][i] = vf_fma(x, w[i], acc[r][i]);
-		}
-#pragma GCC unroll 16
-		for (int r = 0; r < rows; r += 3)
-			base[r / 3]++;
-	}
 #pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
 		for (int i = 0; i < vectors; i++)
-			vf_store(m + (size_t)r * cout + i * VL, acc[r][i]);
+			acc[r][i] = vf_zero();
+	for (size_t c = 0; c < cin; c += JF_LANES, v += step - JF_LANES)
+		for (int k = 0; k < JF_LANES; k++, u += JF_LANES, v++) {
+			vf w[TILE_VECTORS];
+#pragma GCC unroll 16
+			for (int i = 0; i < vectors; i++) {
+				w[i] = vf_load(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + i * VL % JF_LANES);
+				if (i * VL % JF_LANES == 0)
+					__builtin_prefetch(
+					    u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
+			}
+#pragma GCC unroll 16
+			for (int r = 0; r < rows; r++) {
+				const vf x = vf_set1(v[r * JF_WINOGRAD_STRIDE]);
+#pragma GCC unroll 16
+				for (int i = 0; i < vectors; i++)
+					acc[r][i] = vf_fma(x, w[i], acc[r][i]);
+			}
+		}
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+		for (int i = 0; i < vectors; i++)
+			vf_store(m + r * JF_WINOGRAD_STRIDE + (size_t)(i * VL / JF_LANES) * step + i * VL % JF_LANES,
+			    acc[r][i]);
 }
 
 SIMD_INLINE void winograd_planes(const struct winograd_products *p, const int rows, const int vectors) {
-	const size_t cin = (size_t)p->cin, cout = (size_t)p->cout;
+	const size_t cin = (size_t)p->cin, group = (size_t)rows * JF_WINOGRAD_STRIDE;
 	const float *v = p->v, *u = p->u;
 	float *m = p->m;
 
-	for (int f = 0; f < WINOGRAD_N * WINOGRAD_N; f++, v += p->v_plane, u += p->u_plane, m += p->m_plane)
-		for (int o = 0; o < p->lanes; o += vectors * VL)
-			for (int g = 0; g < p->groups; g++)
-				winograd_group(m + (size_t)(g * rows) * cout + o, v + (size_t)(g * rows) * cin,
-				    u + (size_t)o * cin, cin, cout, rows, vectors);
+	for (int f = 0; f < WINOGRAD_N * WINOGRAD_N; f++, v += JF_LANES, u += p->u_plane, m += JF_LANES)
+		for (size_t o = 0; o < (size_t)p->channels; o += (size_t)(vectors * VL))
+			for (size_t g = 0; g < (size_t)p->groups; g++)
+				winograd_group(m + g * group + o / JF_LANES * p->step, v + g * group, u + o * cin, cin,
+				    p->step, rows, vectors);
 }
 
 typedef void winograd_planes_fn(const struct winograd_products *p);
@@ -248,31 +268,29 @@ static void winograd_rows(const struct winograd *g, int at, int groups, int rows
 	const int cin = g->c->cin, cout = g->c->cout;
 	const int wide = cout / (TILE_VECTORS * VL) * (TILE_VECTORS * VL); /* channels that fill all vectors */
 	struct winograd_products p = {
-	    .v = g->v + (size_t)at * (size_t)cin,
+	    .v = g->v + (size_t)at * JF_WINOGRAD_STRIDE,
 	    .u = g->c->weight,
-	    .m = g->m + (size_t)at * (size_t)cout,
-	    .v_plane = g->v_plane,
+	    .m = g->m + (size_t)at * JF_WINOGRAD_STRIDE,
+	    .step = g->lanes,
 	    .u_plane = (size_t)cin * (size_t)cout,
-	    .m_plane = g->m_plane,
 	    .groups = groups,
 	    .cin = cin,
-	    .cout = cout,
-	    .lanes = wide,
+	    .channels = wide,
 	};
 
 	if (groups == 0)
 		return;
 	watch_read(p.u, WINOGRAD_N * WINOGRAD_N * p.u_plane);
-	for (size_t f = 0; f < WINOGRAD_N * WINOGRAD_N; f++) {
-		watch_read(p.v + f * p.v_plane, (size_t)(groups * rows * cin));
-		watch_write(p.m + f * p.m_plane, (size_t)(groups * rows * cout));
-	}
+	for (size_t c = 0; c < (size_t)cin; c += JF_LANES)
+		watch_read(p.v + c / JF_LANES * p.step, (size_t)(groups * rows) * JF_WINOGRAD_STRIDE);
+	for (size_t c = 0; c < (size_t)cout; c += JF_LANES)
+		watch_write(p.m + c / JF_LANES * p.step, (size_t)(groups * rows) * JF_WINOGRAD_STRIDE);
 	if (wide > 0)
 		winograd_all[rows - 1](&p);
 	p.u += (size_t)wide * (size_t)cin;
-	p.m += wide;
-	p.lanes = cout - wide;
-	if (p.lanes > 0)
+	p.m += (size_t)(wide / JF_LANES) * p.step;
+	p.channels = cout - wide;
+	if (p.channels > 0)
 		winograd_one[rows - 1](&p);
 }
 
@@ -291,10 +309,7 @@ static void winograd_block(const struct winograd *g, int first, int count) {
 	for (int at = 0; at < count; at++) {
 		const struct winograd_place place = winograd_place(g, first + at);
 
-		if (place.inside)
-			winograd_tile_input(g, at, &place, true);
-		else
-			winograd_tile_input(g, at, &place, false);
+		winograd_tile_input(g, at, &place);
 	}
 	winograd_products(g, count);
 	for (int at = 0; at < count; at++) {
@@ -315,15 +330,14 @@ static void conv3x3_winograd(const struct jf_conv *c) {
 	const int tiles = per_image * (c->images > 1 ? c->images : 1);
 	const int blocks = (tiles + JF_WINOGRAD_BLOCK - 1) / JF_WINOGRAD_BLOCK;
 	const int block = (tiles + blocks - 1) / blocks;
-	const size_t v_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)c->cin);
+	const size_t lanes = (size_t)block * JF_WINOGRAD_STRIDE;
 	const struct winograd g = {
 	    .c = c,
 	    .across = across,
 	    .tiles = per_image,
 	    .v = c->scratch,
-	    .m = c->scratch + WINOGRAD_N * WINOGRAD_N * v_plane,
-	    .v_plane = v_plane,
-	    .m_plane = JF_WINOGRAD_PLANE((size_t)block * (size_t)c->cout),
+	    .m = c->scratch + (size_t)(c->cin / JF_LANES) * lanes,
+	    .lanes = lanes,
 	};
 
 	for (int first = 0; first < tiles; first += block)

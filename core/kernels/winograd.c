@@ -18,7 +18,7 @@ size_t jf_winograd_scratch(int images, int h, int w, int cin, int cout) {
 
 	if (tiles > JF_WINOGRAD_BLOCK)
 		tiles = JF_WINOGRAD_BLOCK;
-	return N * N * (JF_WINOGRAD_PLANE(tiles * (size_t)cin) + JF_WINOGRAD_PLANE(tiles * (size_t)cout));
+	return tiles * JF_WINOGRAD_STRIDE * (size_t)((cin + cout) / JF_LANES);
 }
 
 /* r = G g for JF_LANES kernels; elements of g and r are `step` apart. Row a of G is (1, a, a^2) over the product of a's

@@ -7,8 +7,9 @@
 
 #define JF_WINOGRAD_BLOCK 18 /* tiles that are worked on at a time */
 
-/* An odd number of cache lines from plane to plane: a power of two would map all planes to a few cache sets. */
-#define JF_WINOGRAD_PLANE(floats) ((floats) | 16U)
+/* Floats from tile to tile: 36 x JF_LANES, and an odd number of cache lines, or the tiles would share a few cache sets.
+ */
+#define JF_WINOGRAD_STRIDE (37 * 16)
 
 /* Whether a 3x3 convolution, stride 1, of h x w pixels from cin to cout channels gains by Winograd. Depends on the
  * shape alone, so that a layer's bytes depend neither on the batch nor on the machine. */
