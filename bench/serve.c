@@ -74,9 +74,11 @@ static void *engine_main(void *argument) {
 	jf_rng_uniform(pixel, pixels, 1, JF_STREAM_EVAL, 0);
 	for (int i = 0; i < ENGINE_BATCH; i++)
 		images[i] = pixel;
-	for (double end = jf_clock_s() + engine->seconds; jf_clock_s() < end; engine->images += ENGINE_BATCH)
+	for (double end = jf_clock_s() + engine->seconds; jf_clock_s() < end; engine->images += ENGINE_BATCH) {
 		if (jf_sampler_posterior(sampler, probabilities, images, ENGINE_BATCH, 1, NULL, NULL, &error) != JF_OK)
 			die("engine: %s", error.message);
+		(void)jf_sampler_familiarity(sampler, 0); /* which the daemon's answers name */
+	}
 	struct timespec cpu;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
 	engine->cpu_s = (double)cpu.tv_sec + 1e-9 * (double)cpu.tv_nsec;

@@ -1,8 +1,9 @@
 /* The engine as one of the peers that bench/peers/peers.py compares.
  *
  * bench-peers MODEL    reads lines "WHAT THREADS BATCH COUNT" and answers each with one line "IMAGES WALL_S CPU_S".
- * WHAT: posterior, P(label | image) of images; field, one evaluation of the whole velocity field at a time that the
- * batch shares. COUNT batches are worked on by each thread. CPU_S: user and system time of the whole process. */
+ * WHAT: posterior, P(label | image) of images, without their familiarity, which the exported network does not have;
+ * field, one evaluation of the whole velocity field at a time that the batch shares. COUNT batches are worked on by
+ * each thread. CPU_S: user and system time of the whole process. */
 #include "config.h"
 
 #include <pthread.h>

@@ -266,6 +266,7 @@ static void clear_augmentation(struct jf_sampler *s) {
 static void judge_familiarity(struct jf_sampler *s) {
 	/* An output's samples lie one behind the other. */
 	jf_familiarity_of_all(s->model->familiarity, s->familiarity, jf_sampler_features(s, 0), s->n);
+	s->judged = true;
 }
 
 /* At the start of a classification. Draws of one image, the usual case, are looked at once. */
@@ -388,8 +389,12 @@ const float *jf_sampler_probabilities(const struct jf_sampler *s, int i) {
 	return s->task == JF_TASK_GENERATE ? NULL : s->probabilities + (size_t)i * (size_t)s->model->config.classes;
 }
 
-float jf_sampler_familiarity(const struct jf_sampler *s, int i) {
-	return s->task == JF_TASK_CLASSIFY && s->model->familiarity ? s->familiarity[i] : -1.0f;
+float jf_sampler_familiarity(struct jf_sampler *s, int i) {
+	if (s->task != JF_TASK_CLASSIFY || !s->model->familiarity)
+		return -1.0f;
+	if (!s->judged)
+		judge_familiarity(s);
+	return s->familiarity[i];
 }
 
 const float *jf_sampler_features(const struct jf_sampler *s, int i) {
@@ -417,7 +422,9 @@ enum jf_err jf_sampler_posterior(struct jf_sampler *s, float *probabilities, con
 			index[i] = (uint64_t)d;
 		jf_sampler_restart(s, index, err);
 		jf_sampler_evaluate(s, 1.0f, s->velocity);
-		if (d == 0 && s->model->familiarity)
+		if (d == 0)
+			s->judged = false;
+		if (d == 0 && draws > 1 && s->model->familiarity) /* the next draw overwrites the features */
 			judge_familiarity(s);
 		for (size_t j = 0; j < (size_t)n * k; j++)
 			probabilities[j] += s->probabilities[j] / (float)draws;

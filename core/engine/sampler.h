@@ -129,8 +129,9 @@ const float *jf_sampler_label(const struct jf_sampler *sampler, int i);
 const float *jf_sampler_probabilities(const struct jf_sampler *sampler, int i);
 
 /* How familiar image i is, 0 to 1 (core/engine/familiarity.h), of a classification that has begun or a posterior; -1
- * when the model is not calibrated. It depends on image and model alone: the label noise is that of the first draw. */
-float jf_sampler_familiarity(const struct jf_sampler *sampler, int i);
+ * when the model is not calibrated. It depends on image and model alone: the label noise is that of the first draw.
+ * Worked out for all images when it is first asked for. */
+float jf_sampler_familiarity(struct jf_sampler *sampler, int i);
 /* [jf_network_features()], borrowed: what the latest evaluation saw in image i; classify only. */
 const float *jf_sampler_features(const struct jf_sampler *sampler, int i);
 

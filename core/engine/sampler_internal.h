@@ -24,6 +24,7 @@ struct jf_sampler {
 	float *velocity;           /* [max_batch][state_size] */
 	float *probabilities;      /* [max_batch][K] */
 	float *familiarity;        /* [max_batch] */
+	bool judged;               /* familiarity is that of the images; else it is worked out when asked for */
 	uint64_t *seeds, *indices; /* [max_batch] the noise of each */
 	float *kept;               /* generate: [max_batch][image_size], the image that pixels are kept from */
 	bool *redraw;              /* generate: [max_batch][H * W] */

@@ -106,7 +106,7 @@ static enum jf_err run_integration(struct work *w, struct jf_sampler *sampler, i
 	return rc;
 }
 
-static void collect_familiarity(const struct work *w, const struct jf_sampler *sampler, int first, int n) {
+static void collect_familiarity(const struct work *w, struct jf_sampler *sampler, int first, int n) {
 	size_t features = (size_t)jf_network_features(&w->model->config);
 
 	for (int i = 0; i < n; i++) {

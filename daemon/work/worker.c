@@ -143,7 +143,7 @@ static void copy_row(float *out, const float *row, int item, size_t size) {
 		memcpy(out + (size_t)item * size, row, size * sizeof(*row));
 }
 
-static void copy_results(const struct jf_batch *batch, const struct jf_sampler *sampler) {
+static void copy_results(const struct jf_batch *batch, struct jf_sampler *sampler) {
 	const struct jf_network_config *config = &batch->items[0].job->model->config;
 	size_t classes = (size_t)config->classes;
 	size_t pixels = jf_network_image_floats(config);
