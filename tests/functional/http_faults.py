@@ -54,7 +54,8 @@ class Probes:
 
 
 def flood(d, clients, body, rounds):
-    """Clients that send the same body again and again; the statuses they got, and how probes fared."""
+    """Clients that send the same body again and again; the statuses they got, how probes fared, and how many times longer
+    this took than if the machine had nothing else to do."""
     statuses, lock = set(), threading.Lock()
 
     def run():
@@ -63,6 +64,7 @@ def flood(d, clients, body, rounds):
             with lock:
                 statuses.add(status)
 
+    begin, used = time.monotonic(), d.cpu_seconds() + time.process_time()
     probes = Probes(d)
     threads = [threading.Thread(target=run) for _ in range(clients)]
     for thread in threads:
@@ -70,7 +72,8 @@ def flood(d, clients, body, rounds):
     for thread in threads:
         thread.join()
     probes.stop()
-    return statuses, probes
+    used = d.cpu_seconds() + time.process_time() - used
+    return statuses, probes, max(1, (time.monotonic() - begin) * os.cpu_count() / used)
 
 
 def bombs():
@@ -78,18 +81,19 @@ def bombs():
     behind = picture(28, 28, 8, 0, bytes(28 * 29), bytes(900_000_000))
     with Daemon("--max-connections-per-client=1000") as d:
         with case("bombs: what follows the last row is not unpacked"):
-            begin = time.monotonic()
+            before = d.cpu_seconds()
             answer = d.classify(behind)
             equal((answer.status, answer.json()["type"]), (422, "urn:jointflow:problem:unusable-image"), "answer")
             check("last row" in answer.body.decode(), answer.body)
-            check(time.monotonic() - begin < 0.3 * jf.PATIENCE, f"{time.monotonic() - begin:.2f} s for {len(behind)} bytes")
+            used = d.cpu_seconds() - before
+            check(used < 0.3 * jf.PATIENCE, f"{used:.2f} s of processor time for {len(behind)} bytes")
         for name, body, clients in ((f"the largest picture, of {len(largest)} bytes", largest, 32), ("image data without end", behind, 6)):
             with case(f"bombs: {name}, from {clients} clients: probes and small requests pass"):
-                statuses, probes = flood(d, clients, body, 2 if jf.SANITIZED else 4)
+                statuses, probes, slower = flood(d, clients, body, 2)
                 equal(probes.wrong, [], "probes")
                 check(statuses <= {422, 503}, statuses)
                 check(probes.n > 8, f"{probes.n} probes")
-                check(probes.slowest < 2 * jf.PATIENCE, f"a probe took {probes.slowest:.2f} s")
+                check(probes.slowest < 2 * jf.PATIENCE * slower, f"a probe took {probes.slowest:.2f} s, {slower:.1f} times slower than alone")
         with case("bombs: a large picture is answered as ever, and its memory given back"):
             before = d.memory()
             grey = jf.png(bytes(2048 * 1024) + b"\xff" * (2048 * 1024), 2048, 2048)
@@ -167,7 +171,7 @@ def one_for_all():
         with case("one for all: generations that fill the queue leave classifications their share"):
             link = d.connection()
             link.request("POST", "/v1/generate", json.dumps({"digit": 7, "count": 20, "steps": 200}), JSON)
-            check(wait_for(lambda: d.metric("jointflow_queue_cost") > 2000, 60), "not admitted")
+            check(wait_for(lambda: d.metric("jointflow_queue_cost") > 2000), "not admitted")
             full = d.post("/v1/generate", {"digit": 7, "count": 20, "steps": 200})
             equal((full.status, full.json()["type"]), (503, "urn:jointflow:problem:queue-full"), "a second one")
             equal([d.classify(SEVEN).status for _ in range(5)], [200] * 5, "classifications")
@@ -181,13 +185,13 @@ def pixels():
     with Daemon("--max-count=4096", "--queue-capacity=100000") as d, case("pixels: what is too large a picture is refused at once"):
         for path in ("/v1/generate?digit=1&count=4096&scale=16&steps=1&seed=1", "/v1/sample?count=4096&scale=16&steps=1",
                      "/v1/blend?from=1&to=2&columns=64&rows=64&scale=16&steps=1"):
-            started = time.monotonic()
+            before = d.cpu_seconds()
             answer = d.request("POST" if "sample" in path else "GET", path)
             equal(answer.status, 422, path)
             (error,) = answer.json()["errors"]
             equal(error["pointer"], "/scale", path)
             check("67108864 are allowed" in error["detail"], error)
-            check(time.monotonic() - started < 2 * jf.PATIENCE, "refused late")
+            check(d.cpu_seconds() - before < 2 * jf.PATIENCE, "refused late")
         equal(d.get("/v1/generate?digit=1&count=8&scale=16&steps=1&seed=1").status, 200, "an ordinary one")
 
 
@@ -206,24 +210,24 @@ def blocked_log():
                     return d.get("/readyz").status == 200
                 return False
 
-            check(wait_for(ready, 60), "not ready")
+            check(wait_for(ready), "not ready")
             link = d.connection()
             for i in range(3000):
                 equal(d.get("/livez", link=link).status, 200, f"answer {i}")
             link.close()
             check(d.metric("jointflow_log_dropped_lines_total") > 0, "nothing was dropped")
             process.send_signal(signal.SIGTERM)
-            equal(process.wait(60 * jf.PATIENCE), 0, "exit status")
+            equal(process.wait(jf.PATIENCE_S), 0, "exit status")
         finally:
             process.kill()
             process.wait()
             os.close(reader)
 
 
-def from_address(d, address, timeout=20, buffer=0):
+def from_address(d, address, buffer=0):
     """A connection whose client has this address of the loopback network."""
     link = socket.socket()
-    link.settimeout(timeout * jf.PATIENCE)
+    link.settimeout(jf.PATIENCE_S)
     if buffer:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         # small segments: else the kernel takes some megabytes off the daemon's hands
@@ -329,7 +333,7 @@ def bodies():
 def trickling(d, name, accept):
     """A client that asks for an answer larger than what the kernel takes off the daemon's hands, of which it will then
     read a few bytes at a time."""
-    link = from_address(d, "127.0.0.1", 60, 2048)
+    link = from_address(d, "127.0.0.1", 2048)
     body = json.dumps({"digit": 7, "count": 24, "steps": 1, "seed": 1, "scale": 16}).encode()
     link.sendall(b"POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: %s\r\n"
                  b"X-Request-Id: %s\r\nContent-Length: %d\r\n\r\n" % (accept, name.encode(), len(body)) + body)
@@ -345,7 +349,7 @@ def trickle(d):
         return re.search(rf"/v1/generate 499 .*\[{name}\] \(the client read too slowly\)", d.log())
 
     began = time.monotonic()
-    while not all(map(cut, links)) and time.monotonic() - began < 60 * jf.PATIENCE:
+    while not all(map(cut, links)) and time.monotonic() - began < jf.PATIENCE_S:
         for name, link in links.items():
             with contextlib.suppress(OSError):
                 got[name] += len(link.recv(20, socket.MSG_DONTWAIT))
@@ -363,15 +367,15 @@ def slow_readers():
         with case("readers: who reads a few bytes a second is cut off, and the log says why"):
             trickle(d)
         with case("readers: a stream's reader that pauses longer than a connection may idle gets its result"):
-            check(wait_for(lambda: d.metric("jointflow_queue_cost") == 0, 60), "the jobs before do not end")
+            check(wait_for(lambda: d.metric("jointflow_queue_cost") == 0), "the jobs before do not end")
             before = d.metric("jointflow_jobs_total", task="generate")
-            link = from_address(d, "127.0.0.1", 60, 4096)
+            link = from_address(d, "127.0.0.1", 4096)
             body = json.dumps({"digit": 7, "count": 8, "steps": 90, "seed": 1, "scale": 16}).encode()
             link.sendall(b"POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                          b"Accept: text/event-stream\r\nX-Request-Id: pause\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             got = link.recv(100)
             # not those of the readers before
-            check(wait_for(lambda: d.metric("jointflow_jobs_total", task="generate") > before, 60), "the job does not end")
+            check(wait_for(lambda: d.metric("jointflow_jobs_total", task="generate") > before), "the job does not end")
             time.sleep(3)
             with contextlib.suppress(OSError):
                 while part := link.recv(65536):
@@ -382,7 +386,7 @@ def slow_readers():
             link.close()
     with case("readers: a stream that a deadline ends is logged as what it was"), Daemon("--workers=1") as d:
         answer = d.post("/v1/generate", {"digit": 7, "count": 90, "steps": 200},
-                        {"Accept": "text/event-stream", "Request-Timeout-Ms": "200", "X-Request-Id": "short"})
+                        {"Accept": "text/event-stream", "Request-Timeout-Ms": "1000", "X-Request-Id": "short"})
         equal(answer.events()[-1][0], "error", "end")
         check(wait_for(lambda: re.search(r"/v1/generate 503 .*\[short\]", d.log())), d.log()[-500:])
 

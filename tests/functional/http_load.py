@@ -110,7 +110,7 @@ def overload():
     with Daemon("--queue-capacity=400", "--workers=1", "--max-connections-per-client=1000") as d:
         def ask(seed):
             begin = time.monotonic()
-            answer = d.post("/generate", {"digit": 7, "count": 2, "steps": 20, "seed": seed}, {"Request-Timeout-Ms": "30000"})
+            answer = d.post("/generate", {"digit": 7, "count": 2, "steps": 20, "seed": seed}, {"Request-Timeout-Ms": "600000"})
             return answer.status, time.monotonic() - begin, answer
 
         ask(0)
@@ -145,14 +145,14 @@ def overtaking(d):
     done = lambda: d.metric("jointflow_steps_total", task="generate")
     link, before = d.connection(), done()
     link.request("POST", "/generate", json.dumps({"digit": 7, "count": 128, "steps": 200, "solver": "heun", "guidance": 2}), JSON)
-    check(wait_for(lambda: done() > before, 60), "it did not start")
+    check(wait_for(lambda: done() > before), "it did not start")
     for name, query in (("a classification", ""), ("method=sample, of more draws than fit a batch,", "?method=sample&samples=40")):
         with case(f"overload: {name} is not kept waiting behind generations"):
             equal(d.classify(seven, query).status, 200, "status")
             # whoever had to wait for it would find it done, or its first batch of 16 pictures
             check(0 < done() - before < 16 * 200, f"{done() - before} steps of the generation were done")
     link.close()
-    check(wait_for(lambda: d.metric("jointflow_queue_cost") == 0, 60), "it is not cancelled")
+    check(wait_for(lambda: d.metric("jointflow_queue_cost") == 0), "it is not cancelled")
 
 
 def leaving():
@@ -166,13 +166,13 @@ def leaving():
                 before, steps = d.metric("jointflow_cancellations_total"), d.metric("jointflow_steps_total", task="generate")
                 link = d.connection()
                 link.request("POST", "/generate", json.dumps(long), headers)
-                check(wait_for(lambda: busy() == 1, 10), "it did not start")
-                check(wait_for(lambda: d.metric("jointflow_steps_total", task="generate") > steps, 20), "no step")
+                check(wait_for(lambda: busy() == 1), "it did not start")
+                check(wait_for(lambda: d.metric("jointflow_steps_total", task="generate") > steps), "no step")
                 link.sock.close()
                 link.close()
                 begin = time.monotonic()
-                check(wait_for(lambda: d.metric("jointflow_cancellations_total") > before, 10), "not cancelled")
-                check(wait_for(lambda: busy() == 0, 10), "the worker is still busy")
+                check(wait_for(lambda: d.metric("jointflow_cancellations_total") > before), "not cancelled")
+                check(wait_for(lambda: busy() == 0), "the worker is still busy")
                 passed = time.monotonic() - begin
                 at_end = d.metric("jointflow_steps_total", task="generate")
                 equal(d.metric("jointflow_cancellations_total"), before + 1, "cancellations")
@@ -198,15 +198,15 @@ def leaving():
             equal(d.metric("jointflow_cancellations_total"), before, "it is still there")
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             link.close()
-            check(wait_for(lambda: d.metric("jointflow_cancellations_total") > before, 10), "not cancelled")
+            check(wait_for(lambda: d.metric("jointflow_cancellations_total") > before), "not cancelled")
         with case("deadline: Request-Timeout-Ms ends the work with 503"):
             begin = time.monotonic()
             answer = d.post("/generate", long, {"Request-Timeout-Ms": "300"})
             equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:deadline-exceeded"), "answer")
-            check(time.monotonic() - begin < 3 * jf.PATIENCE, "time")
-            check(wait_for(lambda: busy() == 0, 10), "the worker is still busy")
+            check(time.monotonic() - begin < jf.PATIENCE_S / 2, "time")
+            check(wait_for(lambda: busy() == 0), "the worker is still busy")
         with case("afterwards: nothing is in flight, everything is served"):
-            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 1, 5), d.get("/health").json())
+            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 1), d.get("/health").json())
             equal(d.post("/generate", {"digit": 7, "steps": 1}).status, 200, "status")
 
 
@@ -216,9 +216,9 @@ def drain_under_work(d):
     answers = []
     worker = threading.Thread(target=lambda: answers.append(d.post("/generate", {"digit": 7, "count": 16, "steps": 60, "seed": 1})))
     worker.start()
-    check(wait_for(lambda: d.get("/health").json()["workers"]["busy"] == 1, 10), "no work under way")
+    check(wait_for(lambda: d.get("/health").json()["workers"]["busy"] == 1), "no work under way")
     d.process.send_signal(signal.SIGTERM)
-    check(wait_for(lambda: "finishing" in d.log(), 5), "no drain")
+    check(wait_for(lambda: "finishing" in d.log()), "no drain")
     try:
         late = d.post("/generate", {"digit": 7, "steps": 1}, link=kept)
         equal((late.status, late.headers["connection"].lower()), (503, "close"), "new work on a kept connection")
@@ -226,7 +226,7 @@ def drain_under_work(d):
         pass  # it was closed: as good
     worker.join()
     equal([a.status for a in answers], [200], "the admitted one")
-    d.process.wait(60 * jf.PATIENCE)  # another signal would mean: quit at once
+    d.process.wait(jf.PATIENCE_S)  # another signal would mean: quit at once
 
 
 def stop_under_work(d):
@@ -234,10 +234,10 @@ def stop_under_work(d):
     for i, link in enumerate(links):
         link.request("POST", "/generate", '{"digit": 7, "count": 128, "steps": 200}',
                      {**JSON, "Accept": "text/event-stream" if i % 2 else "application/json"})
-    check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 9, 10), "not all are under way")
+    check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 9), "not all are under way")
     begin = time.monotonic()
     d.stop()
-    check(time.monotonic() - begin < 15 * jf.PATIENCE, "time")
+    check(time.monotonic() - begin < jf.PATIENCE_S / 2, "time")
     equal([link.getresponse().status for link in links], [503, 200] * 4, "answers")
     for link in links:
         link.close()
