@@ -171,6 +171,7 @@ TESTS += \
 	tests/functional/api_doc.sh \
 	tests/functional/cli.py \
 	tests/functional/fetch_mnist.sh \
+	tests/functional/promises.py \
 	tests/functional/training.py \
 	tests/functional/training_mpi.py \
 	tests/functional/training_pictures.py
@@ -187,6 +188,7 @@ EXTRA_DIST += \
 	tests/functional/api_doc.sh \
 	tests/functional/cli.py \
 	tests/functional/fetch_mnist.sh \
+	tests/functional/promises.py \
 	tests/functional/training.py \
 	tests/functional/training_common.py \
 	tests/functional/training_mpi.py \
