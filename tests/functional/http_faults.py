@@ -26,33 +26,6 @@ def picture(width, height, depth, kind, rows, after=b""):
             jf.png_chunk(b"IDAT", zlib.compress(rows + after, 9)) + jf.png_chunk(b"IEND", b""))
 
 
-class Probes:
-    """Asks for small things as long as it lasts; how long the slowest took."""
-
-    def __init__(self, d):
-        self.d, self.stopped, self.slowest, self.n, self.wrong = d, threading.Event(), 0, 0, []
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        asks = (lambda: self.d.get("/livez"), lambda: self.d.get("/readyz"), lambda: self.d.get("/v1/model"),
-                lambda: self.d.classify(SEVEN))
-        while not self.stopped.is_set():
-            begin = time.monotonic()
-            try:
-                answer = asks[self.n % len(asks)]()
-                if answer.status != 200:
-                    self.wrong.append(answer.status)
-            except OSError as error:
-                self.wrong.append(repr(error))
-            self.slowest = max(self.slowest, time.monotonic() - begin)
-            self.n += 1
-
-    def stop(self):
-        self.stopped.set()
-        self.thread.join()
-
-
 def flood(d, clients, body, rounds):
     """Clients that send the same body again and again; the statuses they got, how probes fared, and how many times longer
     this took than if the machine had nothing else to do."""
@@ -65,7 +38,7 @@ def flood(d, clients, body, rounds):
                 statuses.add(status)
 
     begin, used = time.monotonic(), d.cpu_seconds() + time.process_time()
-    probes = Probes(d)
+    probes = jf.Probes(d, SEVEN)
     threads = [threading.Thread(target=run) for _ in range(clients)]
     for thread in threads:
         thread.start()

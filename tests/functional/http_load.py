@@ -114,7 +114,7 @@ def overload():
             return answer.status, time.monotonic() - begin, answer
 
         ask(0)
-        memory = []
+        memory, probes = [], jf.Probes(d, jf.png(dict(DIGITS)[7], 28, 28))
         with case("overload: 4 times more clients than fit: the surplus gets 503 with Retry-After at once, the rest is served"):
             for round_ in range(3):
                 answers = in_parallel([lambda i=i: ask(i) for i in range(40)])
@@ -130,6 +130,10 @@ def overload():
                 print(f"# {len(refused)} of 40 refused, after {1000 * quick:.1f} ms in the middle; the rest served within {slow:.2f} s; "
                       f"{memory[-1]} kB resident")
                 check(quick < slow / 2, f"refused after {quick:.3f} s, served within {slow:.3f} s")
+        with case("overload: probes and classifications pass meanwhile"):
+            probes.stop()
+            equal(probes.wrong, [], "probes")
+            print(f"# {probes.n} probes and classifications, the slowest took {1000 * probes.slowest:.0f} ms")
         with case("overload: memory stays flat"):
             if not jf.SANITIZED:
                 check(memory[-1] < memory[0] + 8000, f"{memory} kB")

@@ -479,6 +479,33 @@ class Daemon:
             self.stop()
 
 
+class Probes:
+    """Asks for small things as long as it lasts; how long the slowest took."""
+
+    def __init__(self, d, digit):
+        self.d, self.digit, self.stopped, self.slowest, self.n, self.wrong = d, digit, threading.Event(), 0, 0, []
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        asks = (lambda: self.d.get("/livez"), lambda: self.d.get("/readyz"), lambda: self.d.get("/v1/model"),
+                lambda: self.d.classify(self.digit))
+        while not self.stopped.is_set():
+            begin = time.monotonic()
+            try:
+                answer = asks[self.n % len(asks)]()
+                if answer.status != 200:
+                    self.wrong.append(answer.status)
+            except OSError as error:
+                self.wrong.append(repr(error))
+            self.slowest = max(self.slowest, time.monotonic() - begin)
+            self.n += 1
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
 def drained(link):
     """What comes until the end of the stream."""
     out = b""
@@ -512,9 +539,9 @@ def form(parts, boundary="jointflow-boundary"):
 
 
 def main(*tests):
-    """Runs functions; each makes its own cases."""
+    """Runs functions, or those that the command line names; each makes its own cases."""
     try:
-        for test in tests:
+        for test in [test for test in tests if test.__name__ in sys.argv[1:] or not sys.argv[1:]]:
             try:
                 test()
             except Exception:  # noqa: BLE001
