@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """jointflowd under mixed requests for as long as is asked, and seeds whose bytes must never change.
 
-    soak.py [--requests=N] [--seeds=N] [--clients=N] [--model=FILE]
+    soak.py [--requests=N] [--seeds=N] [--deadline=MS] [--clients=N] [--model=FILE] [--cgroup=FOLDER]
 
 Run in the build folder, with top_builddir and top_srcdir in the environment as tests have them. Requests: every kind of question
 and of refusal is asked once alone; then the clients ask them in random order and compare status, media type and bytes (without
 timings and request id). Resident memory and open descriptors are read after each hundredth of the requests. Seeds: each is drawn
-alone, by all clients at once, as a part of larger requests, and by a daemon that was started anew, 2,500 seeds after the other.
-Each part of the work writes a line, so a run that is broken off still says how far it came. Exit status 1 when anything was
+alone, by all clients at once, as a part of larger requests, and by a daemon that was started anew, 2,560 after the other.
+Deadline: for 40 seconds the clients ask for more than can be
+done in that time; how much was done, refused at once, and admitted and too late. The daemon is put into the cgroup, if one is
+named. Each part of the work writes a line, so a run that is broken off still says how far it came. Exit status 1 when anything was
 not as it was before."""
 import argparse
 import hashlib
@@ -204,8 +206,8 @@ def seeds(start, clients, n):
         got = pictures(clients, d, part, each)
         differ[name] = differ.get(name, 0) + sum(alone[key] != value for key, value in got.items())
 
-    for first in range(0, n, 2500):
-        part = range(first, min(first + 2500, n))
+    for first in range(0, n, 2560):  # whole requests of 64
+        part = range(first, min(first + 2560, n))
         with start() as d:
             alone = pictures(1, d, part, 1)
             compare(d, "under load", clients, 1)
@@ -217,17 +219,49 @@ def seeds(start, clients, n):
     return not any(differ.values())
 
 
+class Flood:
+    def __init__(self, d, seconds):
+        self.d, self.seconds = d, seconds
+
+    def __call__(self, number, clients):
+        statuses, link, end = {}, Link(self.d), time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            asked = json.dumps({"digit": 7, "count": 4, "steps": 20, "seed": random.randrange(1 << 30)})
+            status = link.ask(encoded("POST", "/v1/generate", asked, JSON))[0]
+            statuses[status] = statuses.get(status, 0) + 1
+            if status == 503:
+                time.sleep(0.2)
+        link.close()
+        return statuses
+
+
+def deadline(start, clients, limit_ms):
+    with start(f"--request-timeout-ms={limit_ms}") as d:
+        d.post("/v1/generate", {"digit": 7, "count": 4, "steps": 20})  # now it has seen how fast it is
+        before = d.metric("jointflow_jobs_total", result="done")
+        spread(clients, Flood(d, 40))
+        done = d.metric("jointflow_jobs_total", result="done") - before
+        late, refused = d.metric("jointflow_jobs_total", result="deadline"), d.metric("jointflow_rejections_total")
+        print(f"{done:.0f} done, {late:.0f} admitted and too late, {refused:.0f} refused at once", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--deadline", type=int, default=0)
+    parser.add_argument("--cgroup", default="")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--model", default=jf.any_model())
     options = parser.parse_args()
 
-    def start():
-        return jf.Daemon("--access-log=no", "--max-connections-per-client=1000", "--request-timeout-ms=600000", "--queue-capacity=1000000",
-                         model=options.model)
+    def start(*more):
+        d = jf.Daemon("--access-log=no", "--max-connections-per-client=1000", "--request-timeout-ms=600000", "--queue-capacity=1000000",
+                      *more, model=options.model)
+        if options.cgroup:
+            with open(os.path.join(options.cgroup, "cgroup.procs"), "w", encoding="ascii") as file:
+                file.write(str(d.process.pid))
+        return d
 
     good = True
     if options.requests:
@@ -235,6 +269,8 @@ def main():
             good = mixed(d, options.clients, options.requests)
     if options.seeds:
         good = seeds(start, options.clients, options.seeds) and good
+    if options.deadline:
+        deadline(start, options.clients, options.deadline)
     return 0 if good else 1
 
 

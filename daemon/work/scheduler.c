@@ -12,6 +12,7 @@
 #include "daemon/work/worker.h"
 
 #define GUESSED_SPEED 500.0           /* cost units a second of one worker, until one has been measured */
+#define SAFETY 1.5                    /* what is ahead may take so many times as long as expected */
 #define STALE_NS INT64_C(10000000000) /* a measured speed older than this turns nothing away from an idle daemon */
 #define RESERVE 8                     /* classifications get an eighth of the capacity on top */
 
@@ -80,14 +81,15 @@ static double seconds_for(const struct jf_scheduler *s, bool classification, dou
 	return cost / (per_second * workers);
 }
 
-/* Lock held: until the job would be done, if it were admitted now. A classification passes all generations. */
+/* Lock held: until the job would be done, if it were admitted now. A classification passes all generations. Without
+ * time to spare a full queue would be one in which every job is due at its deadline, and half of them would be late. */
 static double seconds_until_done(const struct jf_scheduler *s, const struct jf_job *job, double cost) {
 	bool classification = jf_job_is_classification(job);
 	int workers = s->options.workers;
 	double ahead = seconds_for(s, true, (double)s->cost_outstanding[1], workers);
 	if (!classification)
 		ahead += seconds_for(s, false, (double)s->cost_outstanding[0], workers);
-	return ahead + seconds_for(s, classification, cost, job->n < workers ? job->n : workers);
+	return SAFETY * ahead + seconds_for(s, classification, cost, job->n < workers ? job->n : workers);
 }
 
 /* Lock held: whether the speed measured last says that the job cannot be done in time. With nothing under way and no

@@ -27,7 +27,7 @@ enum jf_admission {
 	JF_ADMITTED,
 	JF_REFUSED_FULL,     /* 503 + Retry-After */
 	JF_REFUSED_DRAINING, /* 503 + Retry-After */
-	JF_REFUSED_DEADLINE, /* at the speed measured last it cannot be done by its deadline: 503 + Retry-After */
+	JF_REFUSED_DEADLINE, /* at the speed measured last it might not be done by its deadline: 503 + Retry-After */
 	JF_REFUSED_LARGE,    /* its cost alone is above the capacity, whatever else is going on: 422 */
 	JF_REFUSED_INVALID,  /* an item lacks its image or label, a value is not finite, args out of range: *err; a bug
 				above */

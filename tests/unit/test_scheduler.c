@@ -18,6 +18,7 @@
 #include "core/base/clock.h"
 #include "core/questions/score.h"
 #include "core/questions/tasks.h"
+#include "daemon/work/dispatch.h"
 #include "daemon/work/scheduler.h"
 #include "tests/unit/small_model.h"
 
@@ -706,6 +707,32 @@ static void test_deadline(void **state) {
 	sem_destroy(&gate);
 }
 
+/* What would be done just before its deadline, if all that is ahead went as fast as before, is not admitted: half of
+ * such work would be too late. */
+static void test_deadline_with_time_to_spare(void **state) {
+	sem_t gate;
+	(void)state;
+	sem_init(&gate, 0, 0);
+	struct jf_scheduler *scheduler = scheduler_of(1, 4, 100000);
+	struct ticket *ahead = block_worker(scheduler, &gate, 20);
+	struct ticket *tight = make(JF_JOB_GENERATE, 1, 1, 1), *ample = make(JF_JOB_GENERATE, 1, 1, 1);
+	int retry = 0;
+	/* as if what is ahead took ten seconds */
+	jf_dispatch_note_speed(scheduler, ahead->job, (double)jf_job_cost(ahead->job), INT64_C(10000000000));
+	tight->job->deadline_ns = jf_clock_ns() + INT64_C(14000000000);
+	assert_int_equal(jf_scheduler_submit(scheduler, tight->job, &retry, NULL), JF_REFUSED_DEADLINE);
+	assert_in_range(retry, 1, 60);
+	ample->job->deadline_ns = jf_clock_ns() + INT64_C(1000000000) * WAIT_S;
+	assert_int_equal(submit(scheduler, ample), JF_ADMITTED);
+	release(ahead, &gate, 20);
+	wait_done(ample);
+	assert_int_equal(ample->job->end, JF_JOB_DONE);
+	discard(tight);
+	discard(ample);
+	jf_scheduler_destroy(scheduler);
+	sem_destroy(&gate);
+}
+
 /* An item whose numbers overflow takes nobody with it. */
 static void test_numeric(void **state) {
 	struct ticket *good[2], *bad, *reference;
@@ -1013,6 +1040,7 @@ int main(void) {
 	    cmocka_unit_test(test_cancel),
 	    cmocka_unit_test(test_cancel_in_batch),
 	    cmocka_unit_test(test_deadline),
+	    cmocka_unit_test(test_deadline_with_time_to_spare),
 	    cmocka_unit_test(test_numeric),
 	    cmocka_unit_test(test_stop),
 	    cmocka_unit_test(test_prepare),
