@@ -22,9 +22,10 @@ test='
 browser='chromium fonts-dejavu-core node/nodejs npm/npm'
 # Exported models: onnx.checker and PyTorch; onnxruntime comes from npm by tests/onnx.
 onnx='node/nodejs npm/npm python3-onnx python3-torch'
-# A cross build for 64-bit ARM, and qemu to run it.
+# A cross build for 64-bit ARM, also of its packages, and qemu to run it.
 arm64='
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+	pkgconf:arm64
 	libc6:arm64 libcmocka-dev:arm64 libgnutls28-dev:arm64 libjansson-dev:arm64 libjpeg62-turbo-dev:arm64 libmicrohttpd-dev:arm64 libsystemd-dev:arm64
 	libopenblas-dev:arm64 libpng-dev:arm64 libprotobuf-c-dev:arm64 nettle-dev:arm64 zlib1g-dev:arm64'
 # Containers that boot systemd, HAProxy, nginx.

@@ -203,7 +203,7 @@ EXTRA_DIST += \
 EXTRA_DIST += tests/repeat
 
 # --- 64-bit ARM: ./run-tests --only arm64 ------------------------------------------------
-EXTRA_DIST += tests/arm64/bytes.sh
+EXTRA_DIST += tests/arm64/bytes.sh tests/arm64/deb.sh
 
 # --- ONNX ----------------------------------------------------------------------------
 check_PROGRAMS += tests/onnx/reference

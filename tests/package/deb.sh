@@ -123,5 +123,9 @@ hardened() {
 	return $status
 }
 check "programs are position-independent, bind at once, and check their stacks" hardened
+# For tests/system/packages.sh of the same ./run-tests, which installs these instead of building them once more.
+if [ $failed = 0 ] && [ -n "${JF_PACKAGES:-}" ]; then
+	mkdir -p "$JF_PACKAGES" && cp deb/*.deb "$JF_PACKAGES/"
+fi
 echo "1..$count"
 exit $failed

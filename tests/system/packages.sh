@@ -1,10 +1,15 @@
 #!/bin/bash
 # The Debian packages in a booted Debian 12: install, use, configure, upgrade with the edited file kept, remove, purge
-# without a trace. Builds the packages anew: those of an earlier build would be tested instead of this one.
+# without a trace. The packages are those that tests/package/deb.sh of the same ./run-tests left in $JF_PACKAGES. Without
+# them they are built anew: what lies in deb/ may be of an earlier build.
 set -u
 . "$top_srcdir/tests/system/container.sh"
 container_require
-DEB_BUILD_OPTIONS=nocheck make -C "$top_builddir" deb >&2 || { echo "Bail out! make deb failed"; exit 1; }
+packages=${JF_PACKAGES:-none}
+if ! compgen -G "$packages/jointflow-server_*.deb" >/dev/null; then
+	DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" make -C "$top_builddir" deb >&2 || { echo "Bail out! make deb failed"; exit 1; }
+	packages=$top_builddir/deb
+fi
 container_create
 container_boot
 
@@ -37,7 +42,7 @@ deleted() {
 
 before=$(snapshot)
 mkdir -p "$container_root/root/packages"
-cp "$top_builddir"/deb/*.deb "$container_root/root/packages/"
+cp "$packages"/*.deb "$container_root/root/packages/"
 rm -f "$container_root"/root/packages/*-dbgsym_*
 container_copy "$top_srcdir/data/digits" "$top_srcdir/packaging/debian/tests"
 
