@@ -926,9 +926,10 @@ def test_watchdog():
         assert "Operation not permitted" in said, said
         return "tracing a thread is not permitted here"
     manager.wait_log("no watchdog messages are sent")
-    while manager.next_message(0.01):
-        pass
-    assert count_watchdog(manager, 1) == 0
+    # a busy machine may have stalled the worker before the freezer did, and then the feeding went on once more
+    end = time.monotonic() + WAIT_S
+    while count_watchdog(manager, 1) > 0:
+        assert time.monotonic() < end, "it is fed although a worker hangs"
     assert manager.request("/livez")[0] == 200
     freezer.kill()
     freezer.communicate()
