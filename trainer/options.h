@@ -30,7 +30,7 @@ struct jf_train_options {
 	double epochs; /* JF_AUTO: not given */
 	int steps;     /* JF_AUTO: not given */
 	int batch;
-	double lr;
+	double lr; /* -1: chosen */
 	int warmup;
 	double weight_decay;
 	double clip;
@@ -84,7 +84,7 @@ enum jf_options_outcome jf_options_parse(struct jf_train_options *out, int argc,
 enum jf_err jf_options_settle(
     struct jf_train_options *options, size_t images, bool validation, const bool *init_augments, struct jf_error *err);
 
-/* Steps of a run over `n_train` images: --steps, or --epochs, or (neither) 12 passes and at least 3,000 steps. Settled
+/* Steps of a run over `n_train` images: --steps, or --epochs, or (neither) 12 passes and at least 4,000 steps. Settled
  * options only. */
 double jf_options_steps(const struct jf_train_options *options, size_t n_train);
 /* Of a run of that length, settled: --warmup, or a tenth of the run and at most 300. */

@@ -5,11 +5,11 @@
 #include "trainer/options.h"
 
 /* Fewer images than these are learnt by heart before the network has learnt to draw: they get distortions, a stronger
- * decay and smaller steps, of which there are then more. bench/data.md has the measurements. */
+ * decay, and smaller batches at a higher rate, of which there are then more. bench/data.md has the measurements. */
 #define SMALL 20000
 #define FEW 5000 /* ... and fewer than these, stronger distortions: more of them than that only blur */
 #define EPOCHS 12.0
-#define MIN_STEPS 3000.0
+#define MIN_STEPS 4000.0
 #define MOST_WARMUP 300
 
 enum jf_err jf_options_settle(
@@ -32,6 +32,8 @@ enum jf_err jf_options_settle(
 		o->batch = small ? 64 : 128;
 		o->batch = (size_t)o->batch > left ? (int)left : o->batch;
 	}
+	if (o->lr < 0)
+		o->lr = small ? 0.004 : 0.002;
 	if (o->weight_decay < 0)
 		o->weight_decay = small ? 0.05 : 0.01;
 	if (o->augment < 0)

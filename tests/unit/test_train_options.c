@@ -34,7 +34,7 @@ static void test_defaults(void **state) {
 	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
 	assert_string_equal(o.data, "x");
 	assert_int_equal(o.batch, JF_AUTO); /* what depends on the data is settled later: test_settle */
-	assert_true(o.lr == 2e-3);
+	assert_true(o.lr == JF_AUTO);
 	assert_int_equal(o.warmup, -1);
 	assert_true(o.weight_decay == -1 && o.augment == -1 && o.epochs == -1 && o.clip == 1);
 	assert_int_equal(o.steps, -1);
@@ -239,8 +239,8 @@ static void test_settle(void **state) {
 	assert_int_equal(o.holdout, 143);
 	assert_int_equal(o.batch, 64);
 	assert_true(o.weight_decay == 0.05 && o.augment == 1 && o.augment_probability == 1);
-	assert_true(jf_options_steps(&o, 1437 - 143) == 3000);
-	assert_int_equal(jf_options_warmup(&o, 3000), 300);
+	assert_true(o.lr == 0.004 && jf_options_steps(&o, 1437 - 143) == 4000);
+	assert_int_equal(jf_options_warmup(&o, 4000), 300);
 	assert_int_equal(jf_options_warmup(&o, 100), 10);
 	jf_options_deinit(&o);
 
@@ -253,6 +253,7 @@ static void test_settle(void **state) {
 	assert_int_equal(parse(0, &o, "--data x", &err), JF_OPTIONS_RUN);
 	assert_int_equal(jf_options_settle(&o, 60000, false, NULL, &err), JF_OK);
 	assert_int_equal(o.holdout, 5000);
+	assert_true(o.lr == 0.002);
 	assert_int_equal(o.batch, 128);
 	assert_true(o.weight_decay == 0.01 && o.augment == 0 && o.augment_probability == 0.5);
 	assert_true(jf_options_steps(&o, 55000) == 5157); /* 12 epochs */
