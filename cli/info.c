@@ -33,6 +33,9 @@ static void print_model(const struct jf_model *model, const char *path) {
 	    c->channels, c->blocks, c->blocks == 1 ? "" : "s", c->layers, c->layers == 1 ? "" : "s", c->heads,
 	    c->label_tokens);
 	printf("preprocess    %s\n", jf_preprocess_name((enum jf_preprocess)model->preprocess));
+	if (model->preprocess == JF_PREPROCESS_NONE)
+		printf("learnt from   %s\n",
+		    model->paper == JF_PAPER_DARK ? "light on dark" : "pictures with light borders too");
 	printf("augmentation  %d\n", c->augment);
 	printf("label head    %s\n", head_name(c->head));
 	printf("temperature   %g\n", (double)model->temperature);
@@ -60,6 +63,7 @@ static void put_model(struct jf_json_writer *json, const struct jf_model *model,
 	jf_json_put_integer(json, "heads", c->heads);
 	jf_json_put_integer(json, "label_tokens", c->label_tokens);
 	jf_json_put_string(json, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
+	jf_json_put_string(json, "paper", jf_paper_names[model->paper]);
 	jf_json_put_integer(json, "augment", c->augment);
 	jf_json_put_string(json, "label_head", head_name(c->head));
 	jf_json_put_float(json, "temperature", model->temperature);

@@ -81,9 +81,10 @@ enum jf_err cli_label_parse(
 
 enum jf_err cli_picture_read(float *out, struct jf_framing_report *report, const char *file,
     const struct jf_model *model, const struct cli_args *args, struct jf_error *err) {
-	struct jf_framing_options options = {
-	    .preprocess = (enum jf_preprocess)(args->preprocess < 0 ? model->preprocess : args->preprocess),
-	    .invert = (enum jf_invert)args->invert};
+	enum jf_preprocess preprocess =
+	    (enum jf_preprocess)(args->preprocess < 0 ? model->preprocess : args->preprocess);
+	enum jf_invert invert = jf_invert_settle((enum jf_invert)args->invert, preprocess, (enum jf_paper)model->paper);
+	struct jf_framing_options options = {preprocess, invert};
 	const struct jf_network_config *config = &model->config;
 	struct jf_image image = {0};
 	enum jf_err status = jf_picture_read(&image, file, err);

@@ -133,6 +133,25 @@ static bool framed(const struct run *run) {
 	return same * 10 >= n * 9;
 }
 
+/* Whether the training images are light on dark, so that a picture with a light border is likely the wrong way round.
+ */
+static enum jf_paper paper(const struct run *run) {
+	const struct jf_framing_options none = {JF_PREPROCESS_NONE, JF_INVERT_AUTO};
+	const struct jf_dataset *d = &run->dataset;
+	size_t size = jf_dataset_image_size(d), n = run->n_train < FRAMED_OF ? run->n_train : FRAMED_OF, light = 0;
+	float *out = malloc(size * sizeof(*out));
+
+	for (size_t i = 0; out && i < n; i++) {
+		struct jf_image image = {d->height, d->width, d->channels, d->pixels + run->order[i] * size};
+		struct jf_framing_report report;
+
+		if (jf_frame(out, &report, &image, d->height, d->width, d->channels, &none, NULL) == JF_OK)
+			light += report.inverted;
+	}
+	free(out);
+	return light * 10 > n ? JF_PAPER_ANY : JF_PAPER_DARK;
+}
+
 enum jf_err jf_run_load_data(struct run *run, struct jf_error *err) {
 	const struct jf_train_options *o = run->options;
 	bool augments = false;
@@ -160,6 +179,7 @@ enum jf_err jf_run_load_data(struct run *run, struct jf_error *err) {
 	if (!validation)
 		rc = jf_dataset_split(run->order, &run->dataset, run->n_holdout, err);
 	run->preprocess = o->preprocess ? o->preprocess - 1 : framed(run) ? JF_PREPROCESS_MNIST : JF_PREPROCESS_NONE;
+	run->paper = run->preprocess == JF_PREPROCESS_NONE ? (int)paper(run) : JF_PAPER_DARK;
 	if (rc == JF_OK && o->test && run->mpi->rank == 0)
 		rc = load_beside(&run->test, run, o->test, JF_DATASET_TEST, err);
 	memcpy(run->state.digest, run->dataset.digest, sizeof(run->state.digest));

@@ -31,6 +31,7 @@ struct run {
 	uint32_t *order;        /* [dataset.n]: n_train to train on, then n_holdout */
 	size_t n_train, n_holdout;
 	int preprocess;            /* enum jf_preprocess, of the model */
+	int paper;                 /* enum jf_paper, of the model */
 	struct jf_model *model;    /* the trainer's */
 	struct jf_model *exported; /* an EMA of it, for evaluation and the checkpoint */
 	struct jf_objective_options objective;

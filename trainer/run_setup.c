@@ -97,6 +97,7 @@ static enum jf_err make_models(struct run *run, struct jf_error *err) {
 			return rc;
 	}
 	run->exported->preprocess = run->preprocess;
+	run->exported->paper = run->paper;
 	return set_names(run, run->exported, err);
 }
 

@@ -31,6 +31,7 @@ struct jf_model {
 	float *label_bias; /* owned, [classes], added to the logits of P(label) where a joint sample draws its label, so
 			      that labels come as often as in the training set; NULL unless calibrated */
 	int preprocess;    /* how pictures become inputs: enum jf_preprocess of core/pictures/framing.h */
+	int paper;         /* of the pictures it learnt from: enum jf_paper, there too */
 	struct jf_familiarity *familiarity; /* owned; NULL unless calibrated */
 	int references;                     /* atomic */
 };

@@ -35,8 +35,8 @@ static int field_value(const struct jf_network_config *config, size_t field) {
 	return *(const int *)(const void *)((const char *)config + fields[field].offset);
 }
 
-static const char *const other_keys[] = {
-    "format", "format_version", "label_head", "class_names", "name", "temperature", "preprocess", "label_bias"};
+static const char *const other_keys[] = {"format", "format_version", "label_head", "class_names", "name", "temperature",
+    "preprocess", "paper", "label_bias"};
 #define N_OTHER (sizeof(other_keys) / sizeof(other_keys[0]))
 
 static const char *const heads[] = {[JF_HEAD_ENDPOINT] = "endpoint", [JF_HEAD_VELOCITY] = "velocity"};
@@ -356,6 +356,16 @@ static enum jf_err set_preprocess(struct jf_model *model, const char *text, stru
 	return JF_OK;
 }
 
+/* Files from before it was recorded have none: dark. */
+static enum jf_err set_paper(struct jf_model *model, const char *text, struct jf_error *err) {
+	model->paper = JF_PAPER_DARK;
+	while (text && model->paper < JF_N_PAPER && strcmp(text, jf_paper_names[model->paper]) != 0)
+		model->paper++;
+	if (model->paper == JF_N_PAPER)
+		return jf_error_set(err, JF_EFORMAT, "metadata \"paper\": \"%.32s\" is neither dark nor any", text);
+	return JF_OK;
+}
+
 static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
 	const char *name;
 	enum jf_err status = get(&name, file, "name", err);
@@ -372,6 +382,8 @@ static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors
 		status = set_label_bias(model, jf_safetensors_metadata(file, "label_bias"), err);
 	if (!status)
 		status = set_preprocess(model, jf_safetensors_metadata(file, "preprocess"), err);
+	if (!status)
+		status = set_paper(model, jf_safetensors_metadata(file, "paper"), err);
 	for (size_t i = 0; !status && i < jf_safetensors_metadata_count(file); i++) {
 		const struct jf_metadata *entry = jf_safetensors_metadata_at(file, i);
 
@@ -483,6 +495,8 @@ static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_m
 	add(metadata, "name", model->name);
 	add(metadata, "temperature", metadata->temperature);
 	add(metadata, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
+	if (model->paper != JF_PAPER_DARK)
+		add(metadata, "paper", jf_paper_names[model->paper]);
 	if (model->label_bias) {
 		metadata->label_bias = format_label_bias(model);
 		if (!metadata->label_bias)

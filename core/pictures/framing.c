@@ -22,6 +22,14 @@ const char *jf_preprocess_name(enum jf_preprocess preprocess) {
 	return (unsigned)preprocess < JF_N_PREPROCESS ? jf_preprocess_names[preprocess] : "unknown";
 }
 
+const char *const jf_paper_names[JF_N_PAPER + 1] = {"dark", "any", NULL};
+
+enum jf_invert jf_invert_settle(enum jf_invert invert, enum jf_preprocess preprocess, enum jf_paper paper) {
+	bool as_learnt = preprocess == JF_PREPROCESS_NONE && paper == JF_PAPER_ANY;
+
+	return invert == JF_INVERT_AUTO && as_learnt ? JF_INVERT_NO : invert;
+}
+
 const char *jf_invert_name(enum jf_invert invert) {
 	return (unsigned)invert < JF_N_INVERT ? jf_invert_names[invert] : "unknown";
 }

@@ -19,14 +19,26 @@ enum jf_preprocess {
 extern const char *const jf_preprocess_names[JF_N_PREPROCESS + 1]; /* "mnist", "none", NULL */
 const char *jf_preprocess_name(enum jf_preprocess preprocess);
 
+/* What a model learnt from: whether a light border is a sign of ink on paper the wrong way round. */
+enum jf_paper {
+	JF_PAPER_DARK, /* light on dark, all but a few */
+	JF_PAPER_ANY,  /* light borders too, as photographs have them */
+	JF_N_PAPER
+};
+extern const char *const jf_paper_names[JF_N_PAPER + 1]; /* "dark", "any", NULL */
+
 enum jf_invert {
-	JF_INVERT_AUTO, /* mnist: when the ink is darker than the paper; none: when most of the border is light */
+	/* mnist: when the ink is darker than the paper; none: when most of the border is light, and
+	 * jf_invert_settle says never to a model that learnt from any paper */
+	JF_INVERT_AUTO,
 	JF_INVERT_YES,
 	JF_INVERT_NO,
 	JF_N_INVERT
 };
 extern const char *const jf_invert_names[JF_N_INVERT + 1]; /* "auto", "yes", "no", NULL */
 const char *jf_invert_name(enum jf_invert invert);
+/* What is meant for a model that learnt from such pictures. */
+enum jf_invert jf_invert_settle(enum jf_invert invert, enum jf_preprocess preprocess, enum jf_paper paper);
 
 struct jf_framing_options {
 	enum jf_preprocess preprocess;

@@ -150,7 +150,8 @@ void jf_ask_read_framing(struct jf_call *call, const struct jf_model *model) {
 
 	read_choice(call, "preprocess", &preprocess, jf_preprocess_names);
 	read_choice(call, "invert", &invert, jf_invert_names);
-	*framing = (struct jf_framing_options){(enum jf_preprocess)preprocess, (enum jf_invert)invert};
+	framing->preprocess = (enum jf_preprocess)preprocess;
+	framing->invert = jf_invert_settle((enum jf_invert)invert, framing->preprocess, (enum jf_paper)model->paper);
 }
 
 /* How many draws, of which neighbours tell the error. */

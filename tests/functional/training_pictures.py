@@ -195,6 +195,13 @@ def test_the_daemon_frames_as_the_model_says():
     with jf.Daemon(model=os.path.join(SCRATCH, "pets.safetensors")) as d:
         answer = d.classify(data).json()
         assert answer["preprocess"]["method"] == "none" and not answer["preprocess"]["inverted"], answer
+        # what is light at the border was learnt from so, and only --invert=yes turns it round
+        write("light.png", jf.png(bytes([220]) * 576, 24, 24))
+        light = ["jointflow", "classify", "--json", "-m", "pets.safetensors", "light.png"]
+        for asked, inverted in (([], False), (["--invert=yes"], True)):
+            shown = json.loads(run(*light, *asked))["results"][0]["preprocess"]
+            assert shown["inverted"] == inverted, (asked, shown)
+        assert not d.classify(jf.png(bytes([220]) * 576, 24, 24)).json()["preprocess"]["inverted"]
         assert d.get("/v1/model").json()["defaults"]["classify"]["preprocess"] == "none"
         write("dog.jpg", data)
         told = json.loads(run("jointflow", "classify", "--json", "-m", "pets.safetensors", "dog.jpg"))["results"][0]

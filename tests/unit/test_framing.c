@@ -556,6 +556,12 @@ static void test_refused(void **state) {
 	assert_int_equal(jf_frame(out, NULL, &nothing, 2, 2, 1, &mnist, &err), JF_EINVAL);
 	assert_int_equal(jf_frame(out, NULL, &image, 0, 2, 1, &mnist, &err), JF_EINVAL);
 	assert_int_equal(jf_frame(out, NULL, &image, 2, 2, 2, &mnist, &err), JF_EINVAL);
+	/* A model that learnt from light borders is shown them; one of ink on dark, or whatever is asked for, is as
+	 * ever. */
+	assert_int_equal(jf_invert_settle(JF_INVERT_AUTO, JF_PREPROCESS_NONE, JF_PAPER_ANY), JF_INVERT_NO);
+	assert_int_equal(jf_invert_settle(JF_INVERT_AUTO, JF_PREPROCESS_NONE, JF_PAPER_DARK), JF_INVERT_AUTO);
+	assert_int_equal(jf_invert_settle(JF_INVERT_AUTO, JF_PREPROCESS_MNIST, JF_PAPER_ANY), JF_INVERT_AUTO);
+	assert_int_equal(jf_invert_settle(JF_INVERT_YES, JF_PREPROCESS_NONE, JF_PAPER_ANY), JF_INVERT_YES);
 	assert_string_equal(jf_invert_name(JF_INVERT_YES), "yes");
 	assert_string_equal(jf_preprocess_name(JF_PREPROCESS_NONE), "none");
 }
