@@ -26,13 +26,32 @@ static void add_column_sums(float *sum, const float *rows, int n_rows, int colum
 			sum[c] += rows[c];
 }
 
+/* dw[k][n] += x^T dy over m rows x[m][k], dy[m][n] */
+static void add_product(float *dw, const float *x, const float *dy, int k, int n, int m) {
+	jf_blas_gemm(&(struct jf_blas_product){
+	    .c = dw,
+	    .a = x,
+	    .b = dy,
+	    .transpose_a = true,
+	    .m = k,
+	    .n = n,
+	    .k = m,
+	    .alpha = 1.0f,
+	    .beta = 1.0f,
+	    .lda = k,
+	    .ldb = n,
+	    .ldc = n,
+	});
+}
+
 /* y = x W + b: dW = x^T dy, db = column sums of dy, dx = dy W^T */
 static void linear(struct jf_exec *e, int node, int first, int count) {
 	const struct jf_node *n = op_node(e, node);
 	int m = n->attr.m * count, k = n->attr.k, width = n->attr.n;
 	const float *dy = op_grad(e, node, first), *x = op_value(e, n->in[0], first);
 
-	e->kernels->linear_grad_weight(op_param_grad(e, node, 0), op_param_grad(e, node, 1), x, dy, m, k, width);
+	add_product(op_param_grad(e, node, 0), x, dy, k, width, m);
+	add_column_sums(op_param_grad(e, node, 1), dy, m, width);
 	if (op_grad(e, n->in[0], first))
 		e->kernels->gemm(op_grad(e, n->in[0], first), dy, e->packed_transposed + n->packed_transposed, NULL,
 		    accumulates(e, node, 0) ? op_grad(e, n->in[0], first) : NULL, m, width, k);
@@ -67,8 +86,8 @@ static void strided_conv3x3(struct jf_exec *e, int node, int i) {
 	float *dx = op_grad(e, n->in[0], i);
 
 	patches(e->scratch, op_value(e, n->in[0], i), h, w, ci, 2 * w + 2);
-	e->kernels->linear_grad_weight(
-	    op_param_grad(e, node, 0), op_param_grad(e, node, 1), e->scratch, dy, h * w, k, co);
+	add_product(op_param_grad(e, node, 0), e->scratch, dy, k, co, h * w);
+	add_column_sums(op_param_grad(e, node, 1), dy, h * w, co);
 	if (!dx)
 		return;
 	jf_blas_gemm(&(struct jf_blas_product){

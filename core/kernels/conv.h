@@ -202,9 +202,9 @@ static grad_fn *const grad_all[TILE_ROWS] = {TILE_LIST(grad_all)};
 static grad_fn *const grad_one[TILE_ROWS] = {TILE_LIST(grad_one)};
 static grad_fn *const grad_part[TILE_ROWS] = {TILE_LIST(grad_part)};
 
-/* dw[rows][cout] over some image rows, as of one kernel row with its 3 * cin inputs; `first` describes the first tile.
- */
-static void grad_rows(const struct grad_tile *first, int rows) {
+/* One kernel row, dw[3 * cin][cout], over some image rows; t describes the first tile. */
+static void grad_kernel_row(const struct grad_tile *first) {
+	const int rows = 3 * first->cin;
 	const int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
 	int vectors = 0;
 
@@ -322,7 +322,7 @@ static void grad_wide(float *dw, const float *x_padded, const float *dy, int h, 
 			    .cout = cout,
 			};
 
-			grad_rows(&t, 3 * cin);
+			grad_kernel_row(&t);
 		}
 		i += lines;
 	}
@@ -338,27 +338,6 @@ static void conv3x3_grad_weight(
 		grad_bias(db, dy, h * w, cout);
 }
 
-#define GRAD_LINES 224 /* rows at a time: their outputs of one tile stay in the first-level cache */
-
-static void linear_grad_weight(float *dw, float *db, const float *x, const float *dy, int m, int k, int n) {
-	for (int done = 0; done < m; done += GRAD_LINES) {
-		const struct grad_tile t = {
-		    .dw = dw,
-		    .x = x + (size_t)done * (size_t)k,
-		    .dy = dy + (size_t)done * (size_t)n,
-		    .lines = 1,
-		    .w = m - done < GRAD_LINES ? m - done : GRAD_LINES,
-		    .cin = k,
-		    .cout = n,
-		};
-
-		grad_rows(&t, k);
-	}
-	grad_bias(db, dy, m, n);
-}
-
-#define JF_KERNELS_CONV                                                                                 \
-	.linear_grad_weight = linear_grad_weight, .conv3x3 = conv3x3, .conv3x3_narrow = conv3x3_narrow, \
-	.conv3x3_grad_weight = conv3x3_grad_weight
+#define JF_KERNELS_CONV .conv3x3 = conv3x3, .conv3x3_narrow = conv3x3_narrow, .conv3x3_grad_weight = conv3x3_grad_weight
 
 #endif

@@ -101,9 +101,6 @@ struct jf_kernels {
 	void (*gemm)(float *y, const float *x, const float *w_packed, const float *bias, const float *residual, int m,
 	    int k, int n);
 
-	/* dw[k][n] += sum over the m rows, in order, of x[m][k] times dy[m][n]; db[n] += sum over the rows of dy. */
-	void (*linear_grad_weight)(float *dw, float *db, const float *x, const float *dy, int m, int k, int n);
-
 	/* Stride 1 or 2: output (i, j) reads input rows stride*i - 1 .. stride*i + 1. Weight packed
 	 * [ceil(cout / 16)][3][3][cin][16]. */
 	void (*conv3x3)(const struct jf_conv *conv);

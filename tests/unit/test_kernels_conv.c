@@ -251,53 +251,6 @@ static void test_conv3x3_grad_weight(void **state) {
 	}
 }
 
-static void linear_grad_check(const float *dw, const float *db, const float *x, const float *dy, int m, int k, int n) {
-	for (int i = 0; i < k * n + n; i++) {
-		const bool bias = i >= k * n;
-		double sum = bias ? 0.25 : 0.5, magnitude = sum;
-
-		for (int r = 0; r < m; r++) {
-			const double term =
-			    (bias ? 1.0 : (double)x[r * k + i / n]) * (double)dy[r * n + (bias ? i - k * n : i % n)];
-
-			sum += term;
-			magnitude += fabs(term);
-		}
-		check(bias ? db[i - k * n] : dw[i], sum, magnitude, m, "linear gradient", bias ? "bias" : "weight");
-	}
-}
-
-/* Added to what is there; more rows than are worked on at a time, and the same bytes everywhere. */
-static void test_linear_grad_weight(void **state) {
-	static const int shapes[][3] = {{1, 1, 1}, {4, 64, 10}, {49, 16, 16}, {231, 37, 41}, {500, 5, 33}};
-
-	(void)state;
-	for (size_t s = 0; s < COUNT(shapes); s++) {
-		const int m = shapes[s][0], k = shapes[s][1], n = shapes[s][2];
-		float *x = noise((size_t)(m * k)), *dy = noise((size_t)(m * n));
-		float *dw = noise((size_t)(k * n)), *db = noise((size_t)n), *first = noise((size_t)(k * n));
-
-		for (size_t i = 0; i < COUNT(isa_names); i++) {
-			if (isa(i) == NULL)
-				continue;
-			for (int j = 0; j < k * n; j++)
-				dw[j] = 0.5f;
-			for (int j = 0; j < n; j++)
-				db[j] = 0.25f;
-			isa(i)->linear_grad_weight(dw, db, x, dy, m, k, n);
-			linear_grad_check(dw, db, x, dy, m, k, n);
-			if (i == 0)
-				memcpy(first, dw, (size_t)(k * n) * sizeof(float));
-			assert_memory_equal(dw, first, (size_t)(k * n) * sizeof(float));
-		}
-		free(x);
-		free(dy);
-		free(dw);
-		free(db);
-		free(first);
-	}
-}
-
 /* The data gradient is a convolution of dy with the turned, transposed weight. */
 static void test_data_gradient(void **state) {
 	enum { H = 5, W = 6, CIN = 7, COUT = 18 };
@@ -515,7 +468,6 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_conv3x3),
 	    cmocka_unit_test(test_conv3x3_grad_weight),
-	    cmocka_unit_test(test_linear_grad_weight),
 	    cmocka_unit_test(test_conv3x3_narrow),
 	    cmocka_unit_test(test_conv3x3_winograd),
 	    cmocka_unit_test(test_data_gradient),
