@@ -10,6 +10,9 @@ IMAGES: what `jointflow generate -o x.npy` or `sample -o x.npy` wrote (uint8 [n]
 Each line has, beside the figure, what real digits get:
   agreement     images that the judge takes for their label; the judge's accuracy on the 10,000 test images
   Frechet       distance to the 60,000 training images in the judge's features; floors: n test, n training images
+  by shares     the same with each label weighted to its share of the training set. A thousand of every digit are not
+                what MNIST is (5,421 fives, 6,742 ones), and the plain distance counts that as if they were drawn badly;
+                floors of both: as many real training images of these labels
   precision     share of images that lie within the k-NN radius (k = 3) of one of 5,000 training images;
   recall        share of those training images that lie within that of a drawn one; ceilings: n test images
   marginals     share of each label (and, by the judge, of each digit) minus that of the training set
@@ -30,8 +33,9 @@ NEIGHBOURS = 3
 REFERENCE = 5000
 
 
-def moments(features):
-    return features.mean(0), np.cov(features, rowvar=False)
+def moments(features, weights=None):
+    """Mean and covariance of float64 features; weights: of each, or all alike."""
+    return np.average(features, 0, weights), np.cov(features, rowvar=False, aweights=weights)
 
 
 def frechet(a, b):
@@ -106,6 +110,7 @@ class Bench:
         with np.load(cache) as real:
             self.training, self.test = real["training"], real["test"]
             self.shares, self.accuracy = real["shares"], float(real["accuracy"])
+        self.labels = read_mnist(data, "train")[1]
         self.moments = moments(self.training)
         self.order = np.random.default_rng(1).permutation(len(self.training))
         self.reference = self.training[self.order[:REFERENCE]]
@@ -127,15 +132,35 @@ class Bench:
                 "training": (frechet(moments(some.astype(np.float64)), self.moments), len(some)),
                 "precision_recall": precision_recall(test, self.reference, self.radii)}
 
+    def weights(self, labels):
+        """Of each image, so that every label has its share of the training set; None where one is missing."""
+        counts = np.bincount(labels, minlength=10)
+        return (self.shares / counts)[labels] if counts.all() else None
+
+    def by_label(self, features, labels):
+        """Frechet distances: plain, and by shares (None where a label is missing)."""
+        weights = self.weights(labels)
+        return (frechet(moments(features), self.moments),
+                None if weights is None else frechet(moments(features, weights), self.moments))
+
+    def real_of_these(self, labels):
+        """by_label of as many training images of each label, or of all there are."""
+        random = np.random.default_rng(3)
+        of_each = [random.permutation(np.flatnonzero(self.labels == k))[:(labels == k).sum()] for k in range(10)]
+        some = np.concatenate(of_each)
+        return self.by_label(self.training[some].astype(np.float64), self.labels[some])
+
     def report(self, images, labels):
         features, logits = look(self.judge, images)
         seen, n = logits.argmax(1), len(images)
         agreement = (seen == labels).mean()
+        plain, by_shares = self.by_label(features, labels)
         precision, recall = precision_recall(features.astype(np.float32), self.reference, self.radii)
         return {"n": n, "agreement": agreement, "agreement_se": float(np.sqrt(agreement * (1 - agreement) / n)),
                 "agreement_of_each": [float((seen[labels == k] == k).mean()) if (labels == k).any() else None
                                       for k in range(10)],
-                "frechet": frechet(moments(features), self.moments), "precision": precision, "recall": recall,
+                "frechet": plain, "frechet_by_shares": by_shares, "real_of_these": self.real_of_these(labels),
+                "precision": precision, "recall": recall,
                 "labels": (np.bincount(labels, minlength=10) / n).tolist(),
                 "seen": (np.bincount(seen, minlength=10) / n).tolist()}
 
@@ -147,7 +172,11 @@ def print_report(name, r, floors, bench):
     print(f"  agreement  {100 * r['agreement']:6.2f} % +- {100 * r['agreement_se']:.2f}"
           f"   (real test digits: {100 * bench.accuracy:.2f} %)")
     print(f"  Frechet    {r['frechet']:6.3f} = {r['frechet'] / test[0]:.2f} x the test set's"
-          f"   (floors: {test[1]} test images {test[0]:.3f}, {training[1]} training images {training[0]:.3f})")
+          f"   (floors: {test[1]} test images {test[0]:.3f}, {training[1]} training images {training[0]:.3f},"
+          f" those of these labels {r['real_of_these'][0]:.3f})")
+    if r["frechet_by_shares"] is not None:
+        print(f"  by shares  {r['frechet_by_shares']:6.3f} = {r['frechet_by_shares'] / test[0]:.2f} x the test set's"
+              f"   (floor: training images of these labels {r['real_of_these'][1]:.3f})")
     print(f"  precision  {r['precision']:6.3f}, recall {r['recall']:.3f} = {r['recall'] / limit[1]:.3f} of its ceiling"
           f"   (ceilings: {limit[0]:.3f}, {limit[1]:.3f})")
     for what in ("labels", "seen"):
