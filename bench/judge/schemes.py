@@ -1,15 +1,17 @@
 #!/usr/bin/python3
-"""Which way of drawing the two clocks is better, on equal budgets, judged by bench/judge.
+"""Which way of training is better, on equal budgets, judged by bench/judge.
 
-Trains a small network once for each scheme and seed with jointflow-train, asks each the same questions and prints mean and
-standard error over the seeds, as a Markdown table. The specialists are the same trunk with all of its steps spent on one
-question. A run that is there already is not trained again, so an interrupted comparison goes on.
+Trains a small network once for each way and seed with jointflow-train, asks each the same questions and prints mean and
+standard error over the seeds, as a Markdown table. `--what schemes`: ways of drawing the two clocks, and specialists, which
+are the same trunk with all of its steps spent on one question. `--what levers`: the shipped model's recipe with one option
+changed at a time. A run that is there already is not trained again, so an interrupted comparison goes on.
 
     bench/judge/schemes.py --build build --data data/mnist --work bench/judge/cache/schemes
 """
 import argparse
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 
@@ -22,6 +24,24 @@ SCHEMES = {
     "classifies only": ["--times", "mixture", "--shares", "0,0,1"],
     "draws only": ["--times", "mixture", "--shares", "1,0,0"],
 }
+RECIPE = ["--times", "mixture", "--shares", "0.6,0.05,0.2", "--image-shift", "2", "--augment", "0.8",
+          "--augment-probability", "0.6", "--augment-what", "labels"]
+LEVERS = {  # of an option that is given twice the last counts
+    "the recipe": [],
+    "shares 0.4,0.1,0.4 (the default)": ["--shares", "0.4,0.1,0.4"],
+    "shares 0.8,0.05,0.1": ["--shares", "0.8,0.05,0.1"],
+    "image shift 1": ["--image-shift", "1"],
+    "image shift 3": ["--image-shift", "3"],
+    "no distortions": ["--augment", "0"],
+    "distortions of drawn images too": ["--augment-what", "all"],
+    "6 layers": ["--layers", "6"],
+    "2 blocks": ["--blocks", "2"],
+    "width 16": ["--channels", "16"],
+    "guidance 0.1": ["--guidance", "0.1"],
+    "EMA 0.998": ["--ema", "0.998"],
+    "twice the rate": ["--lr", "4e-3"],
+}
+WAYS = {"schemes": SCHEMES, "levers": {name: RECIPE + options for name, options in LEVERS.items()}}
 QUESTIONS = ("posterior", "label ODE", "drawn", "drawn, Frechet", "joint", "joint, Frechet")
 
 
@@ -72,7 +92,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
     p.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data/mnist"))
-    p.add_argument("--work", type=pathlib.Path, default=JUDGE.parent / "cache" / "schemes")
+    p.add_argument("--what", choices=WAYS, default="schemes")
+    p.add_argument("--work", type=pathlib.Path, help="where the runs are kept (default: cache/WHAT beside this)")
     p.add_argument("--weights", type=pathlib.Path, default=JUDGE.parent / "cache" / "judge.pt")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--channels", type=int, default=8)
@@ -81,12 +102,13 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
 
+    args.work = args.work or JUDGE.parent / "cache" / args.what
     args.work.mkdir(parents=True, exist_ok=True)
-    print("| clocks | " + " | ".join(QUESTIONS) + " |\n|" + " --- |" * (len(QUESTIONS) + 1), flush=True)
-    for name, options in SCHEMES.items():
+    print(f"| {args.what} | " + " | ".join(QUESTIONS) + " |\n|" + " --- |" * (len(QUESTIONS) + 1), flush=True)
+    for name, options in WAYS[args.what].items():
         found = []
         for seed in range(1, args.seeds + 1):
-            model = args.work / f"{name.replace(' ', '-')}-{seed}.safetensors"
+            model = args.work / f"{re.sub('[^a-z0-9.]+', '-', name.lower())}-{seed}.safetensors"
             train(args, model, options, seed)
             found.append(ask(args, model))
         print(f"| {name} | " + " | ".join(cell([f[q] for f in found]) for q in QUESTIONS) + " |", flush=True)
