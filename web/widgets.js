@@ -137,7 +137,7 @@ const terms = {
 	guidance: ['guidance',
 		'How closely pictures follow their label: 1 is as the network learned it, higher is clearer but less varied.'],
 	solver: ['the solver',
-		'The method that turns noise into pictures: ancestral adds a little fresh noise at each step, the others do not.'],
+		'The method that turns noise into pictures: ancestral adds a little fresh noise in its first steps, the others do not.'],
 	steps: ['a step', 'Each step removes some of the noise; more steps take longer and can give cleaner results.'],
 	seed: ['the seed', 'The number that the noise is made from: the same seed and settings give the same result.'],
 	posterior: ['at a glance', 'At a glance asks the network once for the probability of every label (the posterior); '

@@ -4,7 +4,7 @@
  * a batch share task, solver, steps and guidance; nothing else. The result of a trajectory does not depend on what else
  * is in its batch: same seed and index, same bytes.
  * Sources: Lipman et al., arXiv:2210.02747, optimal-transport path, clock reversed: dz/dt = v, from t = 1 to 0; the
- * ancestral solver runs the stochastic chain with the same marginals, Song et al., arXiv:2010.02502. An edit is a
+ * ancestral solver begins with the stochastic chain of the same marginals, Song et al., arXiv:2010.02502. An edit is a
  * generation that starts on the way, from a picture with noise on it: Meng et al., arXiv:2108.01073. */
 #ifndef JF_CORE_ENGINE_SAMPLER_H
 #define JF_CORE_ENGINE_SAMPLER_H
@@ -20,7 +20,7 @@
 enum jf_task {
 	JF_TASK_CLASSIFY, /* image held at t = 0, label integrated */
 	JF_TASK_GENERATE, /* label held at t = 0, image integrated */
-	JF_TASK_SAMPLE,   /* both integrated, the label's clock behind the image's */
+	JF_TASK_SAMPLE,   /* the label drawn first, then the image integrated */
 	JF_N_TASKS
 };
 const char *jf_task_name(enum jf_task task); /* "classify", "generate", "sample" */
@@ -29,9 +29,13 @@ enum jf_solver {
 	JF_SOLVER_EULER,     /* 1 network evaluation a step, order 1 */
 	JF_SOLVER_MIDPOINT,  /* 2 evaluations a step, order 2 */
 	JF_SOLVER_HEUN,      /* 2 evaluations a step (the last one: 1), order 2 */
-	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; fresh noise at every step, keyed by (seed, index, step) */
+	JF_SOLVER_ANCESTRAL, /* 1 evaluation a step; fresh noise, keyed by (seed, index, step), as long as t > the end
+				below */
 	JF_N_SOLVERS
 };
+/* Where the ancestral solver of an image goes over to Euler's steps; measured in bench/model.md. A label's never does.
+ */
+#define JF_ANCESTRAL_END 0.5f
 extern const char *const jf_solver_names[JF_N_SOLVERS + 1]; /* "euler", ..., NULL */
 const char *jf_solver_name(enum jf_solver solver);
 /* What the programs use by default: euler for labels, ancestral where an image is drawn. */

@@ -157,7 +157,9 @@ static void heun_step(struct jf_sampler *s, float t, float next) {
  * network predicts, z0 = z - t v, is kept; the noise e = z + (1 - t) v only as far as z_t knows more of it than z_t'
  * must: z_t' = (1 - t') z0 + t' (r e + sqrt(1 - r^2) n),  r = (1 - t) t' / ((1 - t') t),  n ~ N(0, I) fresh. So errors
  * of earlier steps fade, while the ODE carries them to the end. Source: Song et al., arXiv:2010.02502, eq. 12 with the
- * variance of eq. 16 for eta = 1. */
+ * variance of eq. 16 for eta = 1. An image's later steps, from JF_ANCESTRAL_END on, have eta = 0, which is the ODE: by
+ * then it is decided what it becomes, and fresh noise only leaves a grain that the few steps to come do not take away.
+ */
 static void ancestral_part(float *z, const float *v, const float *noise, size_t n, float t, float next) {
 	const float r = next > 0.0f ? (1.0f - t) * next / ((1.0f - next) * t) : 0.0f;
 	const float old = next * r, fresh = next * sqrtf(1.0f - r * r);
@@ -174,6 +176,16 @@ static unsigned noise_step(const struct jf_sampler *s) {
 	return (unsigned)(s->repeat * s->args.steps + s->step);
 }
 
+static void euler_step(struct jf_sampler *s, float t, float next) {
+	jf_sampler_evaluate(s, t, s->velocity);
+	advance_all(s, false, t - next);
+}
+
+/* Whether a step from t has fresh noise. */
+static bool is_stochastic(const struct jf_sampler *s, float t) {
+	return s->args.solver == JF_SOLVER_ANCESTRAL && (!s->image_size || t > JF_ANCESTRAL_END);
+}
+
 static void ancestral_step(struct jf_sampler *s, float t, float next) {
 	const enum jf_stream stream = s->image_size ? JF_STREAM_IMAGE_STEP : JF_STREAM_LABEL_STEP;
 
@@ -187,9 +199,9 @@ static void ancestral_step(struct jf_sampler *s, float t, float next) {
 	}
 }
 
-/* After a step to `next`: pixels that are kept become (1 - next) image + next noise. The noise is the start's, which
- * makes their path the straight line of the flow; the ancestral solver's is the step's own, as for all it draws. */
-static void put_back_kept(struct jf_sampler *s, float next) {
+/* After a step from t to `next`: pixels that are kept become (1 - next) image + next noise. The noise is the start's,
+ * which makes their path the straight line of the flow; where steps have fresh noise, the step's own. */
+static void put_back_kept(struct jf_sampler *s, float t, float next) {
 	const size_t channels = (size_t)s->model->config.image_channels;
 	float *noise = s->start;
 
@@ -200,7 +212,7 @@ static void put_back_kept(struct jf_sampler *s, float next) {
 
 		if (!s->keeps[i])
 			continue;
-		if (s->args.solver == JF_SOLVER_ANCESTRAL)
+		if (is_stochastic(s, t))
 			jf_rng_normal_step(
 			    noise, s->image_size, s->seeds[i], JF_STREAM_IMAGE_STEP, s->indices[i], noise_step(s));
 		else
@@ -320,14 +332,13 @@ enum jf_err jf_sampler_step(struct jf_sampler *s, struct jf_error *err) {
 		midpoint_step(s, t, next);
 	} else if (s->args.solver == JF_SOLVER_HEUN) {
 		heun_step(s, t, next);
-	} else if (s->args.solver == JF_SOLVER_ANCESTRAL) {
+	} else if (is_stochastic(s, t)) {
 		ancestral_step(s, t, next);
 	} else {
-		jf_sampler_evaluate(s, t, s->velocity);
-		advance_all(s, false, t - next);
+		euler_step(s, t, next);
 	}
 	if (s->keeps)
-		put_back_kept(s, next);
+		put_back_kept(s, t, next);
 	if (++s->repeat < s->args.repeats) {
 		go_back(s, t, next);
 	} else {

@@ -179,6 +179,30 @@ static void test_bytes_do_not_depend_on_batch_or_threads(void **state) {
 		}
 }
 
+/* From JF_ANCESTRAL_END down the ancestral solver's steps are Euler's, with and without a mask; from above they are
+ * not. */
+static void test_ancestral_ends_as_euler(void **state) {
+	bool redraw[PIXELS] = {false};
+
+	(void)state;
+	for (int p = 0; p < PIXELS / channels; p++)
+		redraw[p] = p % 3 > 0;
+	for (int masked = 0; masked < 2; masked++) {
+		const struct jf_edit what = {.picture = picture, .label = label, .redraw = masked ? redraw : NULL};
+
+		for (int above = 0; above < 2; above++) {
+			const float start = above ? JF_ANCESTRAL_END + 0.1f : JF_ANCESTRAL_END;
+			const struct jf_task_options ancestral = options(JF_SOLVER_ANCESTRAL, start, 1);
+			const struct jf_task_options euler = options(JF_SOLVER_EULER, start, 1);
+
+			edit(&what, &ancestral);
+			memcpy(again, images, sizeof(images));
+			edit(&what, &euler);
+			assert_int_equal(memcmp(images, again, sizeof(images)) != 0, above);
+		}
+	}
+}
+
 /* Repeats put noise back with the right spread: of a step from t to 0 that is done twice, the state after the way back
  * has mean (1 - t) z0 and standard deviation t. Seen through the answer it must differ and stay finite. */
 static void test_repeats_change_what_is_drawn(void **state) {
@@ -336,6 +360,7 @@ int main(void) {
 	    cmocka_unit_test(test_own_label),
 	    cmocka_unit_test(test_mask),
 	    cmocka_unit_test(test_bytes_do_not_depend_on_batch_or_threads),
+	    cmocka_unit_test(test_ancestral_ends_as_euler),
 	    cmocka_unit_test(test_repeats_change_what_is_drawn),
 	    cmocka_unit_test(test_counterfactual),
 	    cmocka_unit_test(test_dropping),
