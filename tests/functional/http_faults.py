@@ -234,7 +234,8 @@ def ask(link, path="/version"):
 
 
 def connections():
-    with Daemon("--max-connections=40", "--max-connections-per-client=20", "--upload-timeout-ms=600000") as d:
+    with Daemon("--max-connections=40", "--max-connections-per-client=20", "--upload-timeout-ms=600000",
+                "--idle-timeout-ms=600000") as d:
         with case("connections: one address is closed at its limit and shuts out nobody"):
             for _ in range(10):
                 idle = [from_address(d, "127.0.0.2") for _ in range(100)]
