@@ -6,7 +6,7 @@ bench_kernels_LDADD = $(CORE_LIBS)
 noinst_PROGRAMS += bench-serve
 bench_serve_SOURCES = bench/serve.c
 bench_serve_LDADD = $(CORE_LIBS)
-EXTRA_DIST += bench/data.md bench/data/packages.txt bench/data/peers.py bench/data/sets.py bench/data/unfamiliar.py bench/familiarity.md bench/faults.md bench/likelihood.md bench/model.md bench/serve.md bench/soak.py bench/train.md
+EXTRA_DIST += bench/average.py bench/data.md bench/data/packages.txt bench/data/peers.py bench/data/sets.py bench/data/unfamiliar.py bench/familiarity.md bench/faults.md bench/likelihood.md bench/model.md bench/serve.md bench/soak.py bench/train.md
 EXTRA_DIST += bench/judge/common.py bench/judge/judge.py bench/judge/schemes.py bench/judge/train.py
 
 noinst_PROGRAMS += bench-likelihood
