@@ -417,7 +417,8 @@ def triton(d):
     wanted = d.post(path, {"inputs": [triton_input(floats, shape, "FP32", False)[0]]}).json()["outputs"]
     wanted = {output["name"]: output["data"] for output in wanted}
     equal(wanted["label"], [7, 3], "labels")
-    near = lambda a, b: len(a) == len(b) and all(abs(x - y) < 1e-7 for x, y in zip(a, b))
+    # bytes and floats become the same pixels but for the last bit
+    near = lambda a, b: len(a) == len(b) and all(abs(x - y) < 1e-5 for x, y in zip(a, b))
     with case("triton: the extensions are named"):
         equal(set(d.get("/v2").json()["extensions"]), {"binary_tensor_data", "classification"}, "extensions")
     for kind in ("none", "application/octet-stream", "application/json"):
