@@ -106,7 +106,7 @@ def same_bytes(d):
 
 
 def overload():
-    """A queue of 400 evaluations, asks of 40 each: 10 fit; 40 clients come at once."""
+    """A queue of 400 evaluations, asks of 40 each: 10 fit, or 9 beside a probe's classification; 40 clients come at once."""
     with Daemon("--queue-capacity=400", "--workers=1", "--max-connections-per-client=1000") as d:
         def ask(seed):
             begin = time.monotonic()
@@ -122,7 +122,7 @@ def overload():
                 served = [a for a in answers if a[0] == 200]
                 refused = [a for a in answers if a[0] == 503]
                 equal(len(served) + len(refused), 40, "answers")
-                check(len(served) >= 10 and refused, f"{len(served)} served, {len(refused)} refused")
+                check(len(served) >= 9 and refused, f"{len(served)} served, {len(refused)} refused")
                 for _, _, answer in refused:
                     check(1 <= int(answer.headers["retry-after"]) <= 60, "Retry-After")
                     equal(answer.json()["type"], "urn:jointflow:problem:queue-full", "type")
