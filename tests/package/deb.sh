@@ -65,7 +65,7 @@ same_packages() {
 check "both builds are identical, byte for byte" same_packages
 lintian_passes() {
 	local status=0
-	lintian --allow-root -EviIL +pedantic --fail-on error,warning deb/jointflow_*.changes >"$scratch/lintian" 2>&1 || status=$?
+	lintian --allow-root -EviIL +pedantic --fail-on error,warning,info,pedantic deb/jointflow_*.changes >"$scratch/lintian" 2>&1 || status=$?
 	grep -v '^N:' "$scratch/lintian" | grep -v '^X:'
 	return $status
 }
