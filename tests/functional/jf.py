@@ -442,6 +442,12 @@ class Daemon:
                     total += float(found.group(3))
         return total
 
+    def only_connection(self):
+        """A connection that asked, itself, until all others were gone: those of a moment ago still count."""
+        link = self.connection()
+        check(wait_for(lambda: b"\njointflow_http_connections 1\n" in self.get("/metrics", link=link).body), "others stay")
+        return link
+
     def cpu_seconds(self):
         """Processor time it has used: unlike the time that passes, this does not depend on what else runs."""
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
