@@ -39,18 +39,18 @@ static void read_peer(struct jf_peer *peer, const struct sockaddr *address) {
 		inet_ntop(AF_INET6, peer->address, peer->text, sizeof(peer->text));
 }
 
+static bool is_refused(const struct jf_connection *connection) {
+	return connection->overflow || connection->welcome == JF_UNWELCOME;
+}
+
 /* How long the head of a connection's next request may take: who is only heard to be refused has no time to waste. */
 int jf_server_head_ms(const struct jf_connection *connection) {
 	int ms = connection->server->options.upload_timeout_ms;
 
-	return (connection->overflow || connection->welcome == JF_UNWELCOME) && ms > UNWELCOME_MS ? UNWELCOME_MS : ms;
+	return is_refused(connection) && ms > UNWELCOME_MS ? UNWELCOME_MS : ms;
 }
 
 /* --- how many there are --- */
-
-static bool is_refused(const struct jf_connection *connection) {
-	return connection->overflow || connection->welcome == JF_UNWELCOME;
-}
 
 /* With the lock held. */
 static bool has_room(const struct jf_server *server) {
