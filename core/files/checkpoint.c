@@ -6,52 +6,14 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/files/checkpoint_parts.h"
 #include "core/files/safetensors.h"
 #include "core/pictures/framing.h"
 
-#define FORMAT "jointflow"
 #define MAX_BIAS 100.0f
-#define MAX_NAME 256 /* bytes of a model's or class's name */
 
-/* The configuration's fields by their metadata keys; one table for reading, writing and comparing. */
-static const struct {
-	const char *key;
-	size_t offset; /* of an int in struct jf_network_config */
-} fields[] = {
-    {"height", offsetof(struct jf_network_config, height)},
-    {"width", offsetof(struct jf_network_config, width)},
-    {"image_channels", offsetof(struct jf_network_config, image_channels)},
-    {"classes", offsetof(struct jf_network_config, classes)},
-    {"channels", offsetof(struct jf_network_config, channels)},
-    {"blocks", offsetof(struct jf_network_config, blocks)},
-    {"layers", offsetof(struct jf_network_config, layers)},
-    {"heads", offsetof(struct jf_network_config, heads)},
-    {"label_tokens", offsetof(struct jf_network_config, label_tokens)},
-    {"augment", offsetof(struct jf_network_config, augment)},
-};
-#define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
-
-static int field_value(const struct jf_network_config *config, size_t field) {
-	return *(const int *)(const void *)((const char *)config + fields[field].offset);
-}
-
-static const char *const other_keys[] = {"format", "format_version", "label_head", "class_names", "name", "temperature",
-    "preprocess", "paper", "label_bias"};
-#define N_OTHER (sizeof(other_keys) / sizeof(other_keys[0]))
-
-static const char *const heads[] = {[JF_HEAD_ENDPOINT] = "endpoint", [JF_HEAD_VELOCITY] = "velocity"};
-
-static bool is_ours(const char *key) {
-	for (size_t i = 0; i < N_FIELDS; i++)
-		if (strcmp(key, fields[i].key) == 0)
-			return true;
-	for (size_t i = 0; i < N_OTHER; i++)
-		if (strcmp(key, other_keys[i]) == 0)
-			return true;
-	return false;
-}
-
-/* --- reading; messages here begin without the file's name, which load() puts in front of them --- */
+/* Reading. Messages here begin without the file's name, which load() puts in front of them. Writing is in
+ * checkpoint_write.c. */
 
 static enum jf_err get(const char **value, const struct jf_safetensors *file, const char *key, struct jf_error *err) {
 	*value = jf_safetensors_metadata(file, key);
@@ -83,26 +45,27 @@ static enum jf_err read_config(
 
 	*config = (struct jf_network_config){0};
 	status = get(&text, file, "format", err);
-	if (status || strcmp(text, FORMAT) != 0)
-		return jf_error_set(
-		    err, JF_EFORMAT, "not a jointflow checkpoint: metadata \"format\" is not \"" FORMAT "\"");
+	if (status || strcmp(text, JF_CHECKPOINT_FORMAT) != 0)
+		return jf_error_set(err, JF_EFORMAT,
+		    "not a jointflow checkpoint: metadata \"format\" is not \"" JF_CHECKPOINT_FORMAT "\"");
 	status = get_int(&version, file, "format_version", err);
 	if (status)
 		return status;
 	if (version != JF_CHECKPOINT_VERSION)
 		return jf_error_set(err, JF_EFORMAT, "checkpoint format_version %d; this program reads %d", version,
 		    JF_CHECKPOINT_VERSION);
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		status = get_int((int *)(void *)((char *)config + fields[i].offset), file, fields[i].key, err);
+	for (size_t i = 0; i < JF_CHECKPOINT_FIELDS; i++) {
+		status = get_int((int *)(void *)((char *)config + jf_checkpoint_fields[i].offset), file,
+		    jf_checkpoint_fields[i].key, err);
 		if (status)
 			return status;
 	}
 	status = get(&text, file, "label_head", err);
 	if (status)
 		return status;
-	if (strcmp(text, heads[JF_HEAD_ENDPOINT]) == 0)
+	if (strcmp(text, jf_checkpoint_heads[JF_HEAD_ENDPOINT]) == 0)
 		config->head = JF_HEAD_ENDPOINT;
-	else if (strcmp(text, heads[JF_HEAD_VELOCITY]) == 0)
+	else if (strcmp(text, jf_checkpoint_heads[JF_HEAD_VELOCITY]) == 0)
 		config->head = JF_HEAD_VELOCITY;
 	else
 		return jf_error_set(
@@ -144,53 +107,30 @@ static enum jf_err check_tensor(const struct jf_safetensors *file, const struct 
 	return jf_error_set(err, JF_EFORMAT, "tensor %s: shape [%s], expected [%s]", param->name, found, expected);
 }
 
-/* What makes a model tell how familiar an image is: all of these tensors, or none. Shapes follow from the network. */
-#define N_FAMILIARITY 4
-static void familiarity_params(struct jf_param params[N_FAMILIARITY], const struct jf_network_config *config) {
-	int d = jf_network_features(config);
-
-	params[0] = (struct jf_param){.name = "familiarity.mean", .rank = 1, .shape = {d}};
-	params[1] = (struct jf_param){.name = "familiarity.whitening", .rank = 2, .shape = {d, d}};
-	params[2] = (struct jf_param){.name = "familiarity.centres", .rank = 2, .shape = {config->classes, d}};
-	params[3] = (struct jf_param){.name = "familiarity.quantiles", .rank = 1, .shape = {JF_FAMILIARITY_QUANTILES}};
-	for (int i = 0; i < N_FAMILIARITY; i++) {
-		params[i].size = 1;
-		for (int j = 0; j < params[i].rank; j++)
-			params[i].size *= (size_t)params[i].shape[j];
-	}
-}
-
-static void familiarity_values(float *values[N_FAMILIARITY], const struct jf_familiarity *familiarity) {
-	values[0] = familiarity->mean;
-	values[1] = familiarity->whitening;
-	values[2] = familiarity->centres;
-	values[3] = familiarity->quantiles;
-}
-
 static bool has_familiarity(const struct jf_safetensors *file) {
 	return jf_safetensors_find(file, "familiarity.mean") != NULL;
 }
 
-static bool is_familiarity(const char *name, const struct jf_param params[N_FAMILIARITY]) {
-	for (int i = 0; i < N_FAMILIARITY; i++)
+static bool is_familiarity(const char *name, const struct jf_param params[JF_CHECKPOINT_FAMILIARITY]) {
+	for (int i = 0; i < JF_CHECKPOINT_FAMILIARITY; i++)
 		if (strcmp(name, params[i].name) == 0)
 			return true;
 	return false;
 }
 
 static enum jf_err load_familiarity(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
-	struct jf_param params[N_FAMILIARITY];
-	float *values[N_FAMILIARITY];
+	struct jf_param params[JF_CHECKPOINT_FAMILIARITY];
+	float *values[JF_CHECKPOINT_FAMILIARITY];
 	enum jf_err status = JF_OK;
 
 	if (!has_familiarity(file))
 		return JF_OK;
-	familiarity_params(params, &model->config);
+	jf_checkpoint_familiarity_params(params, &model->config);
 	model->familiarity = jf_familiarity_create(params[0].shape[0], model->config.classes);
 	if (!model->familiarity)
 		return jf_error_set(err, JF_ENOMEM, "%s: out of memory", jf_safetensors_origin(file));
-	familiarity_values(values, model->familiarity);
-	for (int i = 0; !status && i < N_FAMILIARITY; i++)
+	jf_checkpoint_familiarity_values(values, model->familiarity);
+	for (int i = 0; !status && i < JF_CHECKPOINT_FAMILIARITY; i++)
 		status = jf_safetensors_read_f32(file, params[i].name, values[i], params[i].size, err);
 	for (int i = 1; !status && i < JF_FAMILIARITY_QUANTILES; i++)
 		if (!(values[3][i - 1] <= values[3][i]))
@@ -205,12 +145,12 @@ static enum jf_err load_familiarity(struct jf_model *model, const struct jf_safe
 static enum jf_err check_tensors(
     const struct jf_safetensors *file, const struct jf_network_config *config, struct jf_error *err) {
 	struct jf_graph *graph = jf_network_build(config, err);
-	struct jf_param familiarity[N_FAMILIARITY];
+	struct jf_param familiarity[JF_CHECKPOINT_FAMILIARITY];
 	enum jf_err status = JF_OK;
 
 	if (!graph)
 		return err ? err->code : JF_EINTERNAL;
-	familiarity_params(familiarity, config);
+	jf_checkpoint_familiarity_params(familiarity, config);
 	for (size_t i = 0; !status && i < jf_safetensors_count(file); i++) {
 		const char *name = jf_safetensors_at(file, i)->name;
 		int p = 0;
@@ -222,46 +162,9 @@ static enum jf_err check_tensors(
 	}
 	for (int p = 0; !status && p < graph->n_params; p++)
 		status = check_tensor(file, &graph->params[p], err);
-	for (int i = 0; !status && has_familiarity(file) && i < N_FAMILIARITY; i++)
+	for (int i = 0; !status && has_familiarity(file) && i < JF_CHECKPOINT_FAMILIARITY; i++)
 		status = check_tensor(file, &familiarity[i], err);
 	jf_graph_destroy(graph);
-	return status;
-}
-
-/* A name that people will see: not empty, not endless, no control characters. */
-static enum jf_err check_name(const char *what, const char *name, struct jf_error *err) {
-	size_t length = strlen(name);
-
-	if (length < 1 || length > MAX_NAME)
-		return jf_error_set(err, JF_EFORMAT, "%s has %zu bytes; must have 1 to %d", what, length, MAX_NAME);
-	for (size_t i = 0; i < length; i++)
-		if ((unsigned char)name[i] < ' ' || name[i] == 127)
-			return jf_error_set(err, JF_EFORMAT, "%s has a control character", what);
-	return JF_OK;
-}
-
-/* Of all classes: each name fit to be seen, none twice. */
-static enum jf_err check_class_names(const char *const *names, int classes, struct jf_error *err) {
-	for (int k = 0; k < classes; k++) {
-		char what[32];
-		enum jf_err status;
-
-		snprintf(what, sizeof(what), "[%d]", k);
-		status = check_name(what, names[k], err);
-		if (status)
-			return status;
-		for (int j = 0; j < k; j++)
-			if (strcmp(names[j], names[k]) == 0)
-				return jf_error_set(err, JF_EFORMAT, "[%d] and [%d] are both \"%s\"", j, k, names[k]);
-	}
-	return JF_OK;
-}
-
-enum jf_err jf_checkpoint_check_names(const struct jf_model *model, struct jf_error *err) {
-	enum jf_err status = check_name("the model's name", model->name ? model->name : "", err);
-
-	if (!status && check_class_names((const char *const *)model->class_names, model->config.classes, err))
-		status = jf_error_prefix(err, "the names of the classes");
 	return status;
 }
 
@@ -276,7 +179,7 @@ static enum jf_err read_names(const char **names, int classes, const struct jf_j
 			return status;
 		}
 	}
-	return check_class_names(names, classes, err);
+	return jf_checkpoint_check_class_names(names, classes, err);
 }
 
 static enum jf_err set_class_names(struct jf_model *model, const struct jf_safetensors *file, struct jf_error *err) {
@@ -371,7 +274,7 @@ static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors
 	enum jf_err status = get(&name, file, "name", err);
 
 	if (!status)
-		status = check_name("metadata \"name\"", name, err);
+		status = jf_checkpoint_check_name("metadata \"name\"", name, err);
 	if (!status && jf_model_set_name(model, name))
 		status = jf_error_set(err, JF_ENOMEM, "out of memory");
 	if (!status)
@@ -387,7 +290,7 @@ static enum jf_err set_facts(struct jf_model *model, const struct jf_safetensors
 	for (size_t i = 0; !status && i < jf_safetensors_metadata_count(file); i++) {
 		const struct jf_metadata *entry = jf_safetensors_metadata_at(file, i);
 
-		if (!is_ours(entry->key) && jf_model_set_fact(model, entry->key, entry->value))
+		if (!jf_checkpoint_is_ours(entry->key) && jf_model_set_fact(model, entry->key, entry->value))
 			status = jf_error_set(err, JF_ENOMEM, "out of memory");
 	}
 	return status;
@@ -445,140 +348,4 @@ struct jf_model *jf_checkpoint_load_buffer(
 
 	jf_safetensors_close(file);
 	return model;
-}
-
-/* --- writing --- */
-
-#define MAX_FIXED (N_FIELDS + N_OTHER)
-
-struct metadata {
-	struct jf_metadata *entries; /* [MAX_FIXED + facts] */
-	size_t n;
-	char numbers[N_FIELDS][12];
-	char version[12], temperature[32], *label_bias; /* owned */
-	struct jf_json_writer names;
-};
-
-static void add(struct metadata *metadata, const char *key, const char *value) {
-	metadata->entries[metadata->n++] = (struct jf_metadata){key, value};
-}
-
-/* NULL: out of memory. */
-static char *format_label_bias(const struct jf_model *model) {
-	const size_t room = 20; /* "-1.23456789e-10 " and more */
-	char *text = calloc((size_t)model->config.classes, room);
-	size_t used = 0;
-
-	for (int k = 0; text && k < model->config.classes; k++)
-		used += (size_t)snprintf(text + used, room, "%s%.9g", k ? " " : "", (double)model->label_bias[k]);
-	return text;
-}
-
-static enum jf_err collect_metadata(struct metadata *metadata, const struct jf_model *model, struct jf_error *err) {
-	metadata->entries = calloc(MAX_FIXED + model->n_facts, sizeof(*metadata->entries));
-	jf_json_begin_array(&metadata->names, NULL);
-	for (int k = 0; k < model->config.classes; k++)
-		jf_json_put_string(&metadata->names, NULL, model->class_names[k]);
-	jf_json_end_array(&metadata->names);
-	if (!metadata->entries || metadata->names.failed)
-		return jf_error_set(err, JF_ENOMEM, "out of memory");
-	snprintf(metadata->version, sizeof(metadata->version), "%d", JF_CHECKPOINT_VERSION);
-	snprintf(metadata->temperature, sizeof(metadata->temperature), "%.9g", (double)model->temperature);
-	add(metadata, "format", FORMAT);
-	add(metadata, "format_version", metadata->version);
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		snprintf(metadata->numbers[i], sizeof(metadata->numbers[i]), "%d", field_value(&model->config, i));
-		add(metadata, fields[i].key, metadata->numbers[i]);
-	}
-	add(metadata, "label_head", heads[model->config.head]);
-	add(metadata, "class_names", jf_json_writer_text(&metadata->names));
-	add(metadata, "name", model->name);
-	add(metadata, "temperature", metadata->temperature);
-	add(metadata, "preprocess", jf_preprocess_name((enum jf_preprocess)model->preprocess));
-	if (model->paper != JF_PAPER_DARK)
-		add(metadata, "paper", jf_paper_names[model->paper]);
-	if (model->label_bias) {
-		metadata->label_bias = format_label_bias(model);
-		if (!metadata->label_bias)
-			return jf_error_set(err, JF_ENOMEM, "out of memory");
-		add(metadata, "label_bias", metadata->label_bias);
-	}
-	for (size_t i = 0; i < model->n_facts; i++) {
-		if (is_ours(model->facts[i].key))
-			return jf_error_set(err, JF_EINVAL, "a fact cannot be named \"%s\"", model->facts[i].key);
-		add(metadata, model->facts[i].key, model->facts[i].value);
-	}
-	return JF_OK;
-}
-
-static enum jf_err collect_tensor(
-    struct jf_tensor *tensor, const struct jf_param *param, const float *values, struct jf_error *err) {
-	*tensor = (struct jf_tensor){.name = param->name, .dtype = JF_DTYPE_F32, .rank = param->rank, .data = values};
-	for (int i = 0; i < param->rank; i++)
-		tensor->shape[i] = (uint64_t)param->shape[i];
-	for (size_t i = 0; i < param->size; i++)
-		if (!isfinite(values[i]))
-			return jf_error_set(err, JF_ENUMERIC, "tensor %s: element %zu is not finite", param->name, i);
-	return JF_OK;
-}
-
-/* tensors [n_params + N_FAMILIARITY]; *n: how many there are. The names in `familiarity` are borrowed. */
-static enum jf_err collect_tensors(struct jf_tensor *tensors, size_t *n, struct jf_param familiarity[N_FAMILIARITY],
-    const struct jf_model *model, struct jf_error *err) {
-	float *values[N_FAMILIARITY];
-	enum jf_err status = JF_OK;
-
-	*n = 0;
-	for (int p = 0; !status && p < model->graph->n_params; p++) {
-		const struct jf_param *param = &model->graph->params[p];
-
-		status = collect_tensor(&tensors[(*n)++], param, model->params + param->offset, err);
-	}
-	if (status || !model->familiarity)
-		return status;
-	familiarity_params(familiarity, &model->config);
-	familiarity_values(values, model->familiarity);
-	for (int i = 0; !status && i < N_FAMILIARITY; i++)
-		status = collect_tensor(&tensors[(*n)++], &familiarity[i], values[i], err);
-	return status;
-}
-
-const char *jf_checkpoint_difference(
-    const struct jf_network_config *a, const struct jf_network_config *b, int *of_a, int *of_b) {
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		*of_a = field_value(a, i);
-		*of_b = field_value(b, i);
-		if (*of_a != *of_b)
-			return fields[i].key;
-	}
-	*of_a = (int)a->head;
-	*of_b = (int)b->head;
-	return *of_a != *of_b ? "label_head" : NULL;
-}
-
-enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, struct jf_error *err) {
-	size_t n = 0;
-	struct jf_tensor *tensors = calloc((size_t)model->graph->n_params + N_FAMILIARITY, sizeof(*tensors));
-	struct jf_param familiarity[N_FAMILIARITY];
-	struct metadata metadata = {0};
-	enum jf_err status = JF_OK;
-
-	jf_json_writer_init(&metadata.names);
-	if (!tensors)
-		status = jf_error_set(err, JF_ENOMEM, "out of memory");
-	if (!status)
-		status = jf_checkpoint_check_names(model, err);
-	if (!status)
-		status = collect_metadata(&metadata, model, err);
-	if (!status)
-		status = collect_tensors(tensors, &n, familiarity, model, err);
-	if (status)
-		jf_error_prefix(err, "%s", path);
-	else
-		status = jf_safetensors_save(path, tensors, n, metadata.entries, metadata.n, err);
-	jf_json_writer_deinit(&metadata.names);
-	free(metadata.entries);
-	free(metadata.label_bias);
-	free(tensors);
-	return status;
 }

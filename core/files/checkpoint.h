@@ -3,8 +3,8 @@
  * Tensors: the network's parameters, F32, by name and shape as core/engine/network.h builds them; no others.
  * Metadata (all strings): format = "jointflow", format_version = "1"; height, width, image_channels, classes, channels,
  * blocks, layers, heads, label_tokens, augment as decimals; label_head = "endpoint" | "velocity"; class_names, a JSON
- * array of K strings; name; temperature; preprocess, "mnist" (also
- * when it is missing) or "none"; label_bias, K numbers with spaces between, when the model was calibrated; and any
+ * array of K strings; name; temperature; preprocess, "mnist" (also when it is missing) or "none"; paper, "dark" (also
+ * when it is missing) or "any"; label_bias, K numbers with spaces between, when the model was calibrated; and any
  * further keys, which become the model's facts. */
 #ifndef JF_CORE_FILES_CHECKPOINT_H
 #define JF_CORE_FILES_CHECKPOINT_H
