@@ -157,9 +157,7 @@ static void heun_step(struct jf_sampler *s, float t, float next) {
  * network predicts, z0 = z - t v, is kept; the noise e = z + (1 - t) v only as far as z_t knows more of it than z_t'
  * must: z_t' = (1 - t') z0 + t' (r e + sqrt(1 - r^2) n),  r = (1 - t) t' / ((1 - t') t),  n ~ N(0, I) fresh. So errors
  * of earlier steps fade, while the ODE carries them to the end. Source: Song et al., arXiv:2010.02502, eq. 12 with the
- * variance of eq. 16 for eta = 1. An image's later steps, from JF_ANCESTRAL_END on, have eta = 0, which is the ODE: by
- * then it is decided what it becomes, and fresh noise only leaves a grain that the few steps to come do not take away.
- */
+ * variance of eq. 16 for eta = 1. */
 static void ancestral_part(float *z, const float *v, const float *noise, size_t n, float t, float next) {
 	const float r = next > 0.0f ? (1.0f - t) * next / ((1.0f - next) * t) : 0.0f;
 	const float old = next * r, fresh = next * sqrtf(1.0f - r * r);
@@ -181,7 +179,9 @@ static void euler_step(struct jf_sampler *s, float t, float next) {
 	advance_all(s, false, t - next);
 }
 
-/* Whether a step from t has fresh noise. */
+/* Whether a step from t has fresh noise. An image's later steps, from JF_ANCESTRAL_END on, have eta = 0, which is the
+ * ODE: by then it is decided what it becomes, and fresh noise only leaves a grain that the few steps to come do not
+ * take away. */
 static bool is_stochastic(const struct jf_sampler *s, float t) {
 	return s->args.solver == JF_SOLVER_ANCESTRAL && (!s->image_size || t > JF_ANCESTRAL_END);
 }
