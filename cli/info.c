@@ -157,6 +157,15 @@ static void print_node(const struct jf_plan *plan, int i) {
 	putchar('\n');
 }
 
+/* What a worker's executors of all tasks have in one workspace. */
+static size_t common_bytes(const struct jf_plan *plan) {
+	return (plan->temporary_floats + plan->scratch_floats) * sizeof(float);
+}
+
+static size_t plan_bytes(const struct jf_plan *plan) {
+	return plan->lasting_floats * sizeof(float) + common_bytes(plan);
+}
+
 static void print_plan(const struct jf_plan *plan, const char *name) {
 	printf("plan %s, room for %d samples; for one sample:\n", name, plan->spec.batch);
 	for (size_t p = 0; p < sizeof(phases) / sizeof(phases[0]); p++) {
@@ -173,9 +182,10 @@ static void print_plan(const struct jf_plan *plan, const char *name) {
 				print_node(plan, i);
 		}
 	}
-	printf("\nmemory of a worker: %zu bytes; %zu if no value shared memory with another\n",
-	    (plan->arena_floats + plan->scratch_floats) * sizeof(float),
-	    (plan->unplanned_floats + plan->scratch_floats) * sizeof(float));
+	printf(
+	    "\nmemory of a worker: %zu bytes, %zu of them common to all its tasks; %zu if no value shared memory with "
+	    "another\n",
+	    plan_bytes(plan), common_bytes(plan), (plan->unplanned_floats + plan->scratch_floats) * sizeof(float));
 }
 
 static void put_node(struct jf_json_writer *json, const struct jf_plan *plan, int i, const char *when) {
@@ -203,7 +213,8 @@ static void put_plan(struct jf_json_writer *json, const struct jf_plan *plan, co
 	jf_json_begin_object(json, "plan");
 	jf_json_put_string(json, "task", name);
 	jf_json_put_integer(json, "slots", plan->spec.batch);
-	jf_json_put_unsigned(json, "arena_bytes", (plan->arena_floats + plan->scratch_floats) * sizeof(float));
+	jf_json_put_unsigned(json, "arena_bytes", plan_bytes(plan));
+	jf_json_put_unsigned(json, "common_bytes", common_bytes(plan));
 	jf_json_begin_object(json, "multiply_adds");
 	for (size_t p = 0; p < sizeof(phases) / sizeof(phases[0]); p++)
 		jf_json_put_integer(json, phases[p].key, sum_phase(plan, phases[p].when).multiply_adds);

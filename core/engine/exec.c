@@ -21,33 +21,73 @@ float *jf_alloc_floats(size_t count) {
 	return memory;
 }
 
-struct jf_exec *jf_exec_create(const struct jf_plan *plan, const float *params, const float *packed,
-    const float *packed_transposed, float *grads, struct jf_error *err) {
+struct jf_workspace *jf_workspace_create(void) {
+	return calloc(1, sizeof(struct jf_workspace));
+}
+
+void jf_workspace_destroy(struct jf_workspace *workspace) {
+	if (!workspace)
+		return;
+	free(workspace->floats);
+	free(workspace);
+}
+
+/* Nobody is in the middle of a phase, so what it held is of no use. */
+static bool reserve(struct jf_workspace *workspace, size_t floats) {
+	float *more;
+
+	if (floats <= workspace->size)
+		return true;
+	more = jf_alloc_floats(floats);
+	if (!more)
+		return false;
+	free(workspace->floats);
+	workspace->floats = more;
+	workspace->size = floats;
+	return true;
+}
+
+struct jf_exec *jf_exec_create_in(
+    struct jf_workspace *workspace, const struct jf_plan *plan, const float *packed, struct jf_error *err) {
+	const size_t temporary = plan->temporary_floats + plan->scratch_floats;
 	struct jf_exec *exec = calloc(1, sizeof(*exec));
 
-	if (exec)
-		exec->arena = jf_alloc_floats(plan->arena_floats + plan->scratch_floats);
-	if (!exec || !exec->arena) {
+	if (exec) {
+		exec->owns_workspace = !workspace;
+		exec->workspace = workspace ? workspace : jf_workspace_create();
+		exec->lasting = jf_alloc_floats(plan->lasting_floats);
+	}
+	if (!exec || !exec->lasting || !exec->workspace || !reserve(exec->workspace, temporary)) {
 		jf_error_set(err, JF_ENOMEM, "out of memory for a batch of %d (%zu bytes)", plan->spec.batch,
-		    (plan->arena_floats + plan->scratch_floats) * sizeof(float));
+		    (plan->lasting_floats + temporary) * sizeof(float));
 		jf_exec_destroy(exec);
 		return NULL;
 	}
 	exec->graph = plan->graph;
 	exec->plan = plan;
 	exec->kernels = jf_kernels();
-	exec->params = params;
 	exec->packed = packed;
+	return exec;
+}
+
+struct jf_exec *jf_exec_create(const struct jf_plan *plan, const float *params, const float *packed,
+    const float *packed_transposed, float *grads, struct jf_error *err) {
+	struct jf_exec *exec = jf_exec_create_in(NULL, plan, packed, err);
+
+	if (!exec)
+		return NULL;
+	exec->params = params;
 	exec->packed_transposed = packed_transposed;
 	exec->grads = grads;
-	exec->scratch = exec->arena + plan->arena_floats;
 	return exec;
 }
 
 void jf_exec_destroy(struct jf_exec *exec) {
 	if (!exec)
 		return;
-	free(exec->arena);
+	free(exec->lasting);
+	if (exec->owns_workspace)
+		jf_workspace_destroy(exec->workspace);
 	free(exec);
 }
 
@@ -78,6 +118,8 @@ static void run_phase(struct jf_exec *exec, enum jf_when when, int n) {
 	const struct jf_plan *plan = exec->plan;
 	int micro = plan->spec.micro_batch;
 
+	exec->temporary = exec->workspace->floats;
+	exec->scratch = exec->temporary + plan->temporary_floats;
 	/* What the whole batch shares depends on nothing else, so it can go first. */
 	for (int i = 0; i < exec->graph->n_nodes; i++)
 		if (runs(plan, i, when) && plan->nodes[i].shared)
@@ -109,12 +151,17 @@ void jf_exec_move(struct jf_exec *exec, int to, int from) {
 }
 
 void jf_exec_pack(const struct jf_graph *graph, float *packed, const float *params) {
+	for (int i = 0; i < graph->n_params; i++) {
+		const struct jf_param *p = &graph->params[i];
+		if (p->plain)
+			memcpy(packed + p->packed, params + p->offset, p->size * sizeof(float));
+	}
 	for (int i = 0; i < graph->n_nodes; i++) {
 		const struct jf_node *n = &graph->nodes[i];
 		if (n->op == JF_OP_CONV3X3 && n->attr.winograd)
 			jf_winograd_pack(
 			    packed + n->packed, params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
-		else if (n->op == JF_OP_LINEAR || n->op == JF_OP_CONV3X3)
+		else if (n->op == JF_OP_LINEAR || (n->op == JF_OP_CONV3X3 && !n->attr.narrow))
 			jf_pack(packed + n->packed, params + graph->params[n->param[0]].offset, n->attr.k, n->attr.n);
 	}
 }

@@ -95,7 +95,7 @@ static int add_node(struct jf_graph *g, enum jf_op op, const char *name, struct 
 }
 
 static int add_param(struct jf_graph *g, const char *node, const char *what, int rank, const int shape[4],
-    enum jf_init init, bool decay) {
+    enum jf_init init, bool decay, bool plain) {
 	struct jf_param *param;
 
 	if (g->status != JF_OK)
@@ -116,6 +116,11 @@ static int add_param(struct jf_graph *g, const char *node, const char *what, int
 	param->init = init;
 	param->decay = decay;
 	g->n_params_floats += param->size;
+	param->plain = plain;
+	if (plain) {
+		param->packed = g->packed_floats;
+		g->packed_floats += JF_PAD16(param->size);
+	}
 	return g->n_params++;
 }
 
@@ -167,8 +172,8 @@ int jf_g_linear(struct jf_graph *g, const char *name, int x, struct jf_shape out
 	n->attr.m = rows;
 	n->attr.k = total_in / rows;
 	n->attr.n = total_out / rows;
-	n->param[0] = add_param(g, name, "weight", 2, (int[4]){n->attr.k, n->attr.n}, init, true);
-	n->param[1] = add_param(g, name, "bias", 1, (int[4]){n->attr.n}, JF_INIT_ZERO, false);
+	n->param[0] = add_param(g, name, "weight", 2, (int[4]){n->attr.k, n->attr.n}, init, true, false);
+	n->param[1] = add_param(g, name, "bias", 1, (int[4]){n->attr.n}, JF_INIT_ZERO, false, true);
 	n->packed = g->packed_floats;
 	g->packed_floats += jf_pack_size(n->attr.k, n->attr.n);
 	n->packed_transposed = g->packed_transposed_floats;
@@ -196,13 +201,16 @@ int jf_g_conv3x3(struct jf_graph *g, const char *name, int x, int channels, int 
 	n->attr.stride = stride;
 	n->attr.k = 9 * in.channels;
 	n->attr.n = channels;
-	n->param[0] = add_param(g, name, "weight", 4, (int[4]){3, 3, in.channels, channels}, init, true);
-	n->param[1] = add_param(g, name, "bias", 1, (int[4]){channels}, JF_INIT_ZERO, false);
+	n->attr.narrow = channels <= JF_NARROW && stride == 1 && vector == JF_NONE && residual == JF_NONE;
+	n->param[0] =
+	    add_param(g, name, "weight", 4, (int[4]){3, 3, in.channels, channels}, init, true, n->attr.narrow);
+	n->param[1] = add_param(g, name, "bias", 1, (int[4]){channels}, JF_INIT_ZERO, false, true);
 	n->attr.winograd = stride == 1 && jf_winograd_suits(out.rows, out.columns, in.channels, channels);
 	n->attr.winograd_back = stride == 1 && jf_winograd_suits(out.rows, out.columns, channels, in.channels);
 	n->packed = g->packed_floats;
-	g->packed_floats +=
-	    n->attr.winograd ? jf_winograd_size(in.channels, channels) : jf_pack_size(n->attr.k, n->attr.n);
+	if (!n->attr.narrow)
+		g->packed_floats +=
+		    n->attr.winograd ? jf_winograd_size(in.channels, channels) : jf_pack_size(n->attr.k, n->attr.n);
 	n->packed_transposed = g->packed_transposed_floats;
 	g->packed_transposed_floats +=
 	    n->attr.winograd_back ? jf_winograd_size(channels, in.channels) : jf_pack_size(9 * channels, in.channels);
@@ -234,8 +242,8 @@ static int add_norm(struct jf_graph *g, enum jf_op op, const char *name, int x, 
 	if (g->status != JF_OK)
 		return 0;
 	g->nodes[node].in[0] = x;
-	g->nodes[node].param[0] = add_param(g, name, "scale", 1, (int[4]){shape.channels}, JF_INIT_ONE, false);
-	g->nodes[node].param[1] = add_param(g, name, "bias", 1, (int[4]){shape.channels}, JF_INIT_ZERO, false);
+	g->nodes[node].param[0] = add_param(g, name, "scale", 1, (int[4]){shape.channels}, JF_INIT_ONE, false, true);
+	g->nodes[node].param[1] = add_param(g, name, "bias", 1, (int[4]){shape.channels}, JF_INIT_ZERO, false, true);
 	return node;
 }
 
@@ -279,7 +287,7 @@ int jf_g_add_rows(struct jf_graph *g, const char *name, int x, int vector) {
 		return 0;
 	g->nodes[node].in[1] = vector;
 	g->nodes[node].param[0] =
-	    add_param(g, name, "positions", 2, (int[4]){rows, shape.channels}, JF_INIT_NORMAL, false);
+	    add_param(g, name, "positions", 2, (int[4]){rows, shape.channels}, JF_INIT_NORMAL, false, true);
 	if (jf_shape_count(shape_of(g, vector)) != (size_t)shape.channels)
 		return fail(g, JF_EINVAL, name, "vector of another size");
 	return node;

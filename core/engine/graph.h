@@ -43,7 +43,9 @@ struct jf_param {
 	size_t size;   /* floats */
 	size_t offset; /* floats, into the flat parameter array */
 	enum jf_init init;
-	bool decay; /* weight decay applies (matrices and kernels) */
+	bool decay;    /* weight decay applies (matrices and kernels) */
+	bool plain;    /* the forward pass reads it as it is; else packed, see jf_node */
+	size_t packed; /* plain: float offset of its copy in the packed array */
 };
 
 struct jf_shape {
@@ -65,13 +67,14 @@ struct jf_node {
 		int input;          /* INPUT */
 		int m, k, n;        /* LINEAR: rows, inner, outputs; CONV3X3: k = 9 ci, n = co */
 		int stride;         /* CONV3X3 */
+		bool narrow;        /* CONV3X3: of few outputs, which a kernel of their own takes unpacked */
 		bool winograd;      /* CONV3X3: by Winograd, see core/kernels/winograd.h */
 		bool winograd_back; /* and its data gradient */
 		int groups;         /* GROUP_NORM */
 		int heads;          /* ATTENTION */
 		bool silu;          /* GROUP_NORM */
 	} attr;
-	size_t packed;            /* float offset of the packed weight in a packed array (LINEAR, CONV3X3) */
+	size_t packed; /* float offset of the packed weight in the packed array (LINEAR, CONV3X3 unless narrow) */
 	size_t packed_transposed; /* and of the packed weight of the data gradient in a training pack (both) */
 };
 
@@ -84,7 +87,7 @@ struct jf_graph {
 	struct jf_param *params;
 	int n_params, cap_params;
 	size_t n_params_floats;
-	size_t packed_floats;            /* size of the inference pack */
+	size_t packed_floats;            /* size of the inference pack: all that a forward pass reads */
 	size_t packed_transposed_floats; /* size of the additional training pack */
 	int inputs[JF_MAX_INPUTS];       /* node index or JF_NONE */
 	int outputs[JF_MAX_OUTPUTS];     /* node index or JF_NONE */

@@ -83,6 +83,11 @@ enum jf_err jf_model_pack(struct jf_model *model, struct jf_error *err) {
 	return JF_OK;
 }
 
+void jf_model_only_answer(struct jf_model *model) {
+	free(model->params);
+	model->params = NULL;
+}
+
 struct jf_model *jf_model_ref(struct jf_model *model) {
 	__atomic_add_fetch(&model->references, 1, __ATOMIC_RELAXED);
 	return model;

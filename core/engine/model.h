@@ -20,11 +20,12 @@ struct jf_fact {
 struct jf_model {
 	struct jf_network_config config;
 	struct jf_graph *graph; /* owned */
-	float *params;          /* owned, [graph->n_params_floats], all parameters flat, in the graph's order */
-	float *packed;          /* owned, weights packed for the kernels; see jf_model_pack */
-	char **class_names;     /* owned, [classes]; "0".."9" unless the data set had names */
-	char *name;             /* owned, e.g. "mnist" */
-	struct jf_fact *facts;  /* owned, [n_facts] */
+	float *params; /* owned, [graph->n_params_floats], all parameters flat, in the graph's order; NULL in a model
+			  that only answers */
+	float *packed; /* owned, all that a forward pass reads; see jf_model_pack */
+	char **class_names;    /* owned, [classes]; "0".."9" unless the data set had names */
+	char *name;            /* owned, e.g. "mnist" */
+	struct jf_fact *facts; /* owned, [n_facts] */
 	size_t n_facts;
 	char checksum[65]; /* SHA-256 of the checkpoint file in hex; "" when it was not loaded from one */
 	float temperature; /* logits are divided by it before softmax in answers; 1 unless calibrated */
@@ -41,6 +42,10 @@ struct jf_model *jf_model_create(const struct jf_network_config *config, uint64_
 
 /* Packs the current parameters for inference; call after every change of params, before jf_sampler_create. */
 enum jf_err jf_model_pack(struct jf_model *model, struct jf_error *err);
+
+/* Frees the parameters, a third of a model's memory: from then on it answers questions, and cannot be saved, packed,
+ * trained or exported. */
+void jf_model_only_answer(struct jf_model *model);
 
 struct jf_model *jf_model_ref(struct jf_model *model);
 void jf_model_unref(struct jf_model *model); /* NULL allowed; frees at the last reference */

@@ -21,7 +21,7 @@ static void time_features(struct jf_exec *e, int node, int i) {
 
 static void linear(struct jf_exec *e, int node, int first, int count) {
 	const struct jf_node *n = op_node(e, node);
-	const float *bias = op_param(e, node, 1), *w = e->packed + n->packed;
+	const float *bias = op_plain(e, node, 1), *w = e->packed + n->packed;
 	int x = n->in[0], residual = n->in[1];
 	bool together = op_follows(e, x) && (residual == JF_NONE || op_follows(e, residual));
 
@@ -35,7 +35,7 @@ static void linear(struct jf_exec *e, int node, int first, int count) {
 /* The bias of sample i, its vector added: into `to` when there is one. */
 static const float *conv_bias(struct jf_exec *e, int node, int i, float *to) {
 	const struct jf_node *n = op_node(e, node);
-	const float *bias = op_param(e, node, 1), *vector;
+	const float *bias = op_plain(e, node, 1), *vector;
 
 	if (n->in[1] == JF_NONE)
 		return bias;
@@ -67,8 +67,8 @@ static void conv3x3_images(struct jf_exec *e, int node, int i, int count) {
 
 	for (int s = 1; s < count && n->in[1] != JF_NONE; s++)
 		conv_bias(e, node, i + s, e->scratch + s * bias_stride);
-	if (co <= JF_NARROW && n->attr.stride == 1 && n->in[1] == JF_NONE && n->in[2] == JF_NONE) {
-		conv.weight = op_param(e, node, 0);
+	if (n->attr.narrow) {
+		conv.weight = op_plain(e, node, 0);
 		e->kernels->conv3x3_narrow(&conv);
 	} else if (n->attr.winograd) {
 		e->kernels->conv3x3_winograd(&conv);
@@ -111,8 +111,8 @@ static void group_norm(struct jf_exec *e, int node, int i) {
 	    .y = op_value(e, node, i),
 	    .stats = op_aux(e, node, i),
 	    .x = op_value(e, n->in[0], i),
-	    .scale = op_param(e, node, 0),
-	    .bias = op_param(e, node, 1),
+	    .scale = op_plain(e, node, 0),
+	    .bias = op_plain(e, node, 1),
 	    .h = n->shape.rows,
 	    .w = n->shape.columns,
 	    .c = n->shape.channels,
@@ -124,13 +124,13 @@ static void group_norm(struct jf_exec *e, int node, int i) {
 
 static void layer_norm(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	e->kernels->layer_norm(op_value(e, node, i), op_aux(e, node, i), op_value(e, n->in[0], i), op_param(e, node, 0),
-	    op_param(e, node, 1), shape_pixels(n->shape), n->shape.channels);
+	e->kernels->layer_norm(op_value(e, node, i), op_aux(e, node, i), op_value(e, n->in[0], i), op_plain(e, node, 0),
+	    op_plain(e, node, 1), shape_pixels(n->shape), n->shape.channels);
 }
 
 static void add_rows(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
-	const float *x = op_value(e, n->in[0], i), *vector = op_value(e, n->in[1], i), *pos = op_param(e, node, 0);
+	const float *x = op_value(e, n->in[0], i), *vector = op_value(e, n->in[1], i), *pos = op_plain(e, node, 0);
 	float *y = op_value(e, node, i);
 	int c = n->shape.channels;
 

@@ -11,7 +11,7 @@ static inline const struct jf_node *op_node(const struct jf_exec *e, int node) {
 
 static inline float *op_value(const struct jf_exec *e, int node, int i) {
 	const struct jf_plan_node *p = &e->plan->nodes[node];
-	return e->arena + p->offset + (size_t)(i % p->slots) * p->stride;
+	return (p->lasts ? e->lasting : e->temporary) + p->offset + (size_t)(i % p->slots) * p->stride;
 }
 
 /* Do consecutive samples of a micro-batch lie one behind the other? Not when all read one shared value. */
@@ -22,15 +22,21 @@ static inline bool op_follows(const struct jf_exec *e, int node) {
 static inline float *op_aux(const struct jf_exec *e, int node, int i) {
 	const struct jf_plan_node *p = &e->plan->nodes[node];
 	int slots = p->shared ? 1 : e->plan->spec.micro_batch;
-	return e->arena + p->aux_offset + (size_t)(i % slots) * p->aux_stride;
+	return (e->plan->spec.train ? e->lasting : e->temporary) + p->aux_offset + (size_t)(i % slots) * p->aux_stride;
 }
 
 /* NULL when nothing upstream has parameters. */
 static inline float *op_grad(const struct jf_exec *e, int node, int i) {
 	const struct jf_plan_node *p = &e->plan->nodes[node];
-	return p->grad_offset == JF_NO_OFFSET ? NULL : e->arena + p->grad_offset + (size_t)i * p->grad_stride;
+	return p->grad_offset == JF_NO_OFFSET ? NULL : e->lasting + p->grad_offset + (size_t)i * p->grad_stride;
 }
 
+/* A plain parameter, as the forward pass reads it. */
+static inline const float *op_plain(const struct jf_exec *e, int node, int which) {
+	return e->packed + e->graph->params[op_node(e, node)->param[which]].packed;
+}
+
+/* For the backward pass. */
 static inline const float *op_param(const struct jf_exec *e, int node, int which) {
 	return e->params + e->graph->params[op_node(e, node)->param[which]].offset;
 }

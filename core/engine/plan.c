@@ -10,6 +10,7 @@
 struct span {
 	size_t size;
 	int first, last;
+	bool lasts;
 	size_t *offset; /* out */
 };
 
@@ -134,7 +135,9 @@ static void size_nodes(struct jf_plan *plan) {
 		p->offset = p->aux_offset = p->grad_offset = JF_NO_OFFSET;
 		if (p->when == JF_NEVER)
 			continue;
-		p->slots = p->shared ? 1 : outlives_phase(plan, i) ? plan->spec.batch : plan->spec.micro_batch;
+		const bool outlives = outlives_phase(plan, i);
+		p->lasts = outlives || plan->spec.train;
+		p->slots = p->shared ? 1 : outlives ? plan->spec.batch : plan->spec.micro_batch;
 		/* No gaps, so that a linear layer reads a micro-batch's slots as the rows of one product. */
 		p->stride = jf_shape_floats(g->nodes[i].shape);
 		p->aux_stride = p->fused != JF_NONE ? 0 : jf_op_aux_floats(g, i, p->partner, &plan->spec);
@@ -184,18 +187,21 @@ static int by_size(const void *a, const void *b) {
 	return x->first - y->first;
 }
 
-/* Greedy by size: each span takes the lowest place where nothing that lives at the same time lies. */
-static size_t place(struct span *spans, int n) {
+/* Greedy by size: each span takes the lowest place where nothing that lives at the same time lies. spans: by size; only
+ * those that last, or only the others. Returns the floats that they take. */
+static size_t place(struct span *spans, int n, bool lasting) {
 	size_t top = 0;
 
-	qsort(spans, (size_t)n, sizeof(*spans), by_size);
 	for (int i = 0; i < n; i++) {
 		size_t at = 0;
+		if (spans[i].lasts != lasting)
+			continue;
 		for (bool moved = true; moved;) {
 			moved = false;
 			for (int j = 0; j < i; j++) {
 				const struct span *other = &spans[j];
-				if (other->last < spans[i].first || spans[i].last < other->first)
+				if (other->lasts != lasting || other->last < spans[i].first ||
+				    spans[i].last < other->first)
 					continue;
 				if (at < *other->offset + other->size && *other->offset < at + spans[i].size) {
 					at = *other->offset + other->size;
@@ -210,9 +216,9 @@ static size_t place(struct span *spans, int n) {
 }
 
 static void add_span(
-    struct jf_plan *plan, struct span *spans, int *n, size_t floats, int first, int last, size_t *offset) {
+    struct jf_plan *plan, struct span *spans, int *n, size_t floats, int first, int last, bool lasts, size_t *offset) {
 	floats = (floats + 15) / 16 * 16;
-	spans[(*n)++] = (struct span){floats, first, last, offset};
+	spans[(*n)++] = (struct span){floats, first, last, lasts, offset};
 	plan->unplanned_floats += floats;
 }
 
@@ -223,14 +229,15 @@ static void add_node_spans(struct jf_plan *plan, const bool *wanted, int i, stru
 
 	if (p->when == JF_NEVER)
 		return;
-	add_span(plan, spans, n, p->stride * (size_t)p->slots, persistent ? 0 : now, last_use(plan, i), &p->offset);
+	add_span(plan, spans, n, p->stride * (size_t)p->slots, persistent ? 0 : now, last_use(plan, i), p->lasts,
+	    &p->offset);
 	if (p->aux_stride)
 		add_span(plan, spans, n, p->aux_stride * (size_t)(p->shared ? 1 : plan->spec.micro_batch), now,
-		    plan->spec.train ? backward_time(plan, i) : now, &p->aux_offset);
+		    plan->spec.train ? backward_time(plan, i) : now, plan->spec.train, &p->aux_offset);
 	if (plan->spec.train && wanted[i]) {
 		p->grad_stride = jf_shape_count(plan->graph->nodes[i].shape);
 		add_span(plan, spans, n, p->grad_stride * (size_t)plan->spec.batch, first_gradient_time(plan, i),
-		    backward_time(plan, i), &p->grad_offset);
+		    backward_time(plan, i), true, &p->grad_offset);
 	}
 }
 
@@ -249,7 +256,9 @@ static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
 		mark_gradients(plan, wanted);
 	for (int i = 0; i < nodes; i++)
 		add_node_spans(plan, wanted, i, spans, &n);
-	plan->arena_floats = place(spans, n);
+	qsort(spans, (size_t)n, sizeof(*spans), by_size);
+	plan->lasting_floats = place(spans, n, true);
+	plan->temporary_floats = place(spans, n, false);
 	for (int i = 0; i < nodes; i++) {
 		const struct jf_plan_node *p = &plan->nodes[i];
 		size_t need = p->when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, p->partner, &plan->spec);

@@ -6,7 +6,8 @@
  *   hoisting     nodes that depend only on fixed inputs run once per request, not once per step
  *   time tables  nodes that depend only on inputs that the whole batch shares run for one sample, not for each
  *   fusion       attentions over the same keys and values are computed together
- *   memory       values whose lifetimes do not overlap share memory
+ *   memory       values whose lifetimes do not overlap share memory; what no phase leaves behind lies apart, so that
+ * all plans of a thread can share it
  *
  * A batch is processed in micro-batches, so that temporary values stay in the cache: they have room for
  * `micro_batch` samples only; what outlives a phase has room for `batch`. */
@@ -36,10 +37,11 @@ enum jf_when {
 struct jf_plan_node {
 	enum jf_when when;
 	bool shared;       /* runs for one sample, read by all */
+	bool lasts;        /* the value outlives its phase: it lies in lasting memory; always when training */
 	int fused;         /* the earlier node that computes this one along with itself, or JF_NONE */
 	int partner;       /* the later node that this one computes, or JF_NONE */
 	int slots;         /* samples there is room for: 1, micro_batch or batch */
-	size_t offset;     /* floats into the arena: value of slot 0; slots follow each other */
+	size_t offset;     /* floats into lasting or temporary memory: value of slot 0; slots follow each other */
 	size_t stride;     /* floats from slot to slot */
 	size_t aux_offset; /* statistics and attention weights, [micro_batch or 1][aux_stride] */
 	size_t aux_stride;
@@ -54,9 +56,10 @@ struct jf_plan {
 	const struct jf_graph *graph; /* borrowed */
 	struct jf_plan_spec spec;
 	struct jf_plan_node *nodes; /* owned, [graph->n_nodes] */
-	size_t arena_floats;        /* values, statistics and gradients */
-	size_t unplanned_floats;    /* what they would take without sharing memory; for the curious */
-	size_t scratch_floats;      /* the largest temporary need of any one op */
+	size_t lasting_floats;   /* values that outlive their phase; training: all values, statistics and gradients */
+	size_t temporary_floats; /* the other values and statistics; nothing of them is left when a phase ends */
+	size_t unplanned_floats; /* what they would take without sharing memory; for the curious */
+	size_t scratch_floats;   /* the largest temporary need of any one op */
 };
 
 struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_plan_spec *spec, struct jf_error *err);

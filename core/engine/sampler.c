@@ -97,6 +97,11 @@ static bool make_room_to_keep(struct jf_sampler *s) {
 }
 
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err) {
+	return jf_sampler_create_in(NULL, model, task, max_batch, err);
+}
+
+struct jf_sampler *jf_sampler_create_in(
+    struct jf_workspace *workspace, struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err) {
 	const struct jf_network_config *c = &model->config;
 	struct jf_plan_spec spec = jf_sampler_plan_spec(task, max_batch);
 	struct jf_sampler *s;
@@ -127,7 +132,7 @@ struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, 
 		goto no_memory;
 	s->plan = jf_plan_create(model->graph, &spec, err);
 	if (s->plan)
-		s->exec = jf_exec_create(s->plan, model->params, model->packed, NULL, NULL, err);
+		s->exec = jf_exec_create_in(workspace, s->plan, model->packed, err);
 	if (!s->exec) {
 		jf_sampler_destroy(s);
 		return NULL;

@@ -1,6 +1,6 @@
 /* The sampler: integrates a batch of trajectories of one task, one solver step at a time.
  *
- * A sampler belongs to one thread and one model; it owns its arena and never allocates after creation. Trajectories of
+ * A sampler belongs to one thread and one model and never allocates after creation. Trajectories of
  * a batch share task, solver, steps and guidance; nothing else. The result of a trajectory does not depend on what else
  * is in its batch: same seed and index, same bytes.
  * Sources: Lipman et al., arXiv:2210.02747, optimal-transport path, clock reversed: dz/dt = v, from t = 1 to 0; the
@@ -86,9 +86,14 @@ struct jf_trajectory {
 struct jf_plan_spec jf_sampler_plan_spec(enum jf_task task, int max_batch);
 
 struct jf_sampler;
+struct jf_workspace;
 
 /* max_batch: 1 to JF_MAX_BATCH trajectories. The model is referenced. NULL on failure, *err says why. */
 struct jf_sampler *jf_sampler_create(struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
+/* The same with the temporary memory of a workspace (core/engine/exec.h), borrowed, which all samplers of a thread may
+ * share: one may begin and step while another is between two of its steps. */
+struct jf_sampler *jf_sampler_create_in(
+    struct jf_workspace *workspace, struct jf_model *model, enum jf_task task, int max_batch, struct jf_error *err);
 void jf_sampler_destroy(struct jf_sampler *sampler); /* NULL allowed */
 
 /* Evaluations of the network for one trajectory of `task` with these settings, all repeats together: twice as many

@@ -114,6 +114,8 @@ enum jf_err jf_checkpoint_save(const struct jf_model *model, const char *path, s
 	jf_json_writer_init(&metadata.names);
 	if (!tensors)
 		status = jf_error_set(err, JF_ENOMEM, "out of memory");
+	else if (!model->params)
+		status = jf_error_set(err, JF_EINVAL, "the model's parameters have been freed");
 	if (!status)
 		status = jf_checkpoint_check_names(model, err);
 	if (!status)

@@ -42,6 +42,10 @@ static void hold_labels(struct jf_scorer *s) {
 }
 
 struct jf_scorer *jf_scorer_create(struct jf_model *model, struct jf_error *err) {
+	return jf_scorer_create_in(NULL, model, err);
+}
+
+struct jf_scorer *jf_scorer_create_in(struct jf_workspace *workspace, struct jf_model *model, struct jf_error *err) {
 	const size_t k = (size_t)model->config.classes;
 	const struct jf_plan_spec spec = {.outputs = 1u << JF_OUTPUT_IMAGE,
 	    .fixed = 1u << JF_INPUT_LABEL | 1u << JF_INPUT_TIME_LAB | 1u << JF_INPUT_AUGMENT,
@@ -60,7 +64,7 @@ struct jf_scorer *jf_scorer_create(struct jf_model *model, struct jf_error *err)
 		goto no_memory;
 	s->plan = jf_plan_create(model->graph, &spec, err);
 	if (s->plan)
-		s->exec = jf_exec_create(s->plan, model->params, model->packed, NULL, NULL, err);
+		s->exec = jf_exec_create_in(workspace, s->plan, model->packed, err);
 	if (!s->exec) {
 		jf_scorer_destroy(s);
 		return NULL;

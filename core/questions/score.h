@@ -24,6 +24,7 @@
 #define JF_DEFAULT_SCORE_DRAWS 64
 
 struct jf_scorer;
+struct jf_workspace;
 
 /* How an image is scored. */
 struct jf_score_args {
@@ -38,6 +39,8 @@ struct jf_score_args {
 
 /* Belongs to one thread; the model is referenced. NULL on failure. */
 struct jf_scorer *jf_scorer_create(struct jf_model *model, struct jf_error *err);
+/* With the temporary memory of a workspace, as a sampler's (core/engine/sampler.h). */
+struct jf_scorer *jf_scorer_create_in(struct jf_workspace *workspace, struct jf_model *model, struct jf_error *err);
 void jf_scorer_destroy(struct jf_scorer *scorer); /* NULL allowed */
 
 /* Both out [K + 1], nats: ln P(image | class k), and in the last place ln P(image), the network being told no label;

@@ -61,6 +61,7 @@ enum jf_err jf_model_open(struct jf_model **out, const char *path, struct jf_err
 	*out = jf_checkpoint_load(path, err);
 	if (!*out)
 		return err->code;
+	jf_model_only_answer(*out);
 	enum jf_err rc = jf_model_self_test(*out, err);
 	if (rc != JF_OK) {
 		jf_error_prefix(err, "%s", path);

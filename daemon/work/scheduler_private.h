@@ -39,6 +39,7 @@ struct jf_worker {
 	struct jf_sampler_set leaving;       /* was `current` when the batch under way began; goes with that batch */
 	const struct jf_sampler_set *pinned; /* the set of the batch under way */
 	int stages_seen;                     /* the scheduler's `stages` that it has answered */
+	struct jf_workspace *workspace;      /* temporary memory of the samplers of all sets; made with the first */
 };
 
 struct jf_scheduler {

@@ -42,15 +42,19 @@ static struct jf_sampler_set *set_of(struct jf_worker *worker, const struct jf_m
 }
 
 static struct jf_sampler *sampler_for(
-    const struct jf_worker *worker, struct jf_sampler_set *set, enum jf_task task, struct jf_error *err) {
+    struct jf_worker *worker, struct jf_sampler_set *set, enum jf_task task, struct jf_error *err) {
 	int max_batch = worker->scheduler->options.max_batch;
 	size_t classes = (size_t)set->model->config.classes;
-	if (!set->probabilities && !(set->probabilities = jf_alloc_floats((size_t)max_batch * classes))) {
+	if (!set->probabilities)
+		set->probabilities = jf_alloc_floats((size_t)max_batch * classes);
+	if (!worker->workspace)
+		worker->workspace = jf_workspace_create();
+	if (!set->probabilities || !worker->workspace) {
 		jf_error_set(err, JF_ENOMEM, "no memory for a worker's probabilities");
 		return NULL;
 	}
 	if (!set->samplers[task])
-		set->samplers[task] = jf_sampler_create(set->model, task, max_batch, err);
+		set->samplers[task] = jf_sampler_create_in(worker->workspace, set->model, task, max_batch, err);
 	return set->samplers[task];
 }
 
@@ -473,5 +477,7 @@ void *jf_worker_main(void *argument) {
 	}
 	clear_set(&worker->current);
 	clear_set(&worker->next);
+	jf_workspace_destroy(worker->workspace);
+	worker->workspace = NULL;
 	return NULL;
 }

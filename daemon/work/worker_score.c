@@ -70,6 +70,6 @@ enum jf_err jf_worker_score(struct jf_worker *worker, struct jf_sampler_set *set
 		memcpy(job->out_originals + (size_t)item * k, set->probabilities, k * sizeof(float));
 	job->out_familiarity[item] = jf_sampler_familiarity(sampler, 0);
 	if (!set->scorer)
-		set->scorer = jf_scorer_create(set->model, err);
+		set->scorer = jf_scorer_create_in(worker->workspace, set->model, err);
 	return set->scorer ? run_scorer(worker, set->scorer, batch, steps, err) : err->code;
 }

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "core/engine/sampler.h"
 #include "core/files/checkpoint.h"
 #include "daemon/work/model_holder.h"
 #include "tests/unit/small_model.h"
@@ -44,6 +45,32 @@ static enum jf_err load(struct jf_model_holder *holder, const char *path, struct
 		assert_null(model);
 	jf_model_unref(model);
 	return rc;
+}
+
+/* What the daemon serves has let go of its parameters, and answers as before. */
+static void test_only_answers(void **state) {
+	struct jf_error error;
+	struct jf_model *whole = jf_checkpoint_load(paths[0], &error), *model = NULL;
+	float want[8], got[8], image[256] = {0.5f};
+	const float *images[1] = {image};
+	struct jf_sampler *sampler;
+	(void)state;
+	assert_non_null(whole);
+	assert_true(whole->config.classes <= 8 && jf_network_image_floats(&whole->config) <= 256);
+	assert_int_equal(jf_model_open(&model, paths[0], &error), JF_OK);
+	assert_null(model->params);
+	for (int i = 0; i < 2; i++) {
+		sampler = jf_sampler_create(i ? model : whole, JF_TASK_CLASSIFY, 1, &error);
+		assert_non_null(sampler);
+		assert_int_equal(
+		    jf_sampler_posterior(sampler, i ? got : want, images, 1, 1, NULL, NULL, &error), JF_OK);
+		jf_sampler_destroy(sampler);
+	}
+	assert_memory_equal(got, want, sizeof(float) * (size_t)whole->config.classes);
+	assert_int_equal(jf_checkpoint_save(model, paths[1], &error), JF_EINVAL);
+	assert_non_null(strstr(error.message, "parameters"));
+	jf_model_unref(model);
+	jf_model_unref(whole);
 }
 
 static void test_load(void **state) {
@@ -129,6 +156,7 @@ static int remove_files(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_self_test),
+	    cmocka_unit_test(test_only_answers),
 	    cmocka_unit_test(test_load),
 	    cmocka_unit_test(test_threads),
 	};
