@@ -85,6 +85,7 @@ static bool welcome(struct jf_server *server, struct jf_connection *connection) 
 	connection->overflow =
 	    connection->welcome != JF_UNWELCOME && server->n_welcome >= server->options.max_connections;
 	*(is_refused(connection) ? &server->n_refused : &server->n_welcome) += 1;
+	server->n_silent++;
 	pthread_mutex_unlock(&server->lock);
 	return true;
 }
@@ -94,6 +95,7 @@ static void farewell(struct jf_server *server, struct jf_connection *connection)
 	pthread_mutex_lock(&server->lock);
 	bool had_room = has_room(server);
 	*(is_refused(connection) ? &server->n_refused : &server->n_welcome) -= 1;
+	server->n_silent -= !connection->asked;
 	if (!had_room && server->acceptor)
 		jf_acceptor_wake(server->acceptor);
 	pthread_mutex_unlock(&server->lock);

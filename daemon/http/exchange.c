@@ -282,6 +282,8 @@ static enum MHD_Result begin(struct jf_request *request, const char *method, con
 	request->begun = true;
 	pthread_mutex_lock(&server->lock);
 	server->in_flight++;
+	server->n_silent -= !request->connection->asked;
+	request->connection->asked = true;
 	pthread_mutex_unlock(&server->lock);
 	server->handlers.begin(server->handlers.context, request, fault);
 

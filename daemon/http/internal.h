@@ -33,6 +33,7 @@ struct jf_connection {
 	bool overflow; /* beyond max_connections */
 	/* guarded by server->lock */
 	enum jf_phase phase;
+	bool asked;                 /* its first request has begun */
 	struct jf_request *request; /* the current one, borrowed from libmicrohttpd's side; NULL when idle */
 };
 
@@ -87,6 +88,7 @@ struct jf_server {
 	int n_slots, n_handed, in_flight;
 	/* of both kinds together; refused: heard for that, and for probes */
 	int n_welcome, n_refused;
+	int n_silent; /* of them: those that have not asked yet */
 	bool draining, stopping;
 	struct jf_acceptor *acceptor; /* NULL: nothing is accepted any more */
 

@@ -17,7 +17,7 @@
 #define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
 #define STOP_GRACE_MS 1000
 #define CLOSED_LATER 256     /* connections that the library counts a moment longer than we do */
-#define FIRST_REQUEST_MS 250 /* a connection taken this short a time ago may have its request still on its way */
+#define FIRST_REQUEST_MS 250 /* the first request of a connection taken this short a time ago may be on its way */
 
 /* --- what the watch tells --- */
 
@@ -275,6 +275,10 @@ int jf_server_in_flight(struct jf_server *server) {
 }
 
 bool jf_server_busy(struct jf_server *server) {
-	return jf_server_in_flight(server) > 0 ||
-	       jf_clock_ns() - atomic_load(&server->taken_ns) < FIRST_REQUEST_MS * INT64_C(1000000);
+	bool recent = jf_clock_ns() - atomic_load(&server->taken_ns) < FIRST_REQUEST_MS * INT64_C(1000000);
+
+	pthread_mutex_lock(&server->lock);
+	bool busy = server->in_flight > 0 || (recent && server->n_silent > 0);
+	pthread_mutex_unlock(&server->lock);
+	return busy;
 }
