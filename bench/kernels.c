@@ -23,12 +23,12 @@ static const char *const isas[] = {"avx512", "avx2", "neon", "base"};
 
 /* --- what is measured --- */
 
-enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, GEMM };
+enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, STRIDED_DATA, LINEAR_GRAD, GEMM };
 
 static const struct work {
 	enum kind kind;
-	int h; /* gemm: rows */
-	int w; /* gemm: 1 */
+	int h; /* linear: rows */
+	int w; /* linear: 1 */
 	int cin;
 	int cout;
 	int stride;
@@ -65,6 +65,16 @@ static const struct work {
     {GRAD_WEIGHT, 7, 7, 64, 64, 1},
     {GRAD_WEIGHT, 28, 28, 24, 24, 1},
     {GRAD_WEIGHT, 7, 7, 96, 96, 1},
+    {GRAD_WEIGHT, 14, 14, 16, 32, 2},
+    {GRAD_WEIGHT, 7, 7, 32, 64, 2},
+    {STRIDED_DATA, 14, 14, 16, 32, 2},
+    {STRIDED_DATA, 7, 7, 32, 64, 2},
+    {LINEAR_GRAD, 3136, 1, 32, 16, 1},
+    {LINEAR_GRAD, 784, 1, 64, 32, 1},
+    {LINEAR_GRAD, 784, 1, 32, 64, 1},
+    {LINEAR_GRAD, 196, 1, 64, 192, 1},
+    {LINEAR_GRAD, 196, 1, 128, 64, 1},
+    {LINEAR_GRAD, 32, 1, 64, 192, 1},
     {GEMM, 784, 1, 32, 16, 1},
     {GEMM, 784, 1, 16, 32, 1},
     {GEMM, 196, 1, 64, 32, 1},
@@ -86,7 +96,7 @@ static struct {
 } buffers;
 
 static double work_flop(const struct work *k) {
-	double taps = k->kind == GEMM ? 1 : 9;
+	double taps = k->kind == GEMM || k->kind == LINEAR_GRAD ? 1 : 9;
 
 	return 2.0 * taps * k->h * k->w * k->cin * k->cout;
 }
@@ -103,6 +113,8 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 	    .cout = k->cout,
 	    .stride = k->stride};
 
+	struct jf_conv data;
+
 	switch (k->kind) {
 	case CONV:
 		jf->conv3x3(&conv);
@@ -114,8 +126,25 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 		jf->conv3x3_narrow(&conv);
 		break;
 	case GRAD_WEIGHT:
-		jf->conv3x3_grad_weight(
-		    buffers.weight, buffers.bias, buffers.x, buffers.y, k->h, k->w, k->cin, k->cout);
+		jf->conv3x3_grad_weight(&(struct jf_conv_grad){.dw = buffers.weight,
+		    .db = buffers.bias,
+		    .x = buffers.x,
+		    .dy = buffers.y,
+		    .images = 1,
+		    .h = k->h,
+		    .w = k->w,
+		    .cin = k->cin,
+		    .cout = k->cout,
+		    .stride = k->stride});
+		break;
+	case STRIDED_DATA:
+		data = conv;
+		data.cin = k->cout;
+		data.cout = k->cin;
+		jf->conv3x3_strided_data(&data);
+		break;
+	case LINEAR_GRAD:
+		jf->linear_grad_weight(buffers.weight, buffers.bias, buffers.x, buffers.y, k->h, k->cin, k->cout);
 		break;
 	case GEMM:
 		jf->gemm(buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, k->h, k->cin, k->cout);
@@ -139,8 +168,8 @@ static double time_work(const struct jf_kernels *jf, const struct work *k, int t
 }
 
 static void measure(const struct peak *isa, const struct jf_kernels *jf, const struct work *k) {
-	static const char *const names[] = {
-	    "conv3x3", "conv3x3_winograd", "conv3x3_narrow", "conv3x3_grad_weight", "gemm"};
+	static const char *const names[] = {"conv3x3", "conv3x3_winograd", "conv3x3_narrow", "conv3x3_grad_weight",
+	    "conv3x3_strided_data", "linear_grad_weight", "gemm"};
 	double once = time_work(jf, k, 1);
 	int times = once < ROUND_S ? (int)(ROUND_S / once) + 1 : 1;
 	double peak = 1e9;
@@ -154,7 +183,7 @@ static void measure(const struct peak *isa, const struct jf_kernels *jf, const s
 		peak = p < peak ? p : peak;
 		best = t < best ? t : best;
 	}
-	if (k->kind == GEMM)
+	if (k->kind == GEMM || k->kind == LINEAR_GRAD)
 		snprintf(shape, sizeof(shape), "%d x %d x %d", k->h, k->cin, k->cout);
 	else
 		snprintf(

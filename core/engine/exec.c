@@ -173,8 +173,9 @@ void jf_exec_pack_transposed(const struct jf_graph *graph, float *packed, const 
 			jf_winograd_pack_transposed(packed + n->packed_transposed,
 			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
 		else if (n->op == JF_OP_CONV3X3)
-			jf_pack_conv_transposed(packed + n->packed_transposed,
-			    params + graph->params[n->param[0]].offset, n->attr.k / 9, n->attr.n);
+			(n->attr.stride == 1 ? jf_pack_conv_transposed : jf_pack_conv_strided)(
+			    packed + n->packed_transposed, params + graph->params[n->param[0]].offset, n->attr.k / 9,
+			    n->attr.n);
 		if (n->op == JF_OP_LINEAR)
 			jf_pack_transposed(packed + n->packed_transposed, params + graph->params[n->param[0]].offset,
 			    n->attr.k, n->attr.n);

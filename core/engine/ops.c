@@ -44,7 +44,7 @@ size_t jf_op_aux_floats(const struct jf_graph *g, int node, int partner, const s
 	}
 }
 
-/* A convolution's biases, or the padded gradients of its outputs, or the patches of a strided one; and beside them what
+/* A convolution's biases, or the padded gradients of its outputs; and beside them what
  * Winograd needs, which works on all images of a micro-batch at once. */
 static size_t conv_scratch_floats(const struct jf_node *n, const struct jf_plan_spec *spec) {
 	const bool winograd = n->attr.winograd || n->attr.winograd_back;
@@ -55,8 +55,7 @@ static size_t conv_scratch_floats(const struct jf_node *n, const struct jf_plan_
 
 	padded.padded = true;
 	if (spec->train)
-		floats = n->attr.stride == 1 ? jf_shape_floats(padded)
-					     : jf_shape_count(n->shape) / (size_t)n->shape.channels * (size_t)n->attr.k;
+		floats = jf_shape_floats(padded);
 	floats = JF_PAD16(images * (floats > bias ? floats : bias));
 	if (winograd) /* the same for either direction */
 		floats += jf_winograd_scratch((int)images, n->shape.rows, n->shape.columns, n->attr.k / 9, n->attr.n);

@@ -4,7 +4,6 @@
 
 #include "core/engine/exec.h"
 #include "core/engine/ops_internal.h"
-#include "core/kernels/blas.h"
 
 static bool accumulates(const struct jf_exec *e, int node, int slot) {
 	return e->plan->nodes[node].accumulate[slot];
@@ -26,90 +25,21 @@ static void add_column_sums(float *sum, const float *rows, int n_rows, int colum
 			sum[c] += rows[c];
 }
 
-/* dw[k][n] += x^T dy over m rows x[m][k], dy[m][n] */
-static void add_product(float *dw, const float *x, const float *dy, int k, int n, int m) {
-	jf_blas_gemm(&(struct jf_blas_product){
-	    .c = dw,
-	    .a = x,
-	    .b = dy,
-	    .transpose_a = true,
-	    .m = k,
-	    .n = n,
-	    .k = m,
-	    .alpha = 1.0f,
-	    .beta = 1.0f,
-	    .lda = k,
-	    .ldb = n,
-	    .ldc = n,
-	});
-}
-
 /* y = x W + b: dW = x^T dy, db = column sums of dy, dx = dy W^T */
 static void linear(struct jf_exec *e, int node, int first, int count) {
 	const struct jf_node *n = op_node(e, node);
 	int m = n->attr.m * count, k = n->attr.k, width = n->attr.n;
 	const float *dy = op_grad(e, node, first), *x = op_value(e, n->in[0], first);
 
-	add_product(op_param_grad(e, node, 0), x, dy, k, width, m);
-	add_column_sums(op_param_grad(e, node, 1), dy, m, width);
+	e->kernels->linear_grad_weight(op_param_grad(e, node, 0), op_param_grad(e, node, 1), x, dy, m, k, width);
 	if (op_grad(e, n->in[0], first))
 		e->kernels->gemm(op_grad(e, n->in[0], first), dy, e->packed_transposed + n->packed_transposed, NULL,
 		    accumulates(e, node, 0) ? op_grad(e, n->in[0], first) : NULL, m, width, k);
 	give_through(e, node, 1, first, count);
 }
 
-/* Columns of the strided convolution: out[h w][9 ci], row (i, j) = the 3 x 3 x ci patch of x_padded at (2i, 2j). */
-static void patches(float *out, const float *x, int h, int w, int ci, int wide) {
-	for (int i = 0; i < h; i++)
-		for (int j = 0; j < w; j++)
-			for (int kh = 0; kh < 3; kh++, out += 3 * ci)
-				memcpy(out, x + ((size_t)(2 * i + kh) * (size_t)wide + (size_t)(2 * j)) * (size_t)ci,
-				    3 * (size_t)ci * sizeof(float));
-}
-
-/* Adds patch gradients to the image they were cut from (no border). */
-static void add_patches(float *dx, const float *p, int h, int w, int ci) {
-	for (int i = 0; i < h; i++)
-		for (int j = 0; j < w; j++)
-			for (int q = 0; q < 9; q++, p += ci) {
-				int y = 2 * i + q / 3 - 1, x = 2 * j + q % 3 - 1;
-				if (y >= 0 && x >= 0) /* stride 2 never reaches beyond the far border */
-					op_give(dx + ((size_t)y * (size_t)(2 * w) + (size_t)x) * (size_t)ci, p,
-					    (size_t)ci, true);
-			}
-}
-
-static void strided_conv3x3(struct jf_exec *e, int node, int i) {
-	const struct jf_node *n = op_node(e, node);
-	int h = n->shape.rows, w = n->shape.columns, k = n->attr.k, co = n->attr.n, ci = k / 9;
-	const float *dy = op_grad(e, node, i);
-	float *dx = op_grad(e, n->in[0], i);
-
-	patches(e->scratch, op_value(e, n->in[0], i), h, w, ci, 2 * w + 2);
-	add_product(op_param_grad(e, node, 0), e->scratch, dy, k, co, h * w);
-	add_column_sums(op_param_grad(e, node, 1), dy, h * w, co);
-	if (!dx)
-		return;
-	jf_blas_gemm(&(struct jf_blas_product){
-	    .c = e->scratch,
-	    .a = dy,
-	    .b = op_param(e, node, 0),
-	    .transpose_b = true,
-	    .m = h * w,
-	    .n = k,
-	    .k = co,
-	    .alpha = 1.0f,
-	    .lda = co,
-	    .ldb = co,
-	    .ldc = k,
-	});
-	if (!accumulates(e, node, 0))
-		memset(dx, 0, jf_shape_count(op_node(e, n->in[0])->shape) * sizeof(float));
-	add_patches(dx, e->scratch, h, w, ci);
-}
-
-/* dx = the same convolution of dy with the rotated, transposed kernel, for samples i .. i + count - 1; more than one
- * only by Winograd. */
+/* dx of samples i .. i + count - 1, more than one only by Winograd: the same convolution of dy with the rotated,
+ * transposed kernel; of a strided convolution its four kinds of taps. */
 static void conv3x3_data(struct jf_exec *e, int node, int i, int count) {
 	const struct jf_node *n = op_node(e, node);
 	const int h = n->shape.rows, w = n->shape.columns, co = n->attr.n;
@@ -133,24 +63,15 @@ static void conv3x3_data(struct jf_exec *e, int node, int i, int count) {
 	};
 	if (n->attr.winograd_back)
 		e->kernels->conv3x3_winograd(&conv);
-	else
+	else if (n->attr.stride == 1)
 		e->kernels->conv3x3(&conv);
-}
-
-static void unit_conv3x3(struct jf_exec *e, int node, int count) {
-	const struct jf_node *n = op_node(e, node);
-	const int together = n->attr.winograd_back ? count : 1;
-
-	for (int i = 0; i < count; i++)
-		e->kernels->conv3x3_grad_weight(op_param_grad(e, node, 0), op_param_grad(e, node, 1),
-		    op_value(e, n->in[0], i), op_grad(e, node, i), n->shape.rows, n->shape.columns, n->attr.k / 9,
-		    n->attr.n);
-	for (int i = 0; i < count && op_grad(e, n->in[0], 0); i += together)
-		conv3x3_data(e, node, i, together);
+	else
+		e->kernels->conv3x3_strided_data(&conv);
 }
 
 static void conv3x3(struct jf_exec *e, int node, int count) {
 	const struct jf_node *n = op_node(e, node);
+	const int together = n->attr.winograd_back ? count : 1;
 
 	for (int i = 0; i < count && n->in[1] != JF_NONE; i++) {
 		float *dv = op_grad(e, n->in[1], i);
@@ -158,11 +79,20 @@ static void conv3x3(struct jf_exec *e, int node, int count) {
 			memset(dv, 0, (size_t)n->attr.n * sizeof(float));
 		add_column_sums(dv, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
 	}
-	if (n->attr.stride == 1)
-		unit_conv3x3(e, node, count);
-	else
-		for (int i = 0; i < count; i++)
-			strided_conv3x3(e, node, i);
+	e->kernels->conv3x3_grad_weight(&(struct jf_conv_grad){
+	    .dw = op_param_grad(e, node, 0),
+	    .db = op_param_grad(e, node, 1),
+	    .x = op_value(e, n->in[0], 0),
+	    .dy = op_grad(e, node, 0),
+	    .images = count,
+	    .h = n->shape.rows,
+	    .w = n->shape.columns,
+	    .cin = n->attr.k / 9,
+	    .cout = n->attr.n,
+	    .stride = n->attr.stride,
+	});
+	for (int i = 0; i < count && op_grad(e, n->in[0], 0); i += together)
+		conv3x3_data(e, node, i, together);
 	give_through(e, node, 2, 0, count);
 }
 

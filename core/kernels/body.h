@@ -7,6 +7,8 @@
 
 #include "core/kernels/conv.h"
 
+#include "core/kernels/grad.h"
+
 #include "core/kernels/norm.h"
 
 #include "core/kernels/conv_winograd.h"
@@ -21,6 +23,7 @@ const struct jf_kernels JF_KERNELS_TABLE = {
     .name = JF_KERNELS_NAME,
     JF_KERNELS_GEMM,
     JF_KERNELS_CONV,
+    JF_KERNELS_GRAD,
     JF_KERNELS_NORM,
     JF_KERNELS_WINOGRAD,
     JF_KERNELS_ATTENTION,

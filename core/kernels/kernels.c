@@ -97,13 +97,28 @@ void jf_pack_transposed(float *packed, const float *weight, int k, int n) {
 				    block + lane < k ? weight[(size_t)(block + lane) * (size_t)n + (size_t)row] : 0.0f;
 }
 
-void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout) {
+/* weight[tap][cin][cout] -> packed [ceil(cin / 16)][taps, in the given order][cout][16]; returns the end. */
+static float *pack_taps(float *packed, const float *weight, const int taps[], int n, int cin, int cout) {
 	for (int block = 0; block < cin; block += JF_LANES)
-		for (int tap = 8; tap >= 0; tap--)
+		for (int t = 0; t < n; t++)
 			for (int o = 0; o < cout; o++)
 				for (int lane = 0; lane < JF_LANES; lane++, packed++) {
-					size_t i = (size_t)(tap * cin + block + lane);
+					size_t i = (size_t)(taps[t] * cin + block + lane);
 
 					*packed = block + lane < cin ? weight[i * (size_t)cout + (size_t)o] : 0.0f;
 				}
+	return packed;
+}
+
+void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout) {
+	static const int taps[] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
+
+	pack_taps(packed, weight, taps, 9, cin, cout);
+}
+
+void jf_pack_conv_strided(float *packed, const float *weight, int cin, int cout) {
+	static const int taps[4][4] = {{4}, {5, 3}, {7, 1}, {8, 6, 2, 0}}, n[4] = {1, 2, 2, 4};
+
+	for (int kind = 0; kind < 4; kind++)
+		packed = pack_taps(packed, weight, taps[kind], n[kind], cin, cout);
 }

@@ -38,6 +38,15 @@ struct jf_conv {
 	int bias_stride;
 };
 
+/* The weight gradient of a 3x3 convolution over some images, one behind the other. */
+struct jf_conv_grad {
+	float *dw;       /* [3][3][cin][cout], added to */
+	float *db;       /* [cout], added to; may be NULL */
+	const float *x;  /* padded, [stride * h + 2][stride * w + 2][cin] */
+	const float *dy; /* [h][w][cout], NOT padded */
+	int images, h, w, cin, cout, stride;
+};
+
 /* GroupNorm of one image x[h][w][c], then SiLU if `silu`. Source: Wu and He, arXiv:1803.08494. */
 struct jf_group_norm {
 	float *y;                      /* [h][w][c] or, if `padded`, [h + 2][w + 2][c] with its zero border */
@@ -112,10 +121,15 @@ struct jf_kernels {
 	/* Stride 1, cout <= JF_NARROW, weight unpacked [3][3][cin][cout]; no residual. */
 	void (*conv3x3_narrow)(const struct jf_conv *conv);
 
-	/* dw[3][3][cin][cout] += sum over pixels of x_padded (shifted) times dy[h][w][cout]; stride 1; any cin, cout
-	 * >= 1. db[cout] += sum over pixels of dy (db may be NULL). One image. */
-	void (*conv3x3_grad_weight)(
-	    float *dw, float *db, const float *x_padded, const float *dy, int h, int w, int cin, int cout);
+	/* dw += x^T dy and db += dy, summed over all images' pixels. */
+	void (*conv3x3_grad_weight)(const struct jf_conv_grad *grad);
+
+	/* The gradient of what a convolution of stride 2 read: y[2h][2w][cout] from its outputs' x, padded
+	 * [h + 2][w + 2][cin]. Weight packed by jf_pack_conv_strided; no bias. */
+	void (*conv3x3_strided_data)(const struct jf_conv *conv);
+
+	/* dw[k][n] += sum over the m rows, in order, of x[m][k] times dy[m][n]; db[n] += sum over the rows of dy. */
+	void (*linear_grad_weight)(float *dw, float *db, const float *x, const float *dy, int m, int k, int n);
 
 	/* y = x * sigmoid(x), n elements. */
 	void (*silu)(float *y, const float *x, size_t n);
@@ -162,5 +176,7 @@ void jf_pack_transposed(float *packed, const float *weight, int k, int n);
 /* conv weight [3][3][cin][cout] -> the packed weight of the data gradient: kernel rotated by 180 degrees, cin and cout
  * exchanged; size jf_pack_size(9 * cout, cin). */
 void jf_pack_conv_transposed(float *packed, const float *weight, int cin, int cout);
+/* The same for conv3x3_strided_data: by kind of pixel (rows, then columns, even before odd) the taps that read it. */
+void jf_pack_conv_strided(float *packed, const float *weight, int cin, int cout);
 
 #endif

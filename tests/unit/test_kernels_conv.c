@@ -215,10 +215,23 @@ static void grad_check(const struct conv *c, const float *dw, const float *befor
 	}
 }
 
+static void grad_call(const struct jf_kernels *jf, const struct conv *c, float *dw, float *db) {
+	jf->conv3x3_grad_weight(&(struct jf_conv_grad){.dw = dw,
+	    .db = db,
+	    .x = c->x,
+	    .dy = c->residual,
+	    .images = 1,
+	    .h = c->h,
+	    .w = c->w,
+	    .cin = c->cin,
+	    .cout = c->cout,
+	    .stride = c->stride});
+}
+
 static void test_conv3x3_grad_weight(void **state) {
 	static const int shapes[][5] = {{1, 1, 1, 1, 1}, {28, 28, 1, 16, 1}, {28, 28, 16, 1, 1}, {9, 28, 5, 3, 1},
 	    {5, 4, 3, 2, 1}, {3, 9, 30, 4, 1}, {6, 7, 7, 5, 1}, {14, 14, 16, 24, 1}, {7, 7, 64, 64, 1},
-	    {3, 5, 2, 33, 1}, {11, 3, 17, 10, 1}};
+	    {3, 5, 2, 33, 1}, {11, 3, 17, 10, 1}, {14, 14, 16, 32, 2}, {3, 2, 5, 3, 2}, {4, 3, 7, 18, 2}};
 
 	(void)state;
 	for (size_t s = 0; s < COUNT(shapes); s++) {
@@ -238,15 +251,143 @@ static void test_conv3x3_grad_weight(void **state) {
 				continue;
 			memcpy(dw, c.weight, c.weights * sizeof(float));
 			memcpy(db, c.bias, (size_t)c.cout * sizeof(float));
-			jf->conv3x3_grad_weight(dw, db, c.x, c.residual, c.h, c.w, c.cin, c.cout);
+			grad_call(jf, &c, dw, db);
 			grad_check(&c, dw, c.weight, db, jf->name);
 			memcpy(again, c.weight, c.weights * sizeof(float));
-			jf->conv3x3_grad_weight(again, NULL, c.x, c.residual, c.h, c.w, c.cin, c.cout);
+			grad_call(jf, &c, again, NULL);
 			assert_memory_equal(dw, again, c.weights * sizeof(float));
 		}
 		free(dw);
 		free(db);
 		free(again);
+		conv_teardown(&c);
+	}
+}
+
+static void linear_grad_check(const float *dw, const float *db, const float *x, const float *dy, int m, int k, int n) {
+	for (int i = 0; i < k * n + n; i++) {
+		const bool bias = i >= k * n;
+		double sum = bias ? 0.25 : 0.5, magnitude = sum;
+
+		for (int r = 0; r < m; r++) {
+			const double term =
+			    (bias ? 1.0 : (double)x[r * k + i / n]) * (double)dy[r * n + (bias ? i - k * n : i % n)];
+
+			sum += term;
+			magnitude += fabs(term);
+		}
+		check(bias ? db[i - k * n] : dw[i], sum, magnitude, m, "linear gradient", bias ? "bias" : "weight");
+	}
+}
+
+/* Added to what is there; more rows than are worked on at a time, and the same bytes everywhere. */
+static void test_linear_grad_weight(void **state) {
+	static const int shapes[][3] = {{1, 1, 1}, {4, 64, 10}, {49, 16, 16}, {231, 37, 41}, {500, 5, 33}};
+
+	(void)state;
+	for (size_t s = 0; s < COUNT(shapes); s++) {
+		const int m = shapes[s][0], k = shapes[s][1], n = shapes[s][2];
+		float *x = noise((size_t)(m * k)), *dy = noise((size_t)(m * n));
+		float *dw = noise((size_t)(k * n)), *db = noise((size_t)n), *first = noise((size_t)(k * n));
+
+		for (size_t i = 0; i < COUNT(isa_names); i++) {
+			if (isa(i) == NULL)
+				continue;
+			for (int j = 0; j < k * n; j++)
+				dw[j] = 0.5f;
+			for (int j = 0; j < n; j++)
+				db[j] = 0.25f;
+			isa(i)->linear_grad_weight(dw, db, x, dy, m, k, n);
+			linear_grad_check(dw, db, x, dy, m, k, n);
+			if (i == 0)
+				memcpy(first, dw, (size_t)(k * n) * sizeof(float));
+			assert_memory_equal(dw, first, (size_t)(k * n) * sizeof(float));
+		}
+		free(x);
+		free(dy);
+		free(dw);
+		free(db);
+		free(first);
+	}
+}
+
+/* What output (oi, oj), channel o, gives input pixel (row, column), channel i, through each tap that reads it. */
+static double strided_sum(const struct conv *c, const float *dy_padded, int row, int column, int i, double *magnitude) {
+	double sum = 0.0;
+
+	for (int tap = 0; tap < 9; tap++) {
+		const int at = row + 1 - tap / 3, across = column + 1 - tap % 3;
+
+		if (at % 2 || across % 2 || at / 2 >= c->h || across / 2 >= c->w)
+			continue;
+		for (int o = 0; o < c->cout; o++) {
+			const int pixel = (at / 2 + 1) * (c->w + 2) + across / 2 + 1;
+			const double term = (double)dy_padded[pixel * c->cout + o] *
+					    (double)c->weight[(tap * c->cin + i) * c->cout + o];
+
+			sum += term;
+			*magnitude += fabs(term);
+		}
+	}
+	return sum;
+}
+
+/* The data gradient of a convolution of stride 2, written and added; the same bytes everywhere. */
+static void strided_data_check(const struct conv *c, const float *dy_padded, const float *packed_weight) {
+	const size_t n = (size_t)(4 * c->h * c->w * c->cin);
+	float *dx = noise(n), *before = noise(n), *first = noise(n);
+
+	for (size_t s = 0; s < 2 * COUNT(isa_names); s++) {
+		const bool add = s >= COUNT(isa_names);
+		const struct jf_kernels *jf = isa(s % COUNT(isa_names));
+
+		if (jf == NULL)
+			continue;
+		memcpy(dx, before, n * sizeof(float));
+		jf->conv3x3_strided_data(&(struct jf_conv){.y = dx,
+		    .x = dy_padded,
+		    .weight = packed_weight,
+		    .residual = add ? dx : NULL,
+		    .h = c->h,
+		    .w = c->w,
+		    .cin = c->cout,
+		    .cout = c->cin});
+		for (int q = 0; q < (int)n; q++) {
+			const int pixel = q / c->cin;
+			double magnitude = add ? fabs((double)before[q]) : 0.0;
+			double sum =
+			    strided_sum(c, dy_padded, pixel / (2 * c->w), pixel % (2 * c->w), q % c->cin, &magnitude);
+
+			check(dx[q], sum + (add ? (double)before[q] : 0.0), magnitude, 4 * c->cout,
+			    "strided data gradient", jf->name);
+		}
+		if (s % COUNT(isa_names) == 0)
+			memcpy(first, dx, n * sizeof(float));
+		assert_memory_equal(dx, first, n * sizeof(float));
+	}
+	free(dx);
+	free(before);
+	free(first);
+}
+
+static void test_strided_data_gradient(void **state) {
+	static const int shapes[][5] = {{7, 7, 32, 64, 2}, {14, 14, 16, 32, 2}, {1, 1, 3, 5, 2}, {3, 16, 19, 7, 2}};
+
+	(void)state;
+	for (size_t s = 0; s < COUNT(shapes); s++) {
+		struct conv c;
+		float *dy_padded, *w;
+
+		conv_setup(&c, shapes[s]);
+		dy_padded = noise((size_t)((c.h + 2) * (c.w + 2) * c.cout));
+		for (int p = 0; p < (c.h + 2) * (c.w + 2); p++)
+			if (p / (c.w + 2) % (c.h + 1) == 0 || p % (c.w + 2) % (c.w + 1) == 0)
+				memset(dy_padded + (size_t)(p * c.cout), 0, (size_t)c.cout * sizeof(float));
+		w = floats(jf_pack_size(9 * c.cout, c.cin));
+		jf_pack_conv_strided(w, c.weight, c.cin, c.cout);
+		strided_data_check(&c, dy_padded, w);
+		free(dy_padded);
+		free(w);
 		conv_teardown(&c);
 	}
 }
@@ -468,6 +609,8 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_conv3x3),
 	    cmocka_unit_test(test_conv3x3_grad_weight),
+	    cmocka_unit_test(test_linear_grad_weight),
+	    cmocka_unit_test(test_strided_data_gradient),
 	    cmocka_unit_test(test_conv3x3_narrow),
 	    cmocka_unit_test(test_conv3x3_winograd),
 	    cmocka_unit_test(test_data_gradient),
