@@ -329,7 +329,7 @@ static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, con
 		uint8_t level = (uint8_t)(out[i] * 255 + 0.5f);
 
 		for (int c = 0; c < channels; c++)
-			jf_bytes_to_floats(&out[i * channels + c], &level, 1);
+			out[i * channels + c] = jf_byte_to_float(level);
 	}
 	return JF_OK;
 }

@@ -38,7 +38,7 @@ size_t jf_image_size(const struct jf_image *image) {
 
 void jf_bytes_to_floats(float *out, const uint8_t *in, size_t n) {
 	for (size_t i = 0; i < n; i++)
-		out[i] = (float)in[i] / 127.5f - 1.0f;
+		out[i] = jf_byte_to_float(in[i]);
 }
 
 void jf_floats_to_bytes(uint8_t *out, const float *in, size_t n) {

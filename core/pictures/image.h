@@ -20,6 +20,9 @@ void jf_image_deinit(struct jf_image *image);       /* frees the pixels, leaves 
 size_t jf_image_size(const struct jf_image *image); /* bytes: height * width * channels */
 
 /* Bytes to the model's range: out[i] = in[i] / 127.5 - 1. */
+static inline float jf_byte_to_float(uint8_t level) {
+	return (float)level / 127.5f - 1.0f;
+}
 void jf_bytes_to_floats(float *out, const uint8_t *in, size_t n);
 /* And back: clamped to [-1, 1], rounded to nearest; NaN gives 0. The exact inverse for all 256 values. */
 void jf_floats_to_bytes(uint8_t *out, const float *in, size_t n);

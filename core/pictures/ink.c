@@ -12,34 +12,74 @@
 #define WHOLE_RANGE 245.0f /* ink this far from the paper is as far as 8 bits go */
 #define FAINT 0.08f        /* of full ink: below, it may be an edge's soft side or noise */
 #define NOISE_CUT 0.15f    /* of full ink: below, it is noise once there is noise */
+#define LANES 4            /* values looked at side by side, so that none waits for the one before */
 #define SPECK 0.015f       /* of all ink: a smaller blot is dirt */
+
+/* The mean of the pixels within one of (y, x), fewer than 9 at the border. */
+static float mean_around(const float *in, int height, int width, int y, int x) {
+	float sum = 0;
+	int n = 0;
+
+	for (int v = y > 0 ? y - 1 : 0; v <= y + 1 && v < height; v++)
+		for (int u = x > 0 ? x - 1 : 0; u <= x + 1 && u < width; u++, n++)
+			sum += in[(size_t)v * (size_t)width + (size_t)u];
+	return sum / (float)n;
+}
+
+/* A row away from the border, in mean_around's order: rows above, at and below, each from the left. */
+static void smooth_row(float *restrict out, const float *restrict above, const float *restrict at,
+    const float *restrict below, int width) {
+	for (int x = 1; x < width - 1; x++) {
+		float sum = above[x - 1] + above[x] + above[x + 1];
+
+		sum = sum + at[x - 1] + at[x] + at[x + 1];
+		out[x] = (sum + below[x - 1] + below[x] + below[x + 1]) / 9.0f;
+	}
+}
 
 /* 3 x 3 mean, fewer at the border. */
 static void smooth(float *out, const float *in, int height, int width) {
-	for (int y = 0; y < height; y++)
-		for (int x = 0; x < width; x++) {
-			float sum = 0;
-			int n = 0;
+	for (int y = 0; y < height; y++) {
+		const float *row = in + (size_t)y * (size_t)width;
+		const bool inner = y > 0 && y < height - 1 && width > 2;
 
-			for (int v = y > 0 ? y - 1 : 0; v <= y + 1 && v < height; v++)
-				for (int u = x > 0 ? x - 1 : 0; u <= x + 1 && u < width; u++, n++)
-					sum += in[(size_t)v * (size_t)width + (size_t)u];
-			out[(size_t)y * (size_t)width + (size_t)x] = sum / (float)n;
-		}
+		if (inner)
+			smooth_row(out, row - width, row, row + width, width);
+		for (int x = 0; x < width; x += inner ? width - 1 : 1)
+			out[x] = mean_around(in, height, width, y, x);
+		out += width;
+	}
 }
 
 /* --- ink --- */
 
+/* The least and the largest of the values and 0. */
+static void find_range(float *low, float *high, const float *values, size_t n) {
+	float lows[LANES] = {0}, highs[LANES] = {0};
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++) {
+			lows[l] = jf_lower(lows[l], values[i + l]);
+			highs[l] = jf_upper(highs[l], values[i + l]);
+		}
+	for (; i < n; i++) {
+		lows[0] = jf_lower(lows[0], values[i]);
+		highs[0] = jf_upper(highs[0], values[i]);
+	}
+	*low = *high = 0;
+	for (size_t l = 0; l < LANES; l++) {
+		*low = jf_lower(*low, lows[l]);
+		*high = jf_upper(*high, highs[l]);
+	}
+}
+
 /* Which side of the paper the ink is on; false: on neither. difference [n] = level - paper. */
 static bool find_side(bool *dark, const float *difference, const float *smoothed, size_t n, float noise) {
-	float low = 0, high = 0, smooth_low = 0, smooth_high = 0;
+	float low, high, smooth_low, smooth_high;
 
-	for (size_t i = 0; i < n; i++) {
-		low = jf_lower(low, difference[i]);
-		high = jf_upper(high, difference[i]);
-		smooth_low = jf_lower(smooth_low, smoothed[i]);
-		smooth_high = jf_upper(smooth_high, smoothed[i]);
-	}
+	find_range(&low, &high, difference, n);
+	find_range(&smooth_low, &smooth_high, smoothed, n);
 	*dark = -smooth_low > smooth_high; /* smoothed: a stroke counts, a speck hardly does */
 	if (noise < 0.5f)
 		return jf_upper(-low, high) >= MIN_CONTRAST;
@@ -48,14 +88,14 @@ static bool find_side(bool *dark, const float *difference, const float *smoothed
 
 /* Full ink: the level that few of the strong pixels pass; with noise, what most of them have. scratch: n. */
 static float find_full(const float *amount, float *scratch, size_t n, float noise) {
-	float top = 0;
+	float none, top;
 	size_t used = 0;
 
-	for (size_t i = 0; i < n; i++)
-		top = jf_upper(top, amount[i]);
-	for (size_t i = 0; i < n; i++)
-		if (amount[i] >= 0.5f * top)
-			scratch[used++] = amount[i];
+	find_range(&none, &top, amount, n);
+	for (size_t i = 0; i < n; i++) { /* no branch: it would be guessed wrong at each stroke's edge */
+		scratch[used] = amount[i];
+		used += amount[i] >= 0.5f * top;
+	}
 	return used > 0 ? jf_levels_quantile(scratch, used, noise < 0.5f ? 0.98f : 0.75f) : 0;
 }
 

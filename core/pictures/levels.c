@@ -13,35 +13,31 @@ static int level_step(float value) {
 	return (int)(jf_lower(jf_upper(value, 0), 255) * STEPS);
 }
 
-/* The first bin at which the running count exceeds `wanted`; *before: what the bins ahead of it hold. */
-static int find_bin(size_t *before, const uint32_t *count, int bins, size_t wanted) {
+/* The first bin at which the running count exceeds `wanted`; *before: what the bins ahead of it hold. Values take turns
+ * between two counts of a bin: most are alike, and each increment would wait for the one before. */
+static int find_bin(size_t *before, uint32_t (*count)[2], int bins, size_t wanted) {
 	int bin = 0;
 
-	for (; bin < bins - 1 && *before + count[bin] <= wanted; bin++)
-		*before += count[bin];
+	for (; bin < bins - 1 && *before + count[bin][0] + count[bin][1] <= wanted; bin++)
+		*before += count[bin][0] + count[bin][1];
 	return bin;
 }
 
 float jf_levels_quantile(const float *values, size_t n, float q) {
-	uint32_t whole[256] = {0}, part[STEPS] = {0};
+	uint32_t whole[256][2] = {0}, part[STEPS][2] = {0};
 	size_t before = 0, wanted = (size_t)(q * (float)(n - 1));
 	int level;
 
 	for (size_t i = 0; i < n; i++)
-		whole[level_step(values[i]) / STEPS]++;
+		whole[level_step(values[i]) / STEPS][i % 2]++;
 	level = find_bin(&before, whole, 256, wanted);
 	for (size_t i = 0; i < n; i++)
 		if (level_step(values[i]) / STEPS == level)
-			part[level_step(values[i]) % STEPS]++;
+			part[level_step(values[i]) % STEPS][i % 2]++;
 	return (float)level + (float)find_bin(&before, part, STEPS, wanted) / STEPS;
 }
 
 /* --- the border's plane --- */
-
-float jf_plane_at(const struct jf_plane *paper, int y, int x, int height, int width) {
-	return paper->middle + paper->per_row * ((float)y - 0.5f * (float)(height - 1)) +
-	       paper->per_column * ((float)x - 0.5f * (float)(width - 1));
-}
 
 static size_t copy_region(float *out, const float *grey, int width, int top, int bottom, int left, int right) {
 	size_t n = 0;

@@ -28,6 +28,9 @@ struct jf_plane {
 
 /* grey [height][width]; scratch: height * width. */
 struct jf_plane jf_plane_find(const float *grey, float *scratch, int height, int width);
-float jf_plane_at(const struct jf_plane *plane, int y, int x, int height, int width);
+static inline float jf_plane_at(const struct jf_plane *plane, int y, int x, int height, int width) {
+	return plane->middle + plane->per_row * ((float)y - 0.5f * (float)(height - 1)) +
+	       plane->per_column * ((float)x - 0.5f * (float)(width - 1));
+}
 
 #endif

@@ -172,13 +172,6 @@ struct filling {
 	bool pixels; /* UINT8, 0 to 255, in place of FP32, -1 to 1 */
 };
 
-static float of_pixel(uint8_t level) {
-	float value;
-
-	jf_bytes_to_floats(&value, &level, 1);
-	return value;
-}
-
 /* Flat or nested data, row by row. */
 static bool read_data(struct jf_call *call, const struct jf_json *data, struct filling *to) {
 	struct jf_error err = {0};
@@ -198,7 +191,7 @@ static bool read_data(struct jf_call *call, const struct jf_json *data, struct f
 		return jf_problem_field(&call->problem, "/inputs/0/data", "value %zu %.150s", to->n, err.message);
 	if (to->n == to->limit)
 		return jf_problem_field(&call->problem, "/inputs/0/data", "has more than %zu values", to->limit);
-	to->out[to->n++] = to->pixels ? of_pixel((uint8_t)value) : (float)value;
+	to->out[to->n++] = to->pixels ? jf_byte_to_float((uint8_t)value) : (float)value;
 	return true;
 }
 
@@ -213,7 +206,7 @@ static bool read_raw(struct jf_call *call, const unsigned char *raw, size_t size
 		uint32_t bits = to->pixels ? 0 : (uint32_t)jf_little_endian(raw + 4 * to->n, 4);
 
 		if (to->pixels)
-			to->out[to->n] = of_pixel(raw[to->n]);
+			to->out[to->n] = jf_byte_to_float(raw[to->n]);
 		else
 			memcpy(&to->out[to->n], &bits, sizeof(bits));
 		if (!(to->out[to->n] >= -1 && to->out[to->n] <= 1))
