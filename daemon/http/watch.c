@@ -26,7 +26,8 @@ struct slot {
 	uint64_t ticket;        /* 0: free */
 	int64_t deadline_ms;    /* -1: none */
 	int64_t half_closed_ms; /* when half_closed is due; -1: it is not */
-	bool watched;
+	bool wanted;            /* its client is waiting, so it matters whether it leaves */
+	bool watched;           /* in the epoll set: since the first tick that found it wanted */
 };
 
 struct lingering {
@@ -141,12 +142,22 @@ static void call_when_due(struct jf_watch *watch, int i, int64_t *when, int64_t 
 	pthread_mutex_lock(&watch->lock);
 }
 
-static void check_deadlines(struct jf_watch *watch) {
+/* With the lock held. */
+static void start_watching(struct jf_watch *watch, int slot) {
+	struct slot *s = &watch->slots[slot];
+	struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = slot_tag(watch, slot)};
+
+	s->watched = epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, s->fd, &event) == 0;
+}
+
+static void tick(struct jf_watch *watch) {
 	int64_t now = jf_clock_ms();
 	int i;
 
 	pthread_mutex_lock(&watch->lock);
 	for (i = 0; i < watch->n_slots; i++) {
+		if (watch->slots[i].wanted && !watch->slots[i].watched)
+			start_watching(watch, i);
 		call_when_due(watch, i, &watch->slots[i].half_closed_ms, now, watch->events.half_closed);
 		call_when_due(watch, i, &watch->slots[i].deadline_ms, now, watch->events.expired);
 	}
@@ -176,7 +187,7 @@ static void *run(void *argument) {
 			on_event(watch, ready[i].data.u64, ready[i].events);
 		now = jf_clock_ms();
 		if (now >= next_check) {
-			check_deadlines(watch);
+			tick(watch);
 			next_check = now + TICK_MS;
 		}
 	}
@@ -278,16 +289,18 @@ int jf_watch_open(struct jf_watch *watch, int fd, uint64_t *ticket) {
 	return slot;
 }
 
-/* With the lock held. */
+/* With the lock held. The next tick begins to watch, and sees what has happened until then: most answers are there
+ * sooner, and cost no system call. */
 static void hangup(struct jf_watch *watch, int slot, bool on) {
 	struct slot *s = &watch->slots[slot];
-	struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = slot_tag(watch, slot)};
 
-	if (on == s->watched)
+	if (on == s->wanted)
 		return;
+	s->wanted = on;
 	s->half_closed_ms = -1;
-	if (epoll_ctl(watch->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, s->fd, on ? &event : NULL) == 0 || !on)
-		s->watched = on;
+	if (s->watched)
+		epoll_ctl(watch->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+	s->watched = false;
 }
 
 void jf_watch_close(struct jf_watch *watch, int slot) {

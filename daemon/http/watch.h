@@ -2,7 +2,8 @@
  * must still be read.
  *
  * libmicrohttpd neither times out a suspended connection nor notices that its peer has gone; this does, with one
- * thread, one epoll set and a table of slots. Deadlines are kept to 100 ms. */
+ * thread, one epoll set and a table of slots. Deadlines are kept to 100 ms, and a peer that leaves is noticed so soon.
+ */
 #ifndef JF_DAEMON_HTTP_WATCH_H
 #define JF_DAEMON_HTTP_WATCH_H
 
