@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/number.h"
+
 /* struct jf_json is never defined: a pointer to it is a json_t pointer that the rest of the program cannot look
  * into. */
 static const json_t *inside(const struct jf_json *value) {
@@ -459,34 +461,11 @@ void jf_json_put_double(struct jf_json_writer *writer, const char *key, double v
 	jf_json_put_raw(writer, key, text);
 }
 
-/* How many digits will do, 6 to 9: an estimate that the caller checks, much faster than printing and reading back. */
-static int float_digits(float value) {
-	double magnitude = fabs((double)value), scale = 1e5;
-	int digits = 6;
-
-	if (!(magnitude > 1e-9 && magnitude < 1e9))
-		return digits;
-	while (magnitude * scale < 1e5)
-		scale *= 10;
-	while (magnitude * scale >= 1e6)
-		scale /= 10;
-	while (digits < 9 && (float)(rint(magnitude * scale) / scale) != fabsf(value)) {
-		digits++;
-		scale *= 10;
-	}
-	return digits;
-}
-
 void jf_json_put_float(struct jf_json_writer *writer, const char *key, float value) {
-	char text[40] = "null";
+	char text[JF_NUMBER_TEXT];
 
-	for (int digits = float_digits(value); isfinite(value) && digits <= 9; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, (double)value);
-		if (strtof(text, NULL) == value)
-			break;
-	}
-	point(text);
-	jf_json_put_raw(writer, key, text);
+	begin_value(writer, key);
+	append(writer, text, jf_number_print_float(text, value));
 }
 
 void jf_json_put_bool(struct jf_json_writer *writer, const char *key, bool value) {

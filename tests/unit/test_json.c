@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "core/base/json.h"
+#include "core/base/number.h"
 
 static const struct {
 	const char *text;
@@ -239,6 +241,52 @@ static void test_round_trip(void **state) {
 	}
 }
 
+/* The first of "%.6g" to "%.9g" that reads back the same. */
+static void print_by_library(char *text, float value) {
+	for (int digits = 6; digits <= 9; digits++) {
+		snprintf(text, JF_NUMBER_TEXT, "%.*g", digits, (double)value);
+		if (strtof(text, NULL) == value)
+			break;
+	}
+}
+
+static void check_print(float value) {
+	char text[JF_NUMBER_TEXT], want[JF_NUMBER_TEXT];
+
+	for (int sign = 0; sign < 2; sign++, value = -value) {
+		print_by_library(want, value);
+		assert_int_equal(jf_number_print_float(text, value), strlen(want));
+		assert_string_equal(text, want);
+	}
+}
+
+/* Floats are printed as the C library would, which is slower. */
+static void test_floats_as_the_library(void **state) {
+	static const float special[] = {0, 1, 10, 99999, 100000, 1e5f, 1e-4f, 9.9999997e-5f, 0.001f, 0.1f, 0.3f, 1e-9f,
+	    1.00000001e-9f, 999999.5f, 99999.96f, 0.99999994f, 16777216, 3.4028235e38f, 1e-45f};
+	char text[JF_NUMBER_TEXT];
+	uint32_t bits = 2463534242u;
+
+	(void)state;
+	assert_int_equal(jf_number_print_float(text, INFINITY), 4);
+	assert_string_equal(text, "null");
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+		check_print(special[i]);
+	for (int i = 0; i < 40000; i++) {
+		float any;
+
+		bits ^= bits << 13;
+		bits ^= bits >> 17;
+		bits ^= bits << 5;
+		memcpy(&any, &bits, sizeof(any));
+		if (isfinite(any))
+			check_print(any);
+		check_print((float)bits * 0x1p-32f);
+		check_print(expf(-20.0f * (float)bits * 0x1p-32f));
+		check_print((float)(bits % 1000000) / 1000.0f);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_invalid),
@@ -247,6 +295,7 @@ int main(void) {
 	    cmocka_unit_test(test_write),
 	    cmocka_unit_test(test_utf8),
 	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_floats_as_the_library),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
