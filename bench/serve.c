@@ -6,8 +6,12 @@
  * 1, 8 and 64 clients (each sends when it has its answer), then open loop at 50 % and 80 % of the best closed rate
  * (arrivals do not wait for answers; latency counts from the planned arrival, so a stall shows). The load comes from
  * one thread of this process, on the same cores as the daemon. The engine alone runs before and after, on as many
- * threads as the daemon has workers; percentages are of the first, and the second says how much to believe them. The
- * column "cpu ms" is the daemon's processor time for one answer, which says something on a busy machine too. */
+ * threads as the daemon has workers; percentages are of the first, and the second says how much to believe them.
+ *
+ * "of engine": answers a second, of the engine's images a second. "load out": the same of what the engine could have
+ * done in the time that the load itself left of that many processors. "cpu ms": the daemon's processor time for one
+ * answer, which says something on a busy machine too. "engine's": how much of that the engine alone needs for an image.
+ * "load ms": the load's own processor time for one answer. */
 #include "config.h"
 
 #include <arpa/inet.h>
@@ -51,6 +55,12 @@ __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *form
 	exit(1);
 }
 
+static double thread_cpu_s(void) {
+	struct timespec cpu;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+	return (double)cpu.tv_sec + 1e-9 * (double)cpu.tv_nsec;
+}
+
 /* --- the engine alone --- */
 
 struct engine {
@@ -79,17 +89,20 @@ static void *engine_main(void *argument) {
 			die("engine: %s", error.message);
 		(void)jf_sampler_familiarity(sampler, 0); /* which the daemon's answers name */
 	}
-	struct timespec cpu;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-	engine->cpu_s = (double)cpu.tv_sec + 1e-9 * (double)cpu.tv_nsec;
+	engine->cpu_s = thread_cpu_s();
 	jf_sampler_destroy(sampler);
 	free(probabilities);
 	free(pixel);
 	return NULL;
 }
 
-/* Posteriors a second on that many threads; *cpu_ms: processor time of one. */
-static double engine_rate(double *cpu_ms, struct jf_model *model, int threads, double seconds) {
+/* How fast the engine alone is. */
+struct yardstick {
+	double rate, cpu_ms; /* images a second on `threads` threads; processor time of one */
+	int threads;
+};
+
+static struct yardstick engine_rate(struct jf_model *model, int threads, double seconds) {
 	struct engine engines[256];
 	long images = 0;
 	double cpu_s = 0.0;
@@ -104,8 +117,7 @@ static double engine_rate(double *cpu_ms, struct jf_model *model, int threads, d
 		images += engines[i].images;
 		cpu_s += engines[i].cpu_s;
 	}
-	*cpu_ms = 1e3 * cpu_s / (double)images;
-	return (double)images / (jf_clock_s() - start);
+	return (struct yardstick){(double)images / (jf_clock_s() - start), 1e3 * cpu_s / (double)images, threads};
 }
 
 /* --- the daemon --- */
@@ -216,7 +228,8 @@ struct load {
 	int n, epoll;
 	char *request;
 	size_t request_size;
-	double *latencies; /* seconds */
+	double *latencies;  /* seconds */
+	double took, cpu_s; /* of a run: seconds, and of them this thread's processor time */
 	long n_latencies, n_failed;
 };
 
@@ -278,22 +291,26 @@ static int compare(const void *a, const void *b) {
 	return x < y ? -1 : x > y;
 }
 
-static void report(struct load *load, const char *name, double seconds, double engine, double cpu_s) {
+/* cpu_s: the daemon's. */
+static void report(struct load *load, const char *name, const struct yardstick *engine, double cpu_s) {
 	double *l = load->latencies;
 	long n = load->n_latencies;
 	qsort(l, (size_t)n, sizeof(*l), compare);
 	if (n == 0)
 		die("%s: no answer", name);
-	printf("%-22s %8.0f %7.0f %% %9.2f %9.2f %9.2f %9.3f %7ld\n", name, (double)n / seconds,
-	    100.0 * (double)n / seconds / engine, 1e3 * l[n / 2], 1e3 * l[n * 95 / 100], 1e3 * l[n * 99 / 100],
-	    1e3 * cpu_s / (double)n, load->n_failed);
+	double share = 100.0 * (double)n / load->took / engine->rate, cpu_ms = 1e3 * cpu_s / (double)n;
+	double left = 1.0 - load->cpu_s / load->took / engine->threads;
+	printf("%-22s %8.0f %7.0f %% %7.0f %% %8.2f %8.2f %8.2f %8.3f %7.0f %% %8.3f %6ld\n", name,
+	    (double)n / load->took, share, share / left, 1e3 * l[n / 2], 1e3 * l[n * 95 / 100], 1e3 * l[n * 99 / 100],
+	    cpu_ms, 100.0 * engine->cpu_ms / cpu_ms, 1e3 * load->cpu_s / (double)n, load->n_failed);
 	fflush(stdout);
 }
 
-static double closed_loop(struct load *load, double seconds) {
+static void closed_loop(struct load *load, double seconds, double rate) {
 	struct epoll_event events[MAX_CLIENTS];
-	double start = jf_clock_s(), end = start + seconds;
+	double end = jf_clock_s() + seconds;
 	int busy = load->n;
+	(void)rate; /* as fast as it goes */
 	for (int i = 0; i < load->n; i++)
 		send_request(load, &load->clients[i], jf_clock_s());
 	while (busy > 0) {
@@ -310,11 +327,10 @@ static double closed_loop(struct load *load, double seconds) {
 				busy--;
 		}
 	}
-	return jf_clock_s() - start;
 }
 
 /* Arrivals at exponentially distributed intervals. */
-static double open_loop(struct load *load, double seconds, double rate) {
+static void open_loop(struct load *load, double seconds, double rate) {
 	struct epoll_event events[MAX_CLIENTS];
 	double start = jf_clock_s(), next = start;
 	uint64_t arrivals = 0;
@@ -335,7 +351,14 @@ static double open_loop(struct load *load, double seconds, double rate) {
 		for (int i = 0; i < n; i++)
 			busy -= receive(load, &load->clients[events[i].data.u32]);
 	}
-	return jf_clock_s() - start;
+}
+
+static void run(
+    struct load *load, void (*loop)(struct load *load, double seconds, double rate), double seconds, double rate) {
+	double start = jf_clock_s(), cpu_s = thread_cpu_s();
+	loop(load, seconds, rate);
+	load->took = jf_clock_s() - start;
+	load->cpu_s = thread_cpu_s() - cpu_s;
 }
 
 static void make_request(struct load *load, const char *path) {
@@ -356,27 +379,30 @@ static void make_request(struct load *load, const char *path) {
 	free(png);
 }
 
-static void measure_load(struct load *load, const struct server *server, double seconds, double engine) {
+static void measure_load(
+    struct load *load, const struct server *server, double seconds, const struct yardstick *engine) {
 	static const int clients[] = {1, 8, 64};
 	static const double shares[] = {0.5, 0.8};
 	double best = 0.0;
 	char name[64];
-	printf("%-22s %8s %9s %9s %9s %9s %9s %7s\n", "classify", "answer/s", "of engine", "p50 ms", "p95 ms", "p99 ms",
-	    "cpu ms", "failed");
+	printf("%-22s %8s %9s %9s %8s %8s %8s %8s %9s %8s %6s\n", "classify", "answer/s", "of engine", "load out",
+	    "p50 ms", "p95 ms", "p99 ms", "cpu ms", "engine's", "load ms", "failed");
 	for (int i = 0; i < 3; i++) {
 		connect_clients(load, clients[i], server->port);
-		double cpu_s = cpu_seconds(server->pid), took = closed_loop(load, seconds);
-		if ((double)load->n_latencies / took > best)
-			best = (double)load->n_latencies / took;
+		double cpu_s = cpu_seconds(server->pid);
+		run(load, closed_loop, seconds, 0.0);
+		if ((double)load->n_latencies / load->took > best)
+			best = (double)load->n_latencies / load->took;
 		snprintf(name, sizeof(name), "closed, %d client%s", clients[i], clients[i] == 1 ? "" : "s");
-		report(load, name, took, engine, cpu_seconds(server->pid) - cpu_s);
+		report(load, name, engine, cpu_seconds(server->pid) - cpu_s);
 		disconnect_clients(load);
 	}
 	for (int i = 0; i < 2; i++) {
 		connect_clients(load, MAX_CLIENTS, server->port);
-		double cpu_s = cpu_seconds(server->pid), took = open_loop(load, seconds, shares[i] * best);
+		double cpu_s = cpu_seconds(server->pid);
+		run(load, open_loop, seconds, shares[i] * best);
 		snprintf(name, sizeof(name), "open, %.0f arrivals/s", shares[i] * best);
-		report(load, name, took, engine, cpu_seconds(server->pid) - cpu_s);
+		report(load, name, engine, cpu_seconds(server->pid) - cpu_s);
 		disconnect_clients(load);
 	}
 }
@@ -404,17 +430,17 @@ int main(int argc, char **argv) {
 	printf("start to READY: median %.0f ms, best %.0f ms of 5; median processor time %.0f ms\n", ready_ms[2],
 	    ready_ms[0], ready_cpu_ms[2]);
 
-	double cpu_before, cpu_after, before = engine_rate(&cpu_before, model, workers, seconds);
+	struct yardstick before = engine_rate(model, workers, seconds);
 	start_server(&server, argv[1], argv[2], workers);
 	printf("resident after the start: %ld KiB\n\n", resident_kib(server.pid, "VmRSS"));
-	measure_load(&load, &server, seconds, before);
+	measure_load(&load, &server, seconds, &before);
 	printf("\nresident after the load: %ld KiB, peak %ld KiB\n", resident_kib(server.pid, "VmRSS"),
 	    resident_kib(server.pid, "VmHWM"));
 	stop_server(&server);
-	double after = engine_rate(&cpu_after, model, workers, seconds);
+	struct yardstick after = engine_rate(model, workers, seconds);
 	printf("engine alone, %d threads, batches of %d: %.0f images/s before (the percentages), %.0f after; cpu %.3f "
 	       "and %.3f ms an image\n",
-	    workers, ENGINE_BATCH, before, after, cpu_before, cpu_after);
+	    workers, ENGINE_BATCH, before.rate, after.rate, before.cpu_ms, after.cpu_ms);
 	jf_model_unref(model);
 	free(load.request);
 	free(load.latencies);
