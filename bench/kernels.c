@@ -3,12 +3,16 @@
  * bench-kernels [ISA ...]    ISA: base, avx2, avx512; without one, every one that this CPU runs, the portable one left
  * out
  *
+ * The weight gradients of linear layers are measured by our kernel and by OpenBLAS, whose own choice of instruction set
+ * is the same in every part: above some size its are the faster ones (core/engine/ops_backward.c).
+ *
  * The Winograd convolution is credited with the operations that the direct one does, so its share may pass 100 %.
  * Shares, not times, are what to compare between runs: the clock and the neighbours differ, the ratio hardly does. */
 #include "config.h"
 
 #include "bench/peak.h"
 #include "core/base/clock.h"
+#include "core/kernels/blas.h"
 #include "core/kernels/kernels.h"
 
 #include <stdbool.h>
@@ -23,7 +27,7 @@ static const char *const isas[] = {"avx512", "avx2", "neon", "base"};
 
 /* --- what is measured --- */
 
-enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, STRIDED_DATA, LINEAR_GRAD, GEMM };
+enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, STRIDED_DATA, LINEAR_GRAD, LINEAR_BLAS, GEMM };
 
 static const struct work {
 	enum kind kind;
@@ -75,6 +79,13 @@ static const struct work {
     {LINEAR_GRAD, 196, 1, 64, 192, 1},
     {LINEAR_GRAD, 196, 1, 128, 64, 1},
     {LINEAR_GRAD, 32, 1, 64, 192, 1},
+    {LINEAR_GRAD, 228, 1, 256, 256, 1},
+    {LINEAR_GRAD, 456, 1, 256, 768, 1},
+    {LINEAR_GRAD, 912, 1, 512, 512, 1},
+    {LINEAR_BLAS, 196, 1, 64, 192, 1},
+    {LINEAR_BLAS, 228, 1, 256, 256, 1},
+    {LINEAR_BLAS, 456, 1, 256, 768, 1},
+    {LINEAR_BLAS, 912, 1, 512, 512, 1},
     {GEMM, 784, 1, 32, 16, 1},
     {GEMM, 784, 1, 16, 32, 1},
     {GEMM, 196, 1, 64, 32, 1},
@@ -95,8 +106,12 @@ static struct {
 	float *scratch;
 } buffers;
 
+static bool is_linear(const struct work *k) {
+	return k->kind == LINEAR_GRAD || k->kind == LINEAR_BLAS || k->kind == GEMM;
+}
+
 static double work_flop(const struct work *k) {
-	double taps = k->kind == GEMM || k->kind == LINEAR_GRAD ? 1 : 9;
+	double taps = is_linear(k) ? 1 : 9;
 
 	return 2.0 * taps * k->h * k->w * k->cin * k->cout;
 }
@@ -146,6 +161,20 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 	case LINEAR_GRAD:
 		jf->linear_grad_weight(buffers.weight, buffers.bias, buffers.x, buffers.y, k->h, k->cin, k->cout);
 		break;
+	case LINEAR_BLAS:
+		jf_blas_gemm(&(struct jf_blas_product){.c = buffers.weight,
+		    .a = buffers.x,
+		    .b = buffers.y,
+		    .transpose_a = true,
+		    .m = k->cin,
+		    .n = k->cout,
+		    .k = k->h,
+		    .alpha = 1.0f,
+		    .beta = 1.0f,
+		    .lda = k->cin,
+		    .ldb = k->cout,
+		    .ldc = k->cout});
+		break;
 	case GEMM:
 		jf->gemm(buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, k->h, k->cin, k->cout);
 		break;
@@ -169,7 +198,7 @@ static double time_work(const struct jf_kernels *jf, const struct work *k, int t
 
 static void measure(const struct peak *isa, const struct jf_kernels *jf, const struct work *k) {
 	static const char *const names[] = {"conv3x3", "conv3x3_winograd", "conv3x3_narrow", "conv3x3_grad_weight",
-	    "conv3x3_strided_data", "linear_grad_weight", "gemm"};
+	    "conv3x3_strided_data", "linear_grad_weight", "linear by OpenBLAS", "gemm"};
 	double once = time_work(jf, k, 1);
 	int times = once < ROUND_S ? (int)(ROUND_S / once) + 1 : 1;
 	double peak = 1e9;
@@ -183,7 +212,7 @@ static void measure(const struct peak *isa, const struct jf_kernels *jf, const s
 		peak = p < peak ? p : peak;
 		best = t < best ? t : best;
 	}
-	if (k->kind == GEMM || k->kind == LINEAR_GRAD)
+	if (is_linear(k))
 		snprintf(shape, sizeof(shape), "%d x %d x %d", k->h, k->cin, k->cout);
 	else
 		snprintf(
@@ -216,6 +245,11 @@ static bool wanted(const struct peak *isa, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+	char report[256];
+
+	jf_blas_guard(argv, report, sizeof(report));
+	jf_blas_set_threads_one();
+	printf("%s\n", report);
 	buffers.x = filled();
 	buffers.y = filled();
 	buffers.weight = filled();

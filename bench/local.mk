@@ -1,7 +1,7 @@
 # bench: part of the top Makefile.am
 noinst_PROGRAMS += bench-kernels
 bench_kernels_SOURCES = bench/kernels.c bench/peak.c bench/peak.h
-bench_kernels_LDADD = $(CORE_LIBS)
+bench_kernels_LDADD = $(GRADIENT_LIBS)
 
 noinst_PROGRAMS += bench-serve
 bench_serve_SOURCES = bench/serve.c

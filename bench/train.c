@@ -15,6 +15,7 @@
 #include "core/base/clock.h"
 #include "core/base/rng.h"
 #include "core/engine/sampler.h"
+#include "core/kernels/blas.h"
 #include "core/kernels/kernels.h"
 #include "trainer/step.h"
 
@@ -99,11 +100,14 @@ int main(int argc, char **argv) {
 	struct jf_batch batch = {images, labels, NULL, sample, BATCH};
 	double speed[100], share[100], flop;
 	struct jf_error err;
+	char report[256] = "";
 
 	if (threads < 1 || threads > MOST_THREADS || rounds < 1 || rounds > 100) {
 		fprintf(stderr, "usage: bench-train [THREADS (1 to %d) [ROUNDS (1 to 100)]]\n", MOST_THREADS);
 		return 2;
 	}
+	jf_blas_guard(argv, report, sizeof(report));
+	jf_blas_set_threads_one();
 	struct jf_model *model = jf_model_create(&config, 1, &err);
 	struct jf_trainer *trainer = model ? jf_trainer_create(model, &objective, &optimiser, 1, threads, &err) : NULL;
 	if (!trainer) {
@@ -124,8 +128,8 @@ int main(int argc, char **argv) {
 	}
 	qsort(speed, (size_t)rounds, sizeof(*speed), by_value);
 	qsort(share, (size_t)rounds, sizeof(*share), by_value);
-	printf("%s kernels, %d threads, %zu parameters, %.1f Mflop an image\n", jf_kernels()->name, threads,
-	    jf_model_parameter_count(model), 1e-6 * flop);
+	printf("%s kernels, %s, %d threads, %zu parameters, %.1f Mflop an image\n", jf_kernels()->name,
+	    jf_blas_core_type(), threads, jf_model_parameter_count(model), 1e-6 * flop);
 	printf("images/s: median %.0f, best %.0f\n", speed[rounds / 2], speed[rounds - 1]);
 	printf("share of the multiply-add peak: median %.1f %%, best %.1f %%\n", 100.0 * share[rounds / 2],
 	    100.0 * share[rounds - 1]);

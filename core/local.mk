@@ -58,9 +58,10 @@ libjointflow_a_SOURCES += core/questions/spacing.c core/questions/spacing.h
 libjointflow_a_SOURCES += core/questions/tasks.c core/questions/tasks.h
 libjointflow_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(PNG_CFLAGS) $(JPEG_CFLAGS) $(ZLIB_CFLAGS) $(NETTLE_CFLAGS)
 
-# The backward pass, for the trainer: what answers questions links without it.
+# The backward pass and OpenBLAS, which it alone calls: for the trainer. What answers questions links without them.
 noinst_LIBRARIES += libgradients.a
-libgradients_a_SOURCES = core/engine/ops_backward.c
+libgradients_a_SOURCES = core/engine/ops_backward.c core/kernels/blas.c core/kernels/blas.h
+libgradients_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
 KERNELS_BODY = core/kernels/attention.h core/kernels/body.h core/kernels/conv.h core/kernels/gemm.h core/kernels/grad.h core/kernels/norm.h \
@@ -90,4 +91,4 @@ libjointflow_a_DEPENDENCIES = $(libjointflow_a_LIBADD)
 # What a program that links libjointflow.a needs beside it.
 CORE_LIBS = libjointflow.a $(JANSSON_LIBS) $(PNG_LIBS) $(JPEG_LIBS) $(ZLIB_LIBS) $(NETTLE_LIBS) -lm
 # And what one that computes gradients needs.
-GRADIENT_LIBS = libgradients.a $(CORE_LIBS)
+GRADIENT_LIBS = libgradients.a $(CORE_LIBS) $(OPENBLAS_LIBS)

@@ -12,7 +12,7 @@ export LC_ALL=C
 # What ./configure && make needs, and quickstart's curl.
 build='
 	gcc make autoconf automake pkg-config libc6-dev
-	libgnutls28-dev libjansson-dev libjpeg62-turbo-dev libmicrohttpd-dev libpng-dev libprotobuf-c-dev libsystemd-dev nettle-dev protobuf-c-compiler zlib1g-dev
+	libgnutls28-dev libjansson-dev libjpeg62-turbo-dev libmicrohttpd-dev libopenblas-dev libpng-dev libprotobuf-c-dev libsystemd-dev nettle-dev protobuf-c-compiler zlib1g-dev
 	ca-certificates curl xz-utils'
 # What make check and its sanitizer and clang builds need on top.
 test='
@@ -27,7 +27,7 @@ arm64='
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 	pkgconf:arm64
 	libc6:arm64 libcmocka-dev:arm64 libgnutls28-dev:arm64 libjansson-dev:arm64 libjpeg62-turbo-dev:arm64 libmicrohttpd-dev:arm64 libsystemd-dev:arm64
-	libpng-dev:arm64 libprotobuf-c-dev:arm64 nettle-dev:arm64 zlib1g-dev:arm64'
+	libopenblas-dev:arm64 libpng-dev:arm64 libprotobuf-c-dev:arm64 nettle-dev:arm64 zlib1g-dev:arm64'
 # Containers that boot systemd, HAProxy, nginx.
 system='apt-utils dbus haproxy iproute2 mmdebstrap nginx-light systemd systemd-container'
 # make deb and its checks; a container image.

@@ -42,6 +42,7 @@ include $(top_srcdir)/tests/unit/http.mk
 if CMOCKA
 check_PROGRAMS += \
 	tests/unit/test_augment \
+	tests/unit/test_blas \
 	tests/unit/test_checkpoint \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
@@ -72,6 +73,7 @@ check_PROGRAMS += \
 	tests/unit/test_train_options
 TESTS += \
 	tests/unit/test_augment \
+	tests/unit/test_blas \
 	tests/unit/test_checkpoint \
 	tests/unit/test_dataset \
 	tests/unit/test_digest \
@@ -120,6 +122,7 @@ UNIT_LDADD = $(CORE_LIBS) $(CMOCKA_LIBS)
 GRADIENT_LDADD = $(GRADIENT_LIBS) $(CMOCKA_LIBS)
 TRAINER_LDADD = libtrainer.a $(GRADIENT_LDADD) $(MPI_LIBS)
 tests_unit_test_augment_LDADD = $(TRAINER_LDADD)
+tests_unit_test_blas_LDADD = $(GRADIENT_LDADD)
 tests_unit_test_checkpoint_LDADD = $(UNIT_LDADD)
 tests_unit_test_dataset_LDADD = $(UNIT_LDADD)
 tests_unit_test_digest_LDADD = $(UNIT_LDADD)

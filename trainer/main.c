@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/kernels/blas.h"
 #include "trainer/mpi.h"
 #include "trainer/options.h"
 #include "trainer/run.h"
@@ -62,8 +63,11 @@ int main(int argc, char **argv) {
 	enum jf_options_outcome parsed;
 	enum jf_run_outcome outcome;
 	struct jf_mpi mpi;
-	char *command_line = join(argc, argv);
+	char report[256], *command_line;
 
+	jf_blas_guard(argv, report, sizeof(report));
+	jf_blas_set_threads_one();
+	command_line = join(argc, argv);
 	parsed = jf_options_parse(&options, argc, argv, &err);
 	if (parsed == JF_OPTIONS_WRONG)
 		fprintf(

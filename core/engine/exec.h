@@ -52,7 +52,7 @@ float *jf_exec_output_grad(const struct jf_exec *exec, int output, int i);
 void jf_exec_once(struct jf_exec *exec, int n);
 void jf_exec_step(struct jf_exec *exec, int n);
 /* Backward for the n samples of the last jf_exec_step; the gradients of all wanted outputs must be written before.
- * In libgradients.a (core/engine/ops_backward.c), which answering questions does without. */
+ * In libgradients.a (core/engine/ops_backward.c): it calls OpenBLAS, which answering questions does without. */
 void jf_exec_backward(struct jf_exec *exec, int n);
 
 /* Moves everything that outlives a phase (inputs, hoisted values, outputs) of sample `from` to sample `to`. */

@@ -4,6 +4,7 @@
 
 #include "core/engine/exec.h"
 #include "core/engine/ops_internal.h"
+#include "core/kernels/blas.h"
 
 static bool accumulates(const struct jf_exec *e, int node, int slot) {
 	return e->plan->nodes[node].accumulate[slot];
@@ -25,13 +26,43 @@ static void add_column_sums(float *sum, const float *rows, int n_rows, int colum
 			sum[c] += rows[c];
 }
 
+/* A weight matrix of more elements than this leaves the cache in which our kernel adds to it row after row; OpenBLAS,
+ * which blocks and packs, is faster there and slower below (bench-kernels prints both). */
+#define MOST_KERNEL_WEIGHTS 65536
+
+/* dW += x^T dy, db += column sums of dy, over m rows x[m][k], dy[m][n] */
+static void add_weight_gradient(
+    const struct jf_exec *e, int node, const float *x, const float *dy, int m, int k, int n) {
+	float *dw = op_param_grad(e, node, 0), *db = op_param_grad(e, node, 1);
+
+	if ((size_t)k * (size_t)n <= MOST_KERNEL_WEIGHTS) {
+		e->kernels->linear_grad_weight(dw, db, x, dy, m, k, n);
+		return;
+	}
+	jf_blas_gemm(&(struct jf_blas_product){
+	    .c = dw,
+	    .a = x,
+	    .b = dy,
+	    .transpose_a = true,
+	    .m = k,
+	    .n = n,
+	    .k = m,
+	    .alpha = 1.0f,
+	    .beta = 1.0f,
+	    .lda = k,
+	    .ldb = n,
+	    .ldc = n,
+	});
+	add_column_sums(db, dy, m, n);
+}
+
 /* y = x W + b: dW = x^T dy, db = column sums of dy, dx = dy W^T */
 static void linear(struct jf_exec *e, int node, int first, int count) {
 	const struct jf_node *n = op_node(e, node);
 	int m = n->attr.m * count, k = n->attr.k, width = n->attr.n;
 	const float *dy = op_grad(e, node, first), *x = op_value(e, n->in[0], first);
 
-	e->kernels->linear_grad_weight(op_param_grad(e, node, 0), op_param_grad(e, node, 1), x, dy, m, k, width);
+	add_weight_gradient(e, node, x, dy, m, k, width);
 	if (op_grad(e, n->in[0], first))
 		e->kernels->gemm(op_grad(e, n->in[0], first), dy, e->packed_transposed + n->packed_transposed, NULL,
 		    accumulates(e, node, 0) ? op_grad(e, n->in[0], first) : NULL, m, width, k);

@@ -23,6 +23,8 @@ BEGIN {
 	floor["daemon/api"] = 8
 	floor["daemon"] = floor["trainer"] = floor["cli"] = 9
 	# library header: the files that may include it
+	owner["cblas.h"] = "^core/kernels/blas\\."
+	owner["openblas_config.h"] = "^core/kernels/blas\\."
 	owner["png.h"] = "^core/pictures/png\\."
 	owner["jpeglib.h"] = owner["jerror.h"] = "^core/pictures/jpeg\\."
 	owner["zlib.h"] = "^(core/base/inflate|daemon/http/deflate)\\."

@@ -15,6 +15,8 @@ declare -A reason=(
 	[jf_npy_encode]="its bytes are compared with what numpy writes"
 	[jf_safetensors_encode]="makes the files that tests then damage"
 	# What a test must reach from outside, because the way through the public calls hides it.
+	[jf_blas_better_core_type]="a table of processors that no one machine has"
+	[jf_blas_restart]="tested on machines where it is never needed"
 	[jf_metric_value]="what tests read counters by"
 	[jf_model_self_test]="fails for a model in memory whose numbers overflow"
 	[jf_scheduler_wait_idle]="how tests know that nothing is left to do"

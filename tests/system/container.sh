@@ -14,8 +14,8 @@
 
 container_cache=${JOINTFLOW_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/jointflow-tests}
 # What the programs need at run time, and what the tests use inside.
-container_packages=systemd,systemd-sysv,dbus,curl,procps,iproute2,libjansson4,libjpeg62-turbo,libmicrohttpd12,libnettle8
-container_packages+=,libopenmpi3,libpng16-16,libprotobuf-c1,zlib1g
+container_packages=systemd,systemd-sysv,dbus,curl,procps,iproute2,libjansson4,libjpeg62-turbo,libmicrohttpd12,libnettle8,libopenblas0
+container_packages+=,libopenblas0-pthread,libopenmpi3,libpng16-16,libprotobuf-c1,zlib1g
 container_root=
 container_nspawn=
 container_init=

@@ -203,6 +203,9 @@ static void test_linear(void **state) {
 	rig_begin(&r);
 	x = variable(&r, "x", shape(4, 1, 8));
 	check("linear from tokens", &r, jf_g_linear(r.graph, "op", x, shape(1, 1, 5), JF_NONE, JF_INIT_FAN_IN), 0.5);
+	rig_begin(&r); /* so many weights that their gradient is OpenBLAS's */
+	x = variable(&r, "x", shape(2, 1, 260));
+	check("wide linear", &r, jf_g_linear(r.graph, "op", x, shape(2, 1, 270), JF_NONE, JF_INIT_FAN_IN), 0.5);
 	rig_begin(&r); /* the residual is the input itself: two gradients meet */
 	x = variable(&r, "x", shape(3, 1, 8));
 	check(

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/base/rng.h"
+#include "core/kernels/blas.h"
 #include "tests/unit/rig.h"
 #include "trainer/step.h"
 
@@ -359,5 +360,6 @@ int main(void) {
 	    cmocka_unit_test(test_guided_training),
 	    cmocka_unit_test(test_shares_and_shift),
 	};
+	jf_blas_set_threads_one();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
