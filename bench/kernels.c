@@ -27,7 +27,7 @@ static const char *const isas[] = {"avx512", "avx2", "neon", "base"};
 
 /* --- what is measured --- */
 
-enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, STRIDED_DATA, LINEAR_GRAD, LINEAR_BLAS, GEMM };
+enum kind { CONV, WINOGRAD, NARROW, GRAD_WEIGHT, GRAD_WINOGRAD, STRIDED_DATA, LINEAR_GRAD, LINEAR_BLAS, GEMM };
 
 static const struct work {
 	enum kind kind;
@@ -71,6 +71,11 @@ static const struct work {
     {GRAD_WEIGHT, 7, 7, 96, 96, 1},
     {GRAD_WEIGHT, 14, 14, 16, 32, 2},
     {GRAD_WEIGHT, 7, 7, 32, 64, 2},
+    {GRAD_WINOGRAD, 28, 28, 16, 16, 1},
+    {GRAD_WINOGRAD, 28, 28, 32, 16, 1},
+    {GRAD_WINOGRAD, 14, 14, 32, 32, 1},
+    {GRAD_WINOGRAD, 14, 14, 64, 32, 1},
+    {GRAD_WINOGRAD, 7, 7, 64, 64, 1},
     {STRIDED_DATA, 14, 14, 16, 32, 2},
     {STRIDED_DATA, 7, 7, 32, 64, 2},
     {LINEAR_GRAD, 3136, 1, 32, 16, 1},
@@ -97,6 +102,7 @@ static const struct work {
 };
 
 #define MAX_FLOATS (1 << 20)
+#define GRAD_IMAGES 4 /* as in training */
 
 static struct {
 	float *x;
@@ -113,7 +119,9 @@ static bool is_linear(const struct work *k) {
 static double work_flop(const struct work *k) {
 	double taps = is_linear(k) ? 1 : 9;
 
-	return 2.0 * taps * k->h * k->w * k->cin * k->cout;
+	double images = k->kind == GRAD_WEIGHT || k->kind == GRAD_WINOGRAD ? GRAD_IMAGES : 1;
+
+	return 2.0 * images * taps * k->h * k->w * k->cin * k->cout;
 }
 
 static void work_do(const struct jf_kernels *jf, const struct work *k) {
@@ -128,6 +136,17 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 	    .cout = k->cout,
 	    .stride = k->stride};
 
+	const struct jf_conv_grad grad = {.dw = buffers.weight,
+	    .db = buffers.bias,
+	    .x = buffers.x,
+	    .dy = buffers.y,
+	    .scratch = buffers.scratch,
+	    .images = GRAD_IMAGES,
+	    .h = k->h,
+	    .w = k->w,
+	    .cin = k->cin,
+	    .cout = k->cout,
+	    .stride = k->stride};
 	struct jf_conv data;
 
 	switch (k->kind) {
@@ -141,16 +160,10 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 		jf->conv3x3_narrow(&conv);
 		break;
 	case GRAD_WEIGHT:
-		jf->conv3x3_grad_weight(&(struct jf_conv_grad){.dw = buffers.weight,
-		    .db = buffers.bias,
-		    .x = buffers.x,
-		    .dy = buffers.y,
-		    .images = 1,
-		    .h = k->h,
-		    .w = k->w,
-		    .cin = k->cin,
-		    .cout = k->cout,
-		    .stride = k->stride});
+		jf->conv3x3_grad_weight(&grad);
+		break;
+	case GRAD_WINOGRAD:
+		jf->conv3x3_grad_winograd(&grad);
 		break;
 	case STRIDED_DATA:
 		data = conv;
@@ -198,7 +211,7 @@ static double time_work(const struct jf_kernels *jf, const struct work *k, int t
 
 static void measure(const struct peak *isa, const struct jf_kernels *jf, const struct work *k) {
 	static const char *const names[] = {"conv3x3", "conv3x3_winograd", "conv3x3_narrow", "conv3x3_grad_weight",
-	    "conv3x3_strided_data", "linear_grad_weight", "linear by OpenBLAS", "gemm"};
+	    "conv3x3_grad_winograd", "conv3x3_strided_data", "linear_grad_weight", "linear by OpenBLAS", "gemm"};
 	double once = time_work(jf, k, 1);
 	int times = once < ROUND_S ? (int)(ROUND_S / once) + 1 : 1;
 	double peak = 1e9;

@@ -44,22 +44,23 @@ size_t jf_op_aux_floats(const struct jf_graph *g, int node, int partner, const s
 	}
 }
 
-/* A convolution's biases, or the padded gradients of its outputs; and beside them what
- * Winograd needs, which works on all images of a micro-batch at once. */
+/* A convolution's biases, or the padded gradients of its outputs; and beside them what Winograd needs, which works on
+ * all images of a micro-batch at once. Or what the weight gradient needs. */
 static size_t conv_scratch_floats(const struct jf_node *n, const struct jf_plan_spec *spec) {
 	const bool winograd = n->attr.winograd || n->attr.winograd_back;
-	const size_t images = winograd ? (size_t)spec->micro_batch : 1;
-	const size_t bias = (size_t)JF_PAD16(n->attr.n);
+	const int images = winograd ? spec->micro_batch : 1, h = n->shape.rows, w = n->shape.columns;
+	const int ci = n->attr.k / 9, co = n->attr.n;
 	struct jf_shape padded = n->shape;
-	size_t floats = bias;
+	size_t floats, gradient = 0;
 
 	padded.padded = true;
-	if (spec->train)
-		floats = jf_shape_floats(padded);
-	floats = JF_PAD16(images * (floats > bias ? floats : bias));
+	floats = spec->train ? jf_shape_floats(padded) : (size_t)JF_PAD16(co);
+	floats = JF_PAD16((size_t)images * floats);
 	if (winograd) /* the same for either direction */
-		floats += jf_winograd_scratch((int)images, n->shape.rows, n->shape.columns, n->attr.k / 9, n->attr.n);
-	return floats;
+		floats += jf_winograd_scratch(images, h, w, ci, co);
+	if (n->attr.winograd && spec->train)
+		gradient = jf_winograd_grad_scratch(images, h, w, ci, co);
+	return floats > gradient ? floats : gradient;
 }
 
 size_t jf_op_scratch_floats(const struct jf_graph *g, int node, int partner, const struct jf_plan_spec *spec) {

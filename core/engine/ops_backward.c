@@ -110,18 +110,21 @@ static void conv3x3(struct jf_exec *e, int node, int count) {
 			memset(dv, 0, (size_t)n->attr.n * sizeof(float));
 		add_column_sums(dv, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
 	}
-	e->kernels->conv3x3_grad_weight(&(struct jf_conv_grad){
+	const struct jf_conv_grad grad = {
 	    .dw = op_param_grad(e, node, 0),
 	    .db = op_param_grad(e, node, 1),
 	    .x = op_value(e, n->in[0], 0),
 	    .dy = op_grad(e, node, 0),
+	    .scratch = e->scratch,
 	    .images = count,
 	    .h = n->shape.rows,
 	    .w = n->shape.columns,
 	    .cin = n->attr.k / 9,
 	    .cout = n->attr.n,
 	    .stride = n->attr.stride,
-	});
+	};
+
+	(n->attr.winograd ? e->kernels->conv3x3_grad_winograd : e->kernels->conv3x3_grad_weight)(&grad);
 	for (int i = 0; i < count && op_grad(e, n->in[0], 0); i += together)
 		conv3x3_data(e, node, i, together);
 	give_through(e, node, 2, 0, count);

@@ -13,6 +13,8 @@
 
 #include "core/kernels/conv_winograd.h"
 
+#include "core/kernels/grad_winograd.h"
+
 #include "core/kernels/attention.h"
 
 #include "core/kernels/whiten.h"
@@ -26,6 +28,7 @@ const struct jf_kernels JF_KERNELS_TABLE = {
     JF_KERNELS_GRAD,
     JF_KERNELS_NORM,
     JF_KERNELS_WINOGRAD,
+    JF_KERNELS_GRAD_WINOGRAD,
     JF_KERNELS_ATTENTION,
     JF_KERNELS_WHITEN,
 };

@@ -44,6 +44,7 @@ struct jf_conv_grad {
 	float *db;       /* [cout], added to; may be NULL */
 	const float *x;  /* padded, [stride * h + 2][stride * w + 2][cin] */
 	const float *dy; /* [h][w][cout], NOT padded */
+	float *scratch;  /* conv3x3_grad_winograd's: jf_winograd_grad_scratch floats */
 	int images, h, w, cin, cout, stride;
 };
 
@@ -123,6 +124,9 @@ struct jf_kernels {
 
 	/* dw += x^T dy and db += dy, summed over all images' pixels. */
 	void (*conv3x3_grad_weight)(const struct jf_conv_grad *grad);
+
+	/* The same by Winograd's F(4x4, 3x3): stride 1, cin and cout multiples of 16. */
+	void (*conv3x3_grad_winograd)(const struct jf_conv_grad *grad);
 
 	/* The gradient of what a convolution of stride 2 read: y[2h][2w][cout] from its outputs' x, padded
 	 * [h + 2][w + 2][cin]. Weight packed by jf_pack_conv_strided; no bias. */

@@ -13,12 +13,20 @@ size_t jf_winograd_size(int cin, int cout) {
 	return N * N * (size_t)cin * (size_t)cout;
 }
 
-size_t jf_winograd_scratch(int images, int h, int w, int cin, int cout) {
+/* Of a block of at most `most` tiles, transformed inputs and outputs. */
+static size_t block_floats(int images, int h, int w, int channels, size_t most) {
 	size_t tiles = (size_t)images * (size_t)((h + TILE - 1) / TILE) * (size_t)((w + TILE - 1) / TILE);
 
-	if (tiles > JF_WINOGRAD_BLOCK)
-		tiles = JF_WINOGRAD_BLOCK;
-	return tiles * JF_WINOGRAD_STRIDE * (size_t)((cin + cout) / JF_LANES);
+	return (tiles < most ? tiles : most) * JF_WINOGRAD_STRIDE * (size_t)(channels / JF_LANES);
+}
+
+size_t jf_winograd_scratch(int images, int h, int w, int cin, int cout) {
+	return block_floats(images, h, w, cin + cout, JF_WINOGRAD_BLOCK);
+}
+
+size_t jf_winograd_grad_scratch(int images, int h, int w, int cin, int cout) {
+	return block_floats(images, h, w, cin + cout, JF_WINOGRAD_GRAD_BLOCK) +
+	       (size_t)cin * (size_t)(cout / JF_LANES) * JF_WINOGRAD_STRIDE;
 }
 
 /* r = G g for JF_LANES kernels; elements of g and r are `step` apart. Row a of G is (1, a, a^2) over the product of a's

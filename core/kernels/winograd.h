@@ -7,6 +7,8 @@
 
 #define JF_WINOGRAD_BLOCK 18 /* tiles that are worked on at a time */
 
+#define JF_WINOGRAD_GRAD_BLOCK 64 /* the same for the weight gradient */
+
 /* Floats from tile to tile: 36 x JF_LANES, and an odd number of cache lines, or the tiles would share a few cache sets.
  */
 #define JF_WINOGRAD_STRIDE (37 * 16)
@@ -20,6 +22,9 @@ size_t jf_winograd_size(int cin, int cout);
 
 /* Floats of scratch that conv3x3_winograd needs for up to `images` images at once. */
 size_t jf_winograd_scratch(int images, int h, int w, int cin, int cout);
+
+/* Floats of scratch that conv3x3_grad_winograd needs. */
+size_t jf_winograd_grad_scratch(int images, int h, int w, int cin, int cout);
 
 /* weight[3][3][cin][cout] -> u[36][cout / 16][cin][16] = G g G^T, computed in double precision; cout a multiple of
  * 16. */

@@ -186,8 +186,9 @@ static void test_conv3x3_narrow(void **state) {
 	}
 }
 
-/* dw and db were `before` resp. c->bias; c->residual is dy. */
-static void grad_check(const struct conv *c, const float *dw, const float *before, const float *db, const char *where) {
+/* dw and db were `before` resp. c->bias; c->residual is dy; an element is the sum of the pixels and some terms more. */
+static void grad_check(
+    const struct conv *c, const float *dw, const float *before, const float *db, int more, const char *where) {
 	const float *dy = c->residual;
 
 	for (int at = 0; at < 9 * c->cin; at++)
@@ -201,7 +202,7 @@ static void grad_check(const struct conv *c, const float *dw, const float *befor
 				sum += term;
 				magnitude += fabs(term);
 			}
-			check(dw[at * c->cout + o], sum, magnitude, c->h * c->w, "weight gradient", where);
+			check(dw[at * c->cout + o], sum, magnitude, c->h * c->w + more, "weight gradient", where);
 		}
 	for (int o = 0; o < c->cout; o++) {
 		double sum = (double)c->bias[o];
@@ -252,7 +253,7 @@ static void test_conv3x3_grad_weight(void **state) {
 			memcpy(dw, c.weight, c.weights * sizeof(float));
 			memcpy(db, c.bias, (size_t)c.cout * sizeof(float));
 			grad_call(jf, &c, dw, db);
-			grad_check(&c, dw, c.weight, db, jf->name);
+			grad_check(&c, dw, c.weight, db, 0, jf->name);
 			memcpy(again, c.weight, c.weights * sizeof(float));
 			grad_call(jf, &c, again, NULL);
 			assert_memory_equal(dw, again, c.weights * sizeof(float));
@@ -260,6 +261,88 @@ static void test_conv3x3_grad_weight(void **state) {
 		free(dw);
 		free(db);
 		free(again);
+		conv_teardown(&c);
+	}
+}
+
+#define WINOGRAD_IMAGES 3
+#define WINOGRAD_ROUNDINGS 64 /* of the transforms, whose factors are up to sqrt 8 and 2.5 */
+
+/* `images` images' gradient added to c->weight and c->bias. */
+static void grad_winograd_call(const struct jf_kernels *jf, const struct conv *c, int images, const float *x,
+    const float *dy, float *dw, float *db) {
+	float *scratch = floats(jf_winograd_grad_scratch(images, c->h, c->w, c->cin, c->cout));
+
+	memcpy(dw, c->weight, c->weights * sizeof(float));
+	memcpy(db, c->bias, (size_t)c->cout * sizeof(float));
+	jf->conv3x3_grad_winograd(&(struct jf_conv_grad){.dw = dw,
+	    .db = db,
+	    .x = x,
+	    .dy = dy,
+	    .scratch = scratch,
+	    .images = images,
+	    .h = c->h,
+	    .w = c->w,
+	    .cin = c->cin,
+	    .cout = c->cout,
+	    .stride = 1});
+	free(scratch);
+}
+
+/* Several images together give what each gives by itself, up to rounding; more tiles than a block has. */
+static void grad_winograd_images(const struct conv *c, const struct jf_kernels *jf) {
+	const size_t padded = c->line * (size_t)(c->h + 2);
+	float *x = noise(WINOGRAD_IMAGES * padded), *dy = noise(WINOGRAD_IMAGES * c->outputs);
+	float *dw = noise(c->weights), *db = noise((size_t)c->cout), *one = noise(c->weights);
+	double *sums = calloc(c->weights, sizeof(*sums));
+
+	assert_non_null(sums);
+	for (size_t i = 0; i < WINOGRAD_IMAGES; i++) {
+		grad_winograd_call(jf, c, 1, x + i * padded, dy + i * c->outputs, one, db);
+		for (size_t j = 0; j < c->weights; j++)
+			sums[j] += (double)one[j] - (double)c->weight[j];
+	}
+	grad_winograd_call(jf, c, WINOGRAD_IMAGES, x, dy, dw, db);
+	for (size_t j = 0; j < c->weights; j++)
+		check(dw[j], sums[j] + (double)c->weight[j], 0.5 + 0.1 * WINOGRAD_IMAGES * c->h * c->w, 16,
+		    "weight gradient", "several images");
+	free(x);
+	free(dy);
+	free(dw);
+	free(db);
+	free(one);
+	free(sums);
+}
+
+static void test_conv3x3_grad_winograd(void **state) {
+	static const int shapes[][5] = {
+	    {28, 28, 16, 16, 1}, {14, 14, 32, 16, 1}, {7, 7, 16, 48, 1}, {5, 9, 48, 64, 1}, {3, 2, 16, 32, 1}};
+
+	(void)state;
+	for (size_t s = 0; s < COUNT(shapes); s++) {
+		struct conv c;
+		float *dw, *db, *first;
+
+		conv_setup(&c, shapes[s]);
+		dw = noise(c.weights);
+		first = noise(c.weights);
+		db = noise((size_t)c.cout);
+		for (size_t i = 0; i < COUNT(isa_names); i++) {
+			const struct jf_kernels *jf = isa(i);
+
+			if (jf == NULL)
+				continue;
+			grad_winograd_call(jf, &c, 1, c.x, c.residual, dw, db);
+			if (i == 0) {
+				grad_check(&c, dw, c.weight, db, WINOGRAD_ROUNDINGS, jf->name);
+				memcpy(first, dw, c.weights * sizeof(float));
+			}
+			assert_memory_equal(dw, first, c.weights * sizeof(float));
+			grad_winograd_images(&c, jf);
+		}
+		free(dw);
+		free(first);
+		free(db);
 		conv_teardown(&c);
 	}
 }
@@ -609,6 +692,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_conv3x3),
 	    cmocka_unit_test(test_conv3x3_grad_weight),
+	    cmocka_unit_test(test_conv3x3_grad_winograd),
 	    cmocka_unit_test(test_linear_grad_weight),
 	    cmocka_unit_test(test_strided_data_gradient),
 	    cmocka_unit_test(test_conv3x3_narrow),
