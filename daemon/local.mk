@@ -31,6 +31,7 @@ libhttp_a_SOURCES += daemon/http/limit.c daemon/http/limit.h
 libhttp_a_SOURCES += daemon/http/multipart.c daemon/http/multipart.h
 libhttp_a_SOURCES += daemon/http/params.c daemon/http/params.h
 libhttp_a_SOURCES += daemon/http/problem.c daemon/http/problem.h
+libhttp_a_SOURCES += daemon/http/pulse.c daemon/http/beat.h
 libhttp_a_SOURCES += daemon/http/refusal.c
 libhttp_a_SOURCES += daemon/http/request.c
 libhttp_a_SOURCES += daemon/http/response.c daemon/http/response.h

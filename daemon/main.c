@@ -281,7 +281,8 @@ static int next_signal(int timeout_ms) {
 	return number;
 }
 
-/* Only progress of the workers feeds the watchdog: a daemon that answers /livez and computes nothing is restarted. */
+/* Only progress of the workers and an HTTP side that responds feed the watchdog: a daemon that answers /livez and
+ * computes nothing is restarted, and one that answers nobody. */
 static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_ms) {
 	int64_t now = jf_clock_ns();
 	if (interval_ms == 0 || now - *fed_ns < (int64_t)interval_ms * 1000000)

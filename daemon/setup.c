@@ -16,8 +16,8 @@
 #include "daemon/service/process.h"
 #include "daemon/service/service.h"
 
-/* Descriptors that are no connections: standard streams, listeners, epoll sets and pipes of each network thread, files
- * that are being read, refused uploads that linger. */
+/* Descriptors that are no connections: standard streams, listeners, each network thread's epoll set, event and the pair
+ * by which it is asked whether it is alive, files that are being read, refused uploads that linger. */
 #define OTHER_DESCRIPTORS 64
 #define DESCRIPTORS_A_THREAD 4
 #define THREADS_OF 2 /* http_threads plain, and as many for TLS */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "daemon/http/beat.h"
 #include "daemon/service/log.h"
 
 #define AT_A_TIME 64    /* connections of one socket before the others have their turn */
@@ -25,6 +26,7 @@ struct jf_acceptor {
 	pthread_t thread;
 	int wake_fd;
 	atomic_bool draining, stopping;
+	struct jf_beat beat;
 	int64_t complained_ns; /* the thread's own */
 };
 
@@ -87,6 +89,7 @@ static void *run(void *argument) {
 	for (int last_rounds = LAST_ROUNDS; last_rounds > 0;) {
 		bool stopping = atomic_load(&acceptor->stopping), well = true;
 		uint64_t wakes;
+		jf_beat_answer(&acceptor->beat);
 		choose(acceptor, fds);
 		int ready = poll(fds, (nfds_t)n + 1, stopping ? 0 : -1);
 		if (ready > 0 && fds[n].revents)
@@ -127,6 +130,12 @@ void jf_acceptor_wake(struct jf_acceptor *acceptor) {
 	if (write(acceptor->wake_fd, &one, sizeof(one)) < 0) {
 		/* it is awake already */
 	}
+}
+
+bool jf_acceptor_alive(struct jf_acceptor *acceptor, int stall_ms) {
+	if (jf_beat_ask(&acceptor->beat, stall_ms))
+		jf_acceptor_wake(acceptor);
+	return jf_beat_is_alive(&acceptor->beat, stall_ms);
 }
 
 void jf_acceptor_drain(struct jf_acceptor *acceptor) {

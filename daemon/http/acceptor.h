@@ -29,6 +29,9 @@ struct jf_acceptor *jf_acceptor_start(
 /* There is room again. Any thread. */
 void jf_acceptor_wake(struct jf_acceptor *acceptor);
 
+/* Whether its thread has turned its loop within stall_ms; wakes it now and then to see. One caller. */
+bool jf_acceptor_alive(struct jf_acceptor *acceptor, int stall_ms);
+
 /* From now on the sockets of the service manager are left to our successor. Ours keep accepting: new clients are told
  * that we are leaving. */
 void jf_acceptor_drain(struct jf_acceptor *acceptor);

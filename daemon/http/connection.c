@@ -135,7 +135,7 @@ static struct jf_connection *take_back(struct jf_server *server, int fd) {
 	return connection;
 }
 
-static void forget(struct jf_server *server, int fd) {
+void jf_connection_forget(struct jf_server *server, int fd) {
 	struct jf_connection *connection = take_back(server, fd);
 
 	if (connection)
@@ -147,7 +147,7 @@ void jf_connection_take(
 	struct jf_server *server = context;
 	struct jf_connection *connection = calloc(1, sizeof(*connection));
 
-	forget(server, fd); /* the library says nothing when it closes one because its memory is short */
+	jf_connection_forget(server, fd); /* the library says nothing when it closes one because its memory is short */
 	if (!connection) {
 		close(fd);
 		return;
@@ -171,12 +171,12 @@ void jf_connection_take(
 	atomic_store(&server->taken_ns, jf_clock_ns());
 	if (MHD_add_connection(server->daemons[server->options.tls && !listener->is_unix], fd, address, size) !=
 	    MHD_YES)
-		forget(server, fd); /* the library has closed it */
+		jf_connection_forget(server, fd); /* the library has closed it */
 }
 
 void jf_connection_forget_all(struct jf_server *server) {
 	for (int fd = 0; fd < server->n_handed; fd++)
-		forget(server, fd);
+		jf_connection_forget(server, fd);
 	free(server->handed);
 }
 

@@ -446,10 +446,9 @@ enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, c
 	enum MHD_Result result;
 	int place;
 
-	(void)mhd;
 	(void)url;
 	if (!request)
-		return MHD_NO;
+		return jf_pulse_answer(mhd);
 	place = enter(server);
 	result = handle_part(request, method, version, upload, upload_size);
 	leave(server, place);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "daemon/http/acceptor.h"
+#include "daemon/http/beat.h"
 #include "daemon/http/server.h"
 #include "daemon/http/watch.h"
 
@@ -72,6 +73,12 @@ struct jf_request {
 	size_t counted; /* of the body, against the shares */
 };
 
+/* What one network thread is asked; main's own. */
+struct jf_pulse {
+	struct jf_beat beat;
+	int fd; /* our end of the connection that it is to answer; -1: none */
+};
+
 struct jf_server {
 	struct jf_server_options options;
 	struct jf_server_handlers handlers;
@@ -97,6 +104,7 @@ struct jf_server {
 	/* Network threads that are inside one of the library's calls to us, by the moment they came in; 0: a free
 	 * place. */
 	atomic_llong inside_ns[JF_MAX_INSIDE];
+	struct jf_pulse *pulses; /* of the threads of daemons[0], then of daemons[1] */
 };
 
 /* connection.c: what the acceptor calls, and the library when it begins and ends with a connection */
@@ -106,6 +114,8 @@ void jf_connection_take(
     void *context, const struct jf_listener *listener, int fd, const struct sockaddr *address, socklen_t size);
 void jf_connection_notified(
     void *context, struct MHD_Connection *mhd, void **state, enum MHD_ConnectionNotificationCode code);
+/* What was handed over under this descriptor, which is in nobody's use by now. */
+void jf_connection_forget(struct jf_server *server, int fd);
 /* When the library has stopped. */
 void jf_connection_forget_all(struct jf_server *server);
 /* refusal.c. Within the handler: something of the body has been passed on, or it begins. */
@@ -119,6 +129,12 @@ enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, c
     const char *version, const char *upload, size_t *upload_size, void **state);
 void jf_exchange_completed(
     void *context, struct MHD_Connection *mhd, void **state, enum MHD_RequestTerminationCode code);
+/* pulse.c: whether each network thread has answered what it was asked within stall_ms. One caller. */
+enum jf_err jf_pulse_create(struct jf_server *server, struct jf_error *err);
+void jf_pulse_destroy(struct jf_server *server); /* when the library has stopped */
+bool jf_pulse_alive(struct jf_server *server, int stall_ms);
+/* Within the handler, for a request that nothing is known of. */
+enum MHD_Result jf_pulse_answer(struct MHD_Connection *mhd);
 /* request.c. Splits an origin-form or absolute-form target; false when it is neither. */
 bool jf_exchange_split_target(struct jf_request *request);
 /* Sets `declared` and tells what is wrong with the framing. method: as the library passed it. */

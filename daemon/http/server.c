@@ -191,7 +191,7 @@ struct jf_server *jf_server_start(
 	server->watch = jf_watch_create(server->n_slots, &events, err);
 	if (!server->watch)
 		goto fail;
-	if (start_threads(server, err) != JF_OK)
+	if (jf_pulse_create(server, err) != JF_OK || start_threads(server, err) != JF_OK)
 		goto fail;
 	return server;
 fail:
@@ -246,13 +246,15 @@ void jf_server_stop(struct jf_server *server) {
 		if (server->daemons[i])
 			MHD_stop_daemon(server->daemons[i]);
 	jf_connection_forget_all(server);
+	jf_pulse_destroy(server);
 	jf_watch_destroy(server->watch);
 	pthread_mutex_destroy(&server->lock);
 	free(server->connections);
 	free(server);
 }
 
-bool jf_server_alive(struct jf_server *server, int stall_ms) {
+/* Whether no handler has been running for so long. */
+static bool handlers_return(struct jf_server *server, int stall_ms) {
 	int64_t oldest = jf_clock_ns() - (int64_t)stall_ms * 1000000;
 	int i;
 
@@ -263,6 +265,14 @@ bool jf_server_alive(struct jf_server *server, int stall_ms) {
 			return false;
 	}
 	return true;
+}
+
+/* All are asked, whatever one of them says: an answer takes until the next call. */
+bool jf_server_alive(struct jf_server *server, int stall_ms) {
+	bool accepts = !server->acceptor || jf_acceptor_alive(server->acceptor, stall_ms);
+	bool watches = jf_watch_alive(server->watch, stall_ms);
+	bool serves = jf_pulse_alive(server, stall_ms);
+	return accepts && watches && serves && handlers_return(server, stall_ms);
 }
 
 int jf_server_in_flight(struct jf_server *server) {

@@ -104,7 +104,10 @@ void jf_server_drain(struct jf_server *server);
 void jf_server_close(struct jf_server *server);
 /* Ends every connection; unanswered requests get a bare 503. All worker threads must be done. NULL allowed. */
 void jf_server_stop(struct jf_server *server);
-/* Whether no network thread has been in a handler for longer than stall_ms. */
+/* Whether every thread of the server turns its loop: the one that accepts and the one that watches connections, and
+ * each network thread, which is handed a connection of our own now and then. False when one has shown nothing for
+ * longer than stall_ms, or has been in a handler for so long. Asks anew with each call, so it must be called regularly,
+ * by one thread, and not after jf_server_stop has begun. */
 bool jf_server_alive(struct jf_server *server, int stall_ms);
 int jf_server_in_flight(struct jf_server *server); /* requests begun and not finished */
 /* Requests are in flight, or a connection is so new that its first request may still be on its way. */

@@ -1,5 +1,6 @@
+#include "config.h"
+
 #include "daemon/http/watch.h"
-#include "core/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,9 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "core/base/clock.h"
+#include "daemon/http/beat.h"
 
 #define TICK_MS 100
 #define HALF_CLOSED_MS 1000 /* this long after the end of a peer's stream `half_closed` is due */
@@ -40,6 +44,7 @@ struct jf_watch {
 	int epoll_fd, wake_fd;
 	pthread_t thread;
 	bool started;
+	struct jf_beat beat;
 
 	/* Guards everything below. Taken with the caller's lock held; never held while events are called. */
 	pthread_mutex_t lock;
@@ -174,7 +179,9 @@ static void *run(void *argument) {
 	int n, i, timeout;
 	bool stop;
 
+	pthread_setname_np(pthread_self(), "jf-watch");
 	for (;;) {
+		jf_beat_answer(&watch->beat);
 		pthread_mutex_lock(&watch->lock);
 		stop = watch->stop;
 		watch->asleep = watch->n_used == 0 && watch->n_lingers == 0;
@@ -270,6 +277,12 @@ void jf_watch_destroy(struct jf_watch *watch) {
 	pthread_mutex_destroy(&watch->lock);
 	free(watch->slots);
 	free(watch);
+}
+
+bool jf_watch_alive(struct jf_watch *watch, int stall_ms) {
+	if (jf_beat_ask(&watch->beat, stall_ms))
+		wake(watch);
+	return jf_beat_is_alive(&watch->beat, stall_ms);
 }
 
 int jf_watch_open(struct jf_watch *watch, int fd, uint64_t *ticket) {

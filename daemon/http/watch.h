@@ -29,6 +29,9 @@ struct jf_watch_events {
 struct jf_watch *jf_watch_create(int slots, const struct jf_watch_events *events, struct jf_error *err);
 void jf_watch_destroy(struct jf_watch *watch); /* joins the thread, closes what lingers; NULL allowed */
 
+/* Whether its thread has turned its loop within stall_ms; wakes it now and then to see. One caller. */
+bool jf_watch_alive(struct jf_watch *watch, int stall_ms);
+
 /* Takes a free slot for fd (borrowed). Returns -1 when none is free; *ticket out is never 0 and never repeats. */
 int jf_watch_open(struct jf_watch *watch, int fd, uint64_t *ticket);
 void jf_watch_close(struct jf_watch *watch, int slot); /* before fd is closed */

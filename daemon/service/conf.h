@@ -68,7 +68,7 @@ struct jf_conf {
 	enum jf_log_level log_level; /* reload applies it */
 	enum jf_log_format log_format;
 	bool access_log;       /* one line a request at level info; reload applies it */
-	int watchdog_stall_ms; /* a busy worker without a step for this long no longer feeds the watchdog */
+	int watchdog_stall_ms; /* a thread without a sign of life for this long stops the watchdog messages */
 	int drain_timeout_ms;  /* SIGTERM: unfinished work is cancelled after this */
 };
 

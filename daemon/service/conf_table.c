@@ -153,8 +153,10 @@ const struct jf_option jf_conf_keys[] = {
 	.help = "Log each request, at level info. A status of 499 means that the client did not "
 		"get the answer; the line says why."},
     {SERVICE, AT(watchdog_stall_ms), INT(100, 3600000, "10000", "milliseconds"),
-	.help = "A worker that finishes no step for this long stops the watchdog messages, so that the service manager "
-		"restarts the daemon."},
+	.help =
+	    "The watchdog messages stop, so that the service manager restarts the daemon, when a worker finishes no "
+	    "step for this long, when work waits this long beside an idle worker, or when a thread that accepts "
+	    "connections or serves them does not respond for this long."},
     {SERVICE, AT(drain_timeout_ms), INT(0, 3600000, "25000", "milliseconds"),
 	.help = "After SIGTERM, how long admitted requests may take to finish. Should be below the unit's "
 		"TimeoutStopSec."},

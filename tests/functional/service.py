@@ -351,11 +351,12 @@ def make_certificate(name):
 class Secure(Manager):
     """With keys and TLS, whose files stand in scratch."""
 
-    def __init__(self, name, *options):
+    def __init__(self, name, *options, **more):
         self.cert, self.key, self.keys = (os.path.join(scratch, name + end) for end in (".crt", ".private", ".keys"))
         self.use(*make_certificate(name))
         write(self.keys, "the-first-key-of-all\n")
-        super().__init__("--tls-cert=" + self.cert, "--tls-key=" + self.key, "--key-file=" + self.keys, *options)
+        super().__init__("--tls-cert=" + self.cert, "--tls-key=" + self.key, "--key-file=" + self.keys, *options,
+                         **more)
 
     def use(self, cert, key):
         write(self.cert, cert)
@@ -907,8 +908,35 @@ def count_watchdog(manager, seconds):
     return n
 
 
+def freeze(manager, thread):
+    """Stops threads by their name or number until thaw(); None where that is not permitted."""
+    freezer = subprocess.Popen([sys.executable, os.path.join(SOURCE, "tests/system/freeze_threads.py"),
+                                str(manager.process.pid), thread, str(WAIT_S)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    if freezer.stdout.readline() == b"1 threads stopped\n":
+        return freezer
+    said = freezer.communicate()[1].decode()
+    assert "Operation not permitted" in said, said
+    return None
+
+
+def thaw(manager, freezer):
+    """It goes on, and so does the feeding."""
+    freezer.kill()
+    freezer.communicate()
+    manager.wait_message("WATCHDOG=1")
+
+
+def wait_hunger(manager, seconds=1.0):
+    """No watchdog messages for so long. Until then there may be some: a busy machine may have stalled the thread
+    before the freezer did, and then the feeding went on once more."""
+    end = time.monotonic() + WAIT_S
+    while count_watchdog(manager, seconds) > 0:
+        assert time.monotonic() < end, "it is fed although a thread hangs"
+
+
 def test_watchdog():
-    """Fed while idle and while working; not fed once a worker hangs, although HTTP still answers."""
+    """Fed while idle and while working; not fed while a worker hangs, although HTTP still answers."""
     manager = Manager("--workers=2", "--watchdog-stall-ms=%d" % (2000 * SLOW),
                       "--request-timeout-ms=%d" % (WAIT_S * 1000), env={"WATCHDOG_USEC": "200000"})
     for _ in range(5):
@@ -916,26 +944,45 @@ def test_watchdog():
     future = start_long(manager)
     for _ in range(5):
         manager.wait_message("WATCHDOG=1")
-    freezer = subprocess.Popen([sys.executable, os.path.join(SOURCE, "tests/system/freeze_threads.py"),
-                                str(manager.process.pid), "jf-worker-0", str(WAIT_S)], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
-    if freezer.stdout.readline() != b"1 threads stopped\n":
-        said = freezer.communicate()[1].decode()
-        manager.close()
-        future.exception(WAIT_S)
-        assert "Operation not permitted" in said, said
-        return "tracing a thread is not permitted here"
-    manager.wait_log("no watchdog messages are sent")
-    # a busy machine may have stalled the worker before the freezer did, and then the feeding went on once more
-    end = time.monotonic() + WAIT_S
-    while count_watchdog(manager, 1) > 0:
-        assert time.monotonic() < end, "it is fed although a worker hangs"
-    assert manager.request("/livez")[0] == 200
-    freezer.kill()
-    freezer.communicate()
-    manager.wait_message("WATCHDOG=1")  # it goes on, so does the feeding
+    freezer = freeze(manager, "jf-worker-0")
+    if freezer:
+        manager.wait_log("no watchdog messages are sent")
+        wait_hunger(manager)
+        assert manager.request("/livez")[0] == 200
+        thaw(manager, freezer)
     manager.close()
     future.exception(WAIT_S)
+    return None if freezer else "tracing a thread is not permitted here"
+
+
+def test_watchdog_http():
+    """Not fed while any thread of the HTTP side hangs, be it asleep like all of them on an idle day: the one that
+    accepts connections, the one that watches them, and each network thread, with TLS and without. What they are asked
+    is not taken for a client's request."""
+    manager = Secure("watched", "--watchdog-stall-ms=300", "--http-threads=2", "--max-connections-per-client=1",
+                     "--listen-path=" + os.path.join(scratch, "watched"), env={"WATCHDOG_USEC": "100000"})
+    names = {}
+    for thread in sorted(os.listdir(f"/proc/{manager.process.pid}/task"), key=int):
+        with open(f"/proc/{manager.process.pid}/task/{thread}/comm") as file:
+            names[thread] = file.read().strip()
+    threads = [thread for thread, name in names.items() if name in ("jf-accept", "jf-watch") or name.startswith("MHD")]
+    assert len(threads) == 2 + 4, names
+    for thread in threads:
+        manager.wait_message("WATCHDOG=1")
+        freezer = freeze(manager, thread)
+        if not freezer:
+            manager.end()
+            return "tracing a thread is not permitted here"
+        wait_hunger(manager, 0.5)
+        thaw(manager, freezer)
+    manager.wait_message("WATCHDOG=1")
+    status, text = manager.secure_request("/metrics", "the-first-key-of-all")
+    assert status == 200, status
+    for line in "jointflow_http_connections 1", "jointflow_http_requests_in_flight 1":
+        assert "\n" + line + "\n" in text.decode(), text.decode()
+    assert not re.search(r"^jointflow_http_requests_total\{.*\} [1-9]", text.decode(), re.M), text.decode()
+    manager.end()
+    assert "livez" not in manager.log(), manager.log()
     return None
 
 

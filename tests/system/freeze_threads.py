@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Stops single threads of a running process with ptrace, as a hung computation would: freeze_threads.py PID NAME SECONDS
-stops every thread whose name starts with NAME, says how many, and lets them go on after SECONDS or when the process is
+stops every thread whose name starts with NAME, or whose number it is, says how many, and lets them go on after SECONDS or when the process is
 gone."""
 import ctypes
 import os
@@ -22,7 +22,7 @@ def main():
     stopped = []
     for entry in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{entry}/comm") as file:
-            if file.read().startswith(name):
+            if file.read().startswith(name) or entry == name:
                 ptrace(PTRACE_SEIZE, int(entry))
                 ptrace(PTRACE_INTERRUPT, int(entry))
                 stopped.append(int(entry))
