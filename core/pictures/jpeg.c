@@ -14,6 +14,7 @@
 #define MAX_MEMORY ((long)256 << 20) /* of the decoder: a progressive picture keeps all its coefficients */
 /* A progressive file of few bytes may ask for thousands of passes over all its pixels. Writers make about ten. */
 #define MAX_SCANS 200
+#define TYPICAL_SCANS 10                     /* of a progressive picture */
 #define ENOUGH_SCANS 16                      /* are read of any picture */
 #define MAX_SCANNED_PIXELS ((size_t)1 << 29) /* over all scans beyond these */
 #define EXIF_HEADER "Exif\0"                 /* and one more 0 */
@@ -118,10 +119,9 @@ static J_COLOR_SPACE colours_wanted(J_COLOR_SPACE stored) {
 	}
 }
 
-/* Runs under setjmp: may be left at any call of the library. The result is in codec->rows. */
-static void decode_rows(struct codec *codec, const void *data, size_t size_bytes) {
+/* Under setjmp, like all that follow: may be left at any call of the library. */
+static void read_header(struct codec *codec, const void *data, size_t size_bytes) {
 	struct jpeg_decompress_struct *jpeg = &codec->jpeg;
-	size_t stride;
 
 	jpeg_create_decompress(jpeg);
 	jpeg->mem->max_memory_to_use = MAX_MEMORY;
@@ -130,6 +130,14 @@ static void decode_rows(struct codec *codec, const void *data, size_t size_bytes
 	jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xffff);
 	jpeg_read_header(jpeg, TRUE);
 	check_size(codec);
+}
+
+/* The result is in codec->rows. */
+static void decode_rows(struct codec *codec, const void *data, size_t size_bytes) {
+	struct jpeg_decompress_struct *jpeg = &codec->jpeg;
+	size_t stride;
+
+	read_header(codec, data, size_bytes);
 	codec->orientation = orientation_of(jpeg); /* the markers are gone once it has finished */
 	jpeg->out_color_space = colours_wanted(jpeg->jpeg_color_space);
 	jpeg->scale_num = jpeg->scale_denom = 1;
@@ -149,11 +157,55 @@ static void decode_rows(struct codec *codec, const void *data, size_t size_bytes
 	jpeg_finish_decompress(jpeg);
 }
 
-static bool guarded_decode(struct codec *codec, const void *data, size_t size_bytes) {
+static bool guarded(void (*work)(struct codec *codec, const void *data, size_t size_bytes), struct codec *codec,
+    const void *data, size_t size_bytes) {
 	if (setjmp(codec->way_out))
 		return false;
-	decode_rows(codec, data, size_bytes);
+	work(codec, data, size_bytes);
 	return true;
+}
+
+static struct codec *create_codec(void) {
+	struct codec *codec = calloc(1, sizeof(*codec));
+
+	if (!codec)
+		return NULL;
+	codec->jpeg.err = jpeg_std_error(&codec->errors);
+	codec->errors.error_exit = on_error;
+	codec->errors.emit_message = on_message;
+	codec->progress.progress_monitor = on_progress;
+	return codec;
+}
+
+static void destroy_codec(struct codec *codec) {
+	if (!codec)
+		return;
+	jpeg_destroy_decompress(&codec->jpeg);
+	free(codec->rows);
+	free(codec);
+}
+
+static int expected_scans(struct jpeg_decompress_struct *jpeg) {
+	if (jpeg->progressive_mode)
+		return TYPICAL_SCANS;
+	return jpeg_has_multiple_scans(jpeg) ? jpeg->num_components : 1;
+}
+
+size_t jf_jpeg_pixels(const void *data, size_t size_bytes) {
+	struct codec *codec;
+	size_t pixels = 0;
+
+	if (!jf_jpeg_is(data, size_bytes))
+		return 0;
+	codec = create_codec();
+	if (!codec || !guarded(read_header, codec, data, size_bytes))
+		/* without memory nobody knows, so it is no small one */
+		pixels = !codec || codec->status == JF_ENOMEM ? JF_JPEG_MAX_PIXELS : 0;
+	else
+		pixels =
+		    (size_t)codec->jpeg.image_height * codec->jpeg.image_width * (size_t)expected_scans(&codec->jpeg);
+	destroy_codec(codec);
+	return pixels;
 }
 
 /* Inks are stored as what they leave of the light where Adobe's marker stands, which is all there is in the wild. */
@@ -193,21 +245,15 @@ enum jf_err jf_jpeg_decode(struct jf_image *out, const void *data, size_t size_b
 	*out = (struct jf_image){0};
 	if (!jf_jpeg_is(data, size_bytes))
 		return jf_error_set(err, JF_EFORMAT, "not a JPEG: it does not begin like one");
-	codec = calloc(1, sizeof(*codec));
+	codec = create_codec();
 	if (!codec)
 		return jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
-	codec->jpeg.err = jpeg_std_error(&codec->errors);
-	codec->errors.error_exit = on_error;
-	codec->errors.emit_message = on_message;
-	codec->progress.progress_monitor = on_progress;
-	if (guarded_decode(codec, data, size_bytes))
+	if (guarded(decode_rows, codec, data, size_bytes))
 		rc = collect(out, codec, err);
 	else if (codec->status == JF_ENOMEM)
 		rc = jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
 	else
 		rc = jf_error_set(err, codec->status, "JPEG: %s", codec->failure);
-	jpeg_destroy_decompress(&codec->jpeg);
-	free(codec->rows);
-	free(codec);
+	destroy_codec(codec);
 	return rc;
 }

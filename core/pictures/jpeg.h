@@ -15,6 +15,11 @@
 /* Whether the data begins like a JPEG (3 bytes). */
 bool jf_jpeg_is(const void *data, size_t size_bytes);
 
+/* How many pixels decoding would go through: the frame's, once for each scan that is to be expected. The header is read
+ * by the decoder's own code, so that both see the same frame whatever stands around it. 0 when the decoder refuses the
+ * header: decoding would end there. Takes no longer than reading the bytes. Thread-safe. */
+size_t jf_jpeg_pixels(const void *data, size_t size_bytes);
+
 /* Baseline or progressive, grey, YCbCr, RGB, CMYK or YCCK of 8 bits -> 8 bit; grey stays 1 channel, colour becomes 3.
  * Turned upright as its Exif orientation says. A picture with a side above JF_JPEG_REDUCE_ABOVE (a phone's) is decoded
  * at the largest of 1/2, 1/4, 1/8 whose sides stay below: the decoder averages, and memory and time stay small. Colour

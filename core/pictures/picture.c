@@ -5,12 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/base/bytes.h"
 #include "core/base/file.h"
 #include "core/pictures/jpeg.h"
 #include "core/pictures/png.h"
-
-#define TYPICAL_SCANS 10 /* of a progressive JPEG */
 
 bool jf_picture_is(const void *data, size_t size_bytes) {
 	return jf_png_is(data, size_bytes) || jf_jpeg_is(data, size_bytes);
@@ -91,29 +88,12 @@ const char *jf_picture_guess(const void *data, size_t size_bytes) {
 
 /* --- what it takes to read --- */
 
-/* ITU T.81, B.1.1.3 and B.2.2: the frame's header is the first marker from C0 to CF but C4, C8, CC. */
-static size_t jpeg_pixels(const uint8_t *data, size_t size) {
-	for (size_t at = 2; at + 9 <= size && data[at] == 0xff;) {
-		uint8_t marker = data[at + 1];
-
-		if (marker == 0xff) { /* fill */
-			at++;
-			continue;
-		}
-		if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc)
-			return (size_t)jf_big_endian(data + at + 5, 2) * (size_t)jf_big_endian(data + at + 7, 2) *
-			       (marker == 0xc2 ? TYPICAL_SCANS : 1);
-		at += 2 + (size_t)jf_big_endian(data + at + 2, 2);
-	}
-	return 0;
-}
-
 size_t jf_picture_pixels(const void *data, size_t size_bytes) {
 	uint32_t width, height;
 
 	if (jf_png_is(data, size_bytes))
 		return jf_png_size(&width, &height, data, size_bytes, NULL) == JF_OK ? (size_t)width * height : 0;
-	return jf_jpeg_is(data, size_bytes) ? jpeg_pixels(data, size_bytes) : 0;
+	return jf_jpeg_pixels(data, size_bytes);
 }
 
 bool jf_picture_is_named(const char *name) {

@@ -14,8 +14,8 @@
 /* Whether the data begins like one of these kinds. */
 bool jf_picture_is(const void *data, size_t size_bytes);
 
-/* How many pixels the file says it has, times the number of scans of a progressive JPEG; 0 when it
- * does not say. Looks at its header only; a false claim is found when it is decoded. */
+/* How many pixels decoding it would go through, a JPEG's as jf_jpeg_pixels counts them; 0 when its header is refused.
+ * Looks at the header only. */
 size_t jf_picture_pixels(const void *data, size_t size_bytes);
 
 /* Whether a file's name has one of the kinds' extensions: .png, .jpg, .jpeg, .jpe, .jfif in either case. */

@@ -42,7 +42,7 @@ static enum jf_welcome on_connected(void *context, const struct jf_peer *peer, b
 		welcome = welcomes[jf_limit_connect(
 		    http->limit, peer->address, may_be_refused ? HEARD_ABOVE_LIMIT : 0, jf_clock_ms())];
 	if (welcome == JF_CLOSED)
-		jf_metric_add(http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("connections"));
+		jf_metric_reject(http->parts.metrics, JF_REJECTION_CONNECTIONS);
 	else
 		jf_metric_add(http->parts.metrics, JF_METRIC_HTTP_CONNECTIONS, 1, NULL);
 	return welcome;
@@ -99,6 +99,11 @@ static void on_begin(void *context, struct jf_request *request, enum jf_framing_
 	jf_gate_pass(call, fault);
 }
 
+static void refuse_crowded(struct jf_call *call) {
+	jf_metric_reject(call->http->parts.metrics, JF_REJECTION_BODIES);
+	jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many bodies are being received.");
+}
+
 static void on_handle(void *context, struct jf_request *request) {
 	struct jf_call *call = jf_request_user(request);
 	struct jf_http *http = context;
@@ -114,7 +119,7 @@ static void on_handle(void *context, struct jf_request *request) {
 		jf_call_fail_with(
 		    call, JF_PROBLEM_TOO_LARGE, "The body is longer than %zu bytes.", jf_request_body_limit(request));
 	else if (jf_request_crowded(request))
-		jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many bodies are being received.");
+		refuse_crowded(call);
 	else
 		jf_heavy_handle(call);
 }
@@ -221,14 +226,6 @@ static void on_log(void *context, const char *message) {
 
 /* --- life --- */
 
-static void announce_counters(struct jf_metrics *metrics) {
-	static const char *const reasons[] = {"loading", "rate", "connections", "unauthorized", "host", "cross_site"};
-
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(reasons[i]));
-	jf_routes_announce(metrics);
-}
-
 static enum jf_err prepare(struct jf_http *http, struct jf_error *err) {
 	const struct jf_conf *conf = http->parts.conf;
 
@@ -264,7 +261,7 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secre
 	http->tls = secrets->tls != NULL;
 	atomic_store(&http->ready, parts->ready);
 	jf_http_use_secrets(http, secrets);
-	announce_counters(parts->metrics);
+	jf_routes_announce(parts->metrics);
 	if (prepare(http, err) != JF_OK)
 		goto fail;
 	options = (struct jf_server_options){

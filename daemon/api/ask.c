@@ -193,9 +193,12 @@ static int frame_all(struct jf_call *call, float *pixels, const struct jf_ask_im
 	for (int i = 0; i < images->n; i++) {
 		struct jf_ask_picture *picture = &ask->pictures[i];
 		struct jf_error err = {0};
-		enum jf_err rc = jf_ask_image_frame(call, pixels + (size_t)used * jf_network_image_floats(config),
-		    &picture->framed, &images->item[i], config, &err);
+		enum jf_err rc;
 
+		if (!jf_heavy_goes_on(call))
+			return -1;
+		rc = jf_ask_image_frame(call, pixels + (size_t)used * jf_network_image_floats(config), &picture->framed,
+		    &images->item[i], config, &err);
 		if (rc == JF_ENOMEM) {
 			jf_problem_set(&call->problem, JF_PROBLEM_INTERNAL, "Out of memory.");
 			return -1;
@@ -225,7 +228,7 @@ static struct jf_job *look_at_all(struct jf_call *call, struct jf_model *model, 
 
 	call->heavy = 0;
 	for (int i = 0; i < images->n; i++)
-		call->heavy += jf_ask_image_pixels(call, &images->item[i]);
+		call->heavy += jf_ask_image_weight(call, &images->item[i]);
 	if (jf_heavy_is(call, call->heavy))
 		goto out; /* this handler runs again elsewhere */
 	call->heavy = 0;

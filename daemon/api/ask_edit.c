@@ -75,7 +75,7 @@ struct jf_job *jf_ask_edit(struct jf_call *call, struct jf_model *model) {
 		goto out;
 	read_fields(call, model);
 	labelled = names_label(call) || call->ask.counterfactual; /* which does not go without */
-	call->heavy = images.n ? jf_ask_image_pixels(call, &images.item[0]) : 0;
+	call->heavy = images.n ? jf_ask_image_weight(call, &images.item[0]) : 0;
 	if (jf_heavy_is(call, call->heavy))
 		goto out; /* this handler runs again elsewhere */
 	call->heavy = 0;

@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/pictures/picture.h"
 #include "core/pictures/png.h"
+#include "daemon/api/heavy.h"
 #include "daemon/http/multipart.h"
 #include "daemon/http/text.h"
 
@@ -250,12 +251,12 @@ static bool is_oversized(
 	       jf_png_size(width, height, image->bytes, image->size, NULL) == JF_OK && (*width > max || *height > max);
 }
 
-size_t jf_ask_image_pixels(const struct jf_call *call, const struct jf_ask_image *image) {
+size_t jf_ask_image_weight(const struct jf_call *call, const struct jf_ask_image *image) {
 	uint32_t width, height;
 
 	if (!image->bytes || is_oversized(call, image, &width, &height))
 		return 0;
-	return jf_picture_pixels(image->bytes, image->size);
+	return jf_heavy_weight(jf_picture_pixels(image->bytes, image->size));
 }
 
 enum jf_err jf_ask_image_frame(struct jf_call *call, float *out, struct jf_framing_report *report,

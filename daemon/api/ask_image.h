@@ -23,8 +23,8 @@ struct jf_ask_images {
 /* Takes in the body, parameters and pictures; at least one, or a problem is noted. An edit has exactly one, and may
  * have a mask besides. False after noting a problem that ends the reading. */
 bool jf_ask_image_find(struct jf_call *call, struct jf_ask_images *images);
-/* Pixels that must be decoded for it; 0 when it is refused before that. */
-size_t jf_ask_image_pixels(const struct jf_call *call, const struct jf_ask_image *image);
+/* What decoding it weighs (daemon/api/heavy.h); 0 when it is refused before that. */
+size_t jf_ask_image_weight(const struct jf_call *call, const struct jf_ask_image *image);
 /* Decodes and frames one as call->ask.framing says: out [H][W][C]. Adds to call->ask.decode_ms. JF_ENOMEM, or another
  * error whose message says, in words for the client, why it cannot be used. */
 enum jf_err jf_ask_image_frame(struct jf_call *call, float *out, struct jf_framing_report *report,

@@ -105,14 +105,14 @@ struct jf_model *jf_call_model(struct jf_call *call) {
 	struct jf_model *model = NULL;
 
 	if (atomic_load(&call->http->draining)) {
-		jf_metric_add(call->http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("draining"));
+		jf_metric_reject(call->http->parts.metrics, JF_REJECTION_DRAINING);
 		jf_call_fail_with(call, JF_PROBLEM_DRAINING, "The server is shutting down; ask another instance.");
 		return NULL;
 	}
 	if (atomic_load(&call->http->ready))
 		model = jf_model_holder_get(call->http->parts.holder);
 	if (!model) {
-		jf_metric_add(call->http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("loading"));
+		jf_metric_reject(call->http->parts.metrics, JF_REJECTION_LOADING);
 		jf_call_fail_with(call, JF_PROBLEM_LOADING, "The model is being loaded; try again shortly.");
 	}
 	return model;

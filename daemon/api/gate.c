@@ -14,8 +14,8 @@
 
 #define MAX_SMALL_BODY (1 << 20) /* of a route that takes neither picture nor tensor */
 
-static void count_rejection(struct jf_call *call, const char *reason) {
-	jf_metric_add(call->http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(reason));
+static void count_rejection(struct jf_call *call, enum jf_rejection reason) {
+	jf_metric_reject(call->http->parts.metrics, reason);
 }
 
 void jf_gate_client(struct jf_call *call) {
@@ -77,7 +77,7 @@ static bool check_host(struct jf_call *call) {
 		if (jf_access_host_allowed(host, call->http->parts.conf->allowed_hosts, address))
 			return true;
 	}
-	count_rejection(call, "host");
+	count_rejection(call, JF_REJECTION_HOST);
 	return jf_problem_set(&call->problem, JF_PROBLEM_MISDIRECTED,
 	    "This server does not answer to the host name \"%.100s\"; see allowed_hosts.", host);
 }
@@ -120,7 +120,7 @@ static bool check_site(struct jf_call *call) {
 	if (!jf_access_cross_site(jf_call_method(call), jf_request_header(request, "Sec-Fetch-Site"),
 		jf_request_header(request, "Sec-Fetch-Mode"), origin, jf_request_header(request, "Host"), origins))
 		return true;
-	count_rejection(call, "cross_site");
+	count_rejection(call, JF_REJECTION_CROSS_SITE);
 	return jf_problem_set(&call->problem, JF_PROBLEM_CROSS_SITE,
 	    "A page of another site sent this request; see cors_origins to let it in.");
 }
@@ -139,7 +139,7 @@ static bool check_key(struct jf_call *call) {
 	pthread_rwlock_unlock(&http->keys_lock);
 	if (allowed)
 		return true;
-	count_rejection(call, "unauthorized");
+	count_rejection(call, JF_REJECTION_UNAUTHORIZED);
 	return jf_problem_set(&call->problem, JF_PROBLEM_UNAUTHORIZED,
 	    "Send a key as \"Authorization: Bearer KEY\" or \"X-API-Key: KEY\".");
 }
@@ -153,7 +153,7 @@ static bool check_rate(struct jf_call *call) {
 		return true;
 	if (jf_request_unwelcome(call->request) || jf_request_overflow(call->request)) {
 		call->problem.retry_after_s = 1;
-		count_rejection(call, "connections");
+		count_rejection(call, JF_REJECTION_CONNECTIONS);
 		if (jf_request_overflow(call->request))
 			return jf_problem_set(
 			    &call->problem, JF_PROBLEM_FULL, "The server has as many open connections as it allows.");
@@ -174,7 +174,7 @@ static bool check_rate(struct jf_call *call) {
 	if (wait == 0)
 		return true;
 	call->problem.retry_after_s = wait;
-	count_rejection(call, "rate");
+	count_rejection(call, JF_REJECTION_RATE);
 	return jf_problem_set(&call->problem, JF_PROBLEM_RATE, "Each client is limited to %d requests per second.",
 	    call->http->parts.conf->max_rate_per_client);
 }

@@ -6,34 +6,36 @@
 #include "daemon/api/routes.h"
 
 #define LIGHT_PIXELS ((size_t)65536)
-#define MAX_WEIGHT ((size_t)16 << 20) /* of a picture; what claims more is a JPEG and read reduced, or not at all */
+#define MAX_WEIGHT ((size_t)16 << 20) /* of a picture; what claims more is a JPEG and read reduced */
 #define LIGHT_BYTES ((size_t)65536)   /* a body up to this is read on the network thread */
 
-static bool in_time(const struct jf_call *call) {
-	return jf_clock_ns() < call->handled_ns + (int64_t)call->timeout_ms * 1000000;
+static int time_left_ms(const struct jf_call *call) {
+	return call->timeout_ms - (int)((jf_clock_ns() - call->handled_ns) / 1000000);
 }
 
 static void run(void *context) {
 	struct jf_call *call = context;
 	struct jf_request *request = call->request;
 
-	if (in_time(call))
+	if (jf_heavy_goes_on(call))
 		call->route->handle(call);
 	else
-		jf_call_fail_with(call, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+		jf_call_fail(call);
 	jf_request_unref(request); /* the call may be gone now */
 	/* Gives back what lies between blocks that are in use: a tree of JSON is a million small ones. */
 	malloc_trim(0);
 }
 
 static void move(struct jf_call *call, size_t weight) {
-	int retry_after_s;
+	int retry_after_s, left_ms = time_left_ms(call);
 
-	call->moved = true;
+	call->charged = weight;
 	jf_request_defer(call->request);
+	/* it is answered in time even if no thread gets to it until then, or one is stuck in a picture */
+	jf_request_deadline(call->request, (left_ms > 0 ? left_ms : 0) + 500);
 	if (jf_errands_submit(call->http->errands, (long)weight, run, call, &retry_after_s))
 		return;
-	jf_metric_add(call->http->parts.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS("pictures"));
+	jf_metric_reject(call->http->parts.metrics, JF_REJECTION_PICTURES);
 	call->problem.retry_after_s = retry_after_s;
 	jf_call_fail_with(call, JF_PROBLEM_FULL, "Too many large pictures and bodies are waiting already.");
 	jf_request_unref(call->request);
@@ -49,12 +51,40 @@ void jf_heavy_handle(struct jf_call *call) {
 		call->route->handle(call);
 }
 
-bool jf_heavy_is(const struct jf_call *call, size_t pixels) {
-	return !call->moved && pixels > LIGHT_PIXELS;
+size_t jf_heavy_weight(size_t pixels) {
+	return pixels < MAX_WEIGHT ? pixels : MAX_WEIGHT;
 }
 
-void jf_heavy_move(struct jf_call *call, size_t pixels) {
+/* A large body is moved before anybody knows what is in it. That much counts for the picture which it usually is; a
+ * whole list of large ones waits again, as what it is. */
+bool jf_heavy_is(const struct jf_call *call, size_t weight) {
+	if (call->charged)
+		return weight > MAX_WEIGHT && weight > call->charged;
+	return weight > LIGHT_PIXELS;
+}
+
+void jf_heavy_move(struct jf_call *call, size_t weight) {
+	int in_ms = call->http->parts.conf->request_timeout_ms;
+	size_t most = (size_t)in_ms * (size_t)(JF_ERRAND_RATE / 1000);
+
 	jf_params_deinit(&call->params);
 	call->ask = (struct jf_ask){0};
-	move(call, pixels < MAX_WEIGHT ? pixels : MAX_WEIGHT);
+	call->problem = (struct jf_problem){0}; /* the handler would note everything once more */
+	if (weight > MAX_WEIGHT && weight > most) {
+		jf_metric_reject(call->http->parts.metrics, JF_REJECTION_LARGE);
+		jf_call_fail_with(call, JF_PROBLEM_INVALID,
+		    "The pictures have %zu million pixels together; no more than %zu million are decoded within the %d "
+		    "ms "
+		    "that a request may take here (request_timeout_ms). Send fewer or smaller ones.",
+		    weight / 1000000, most / 1000000, in_ms);
+	} else {
+		move(call, weight);
+	}
+}
+
+bool jf_heavy_goes_on(struct jf_call *call) {
+	jf_errands_beat(call->http->errands);
+	if (!atomic_load(&call->left) && time_left_ms(call) > 0)
+		return true;
+	return jf_problem_set(&call->problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
 }

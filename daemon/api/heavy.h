@@ -8,9 +8,14 @@
 /* A call with its body complete: its route's handler, here or on another thread. */
 void jf_heavy_handle(struct jf_call *call);
 
-/* Whether a picture of this many pixels must be decoded elsewhere; a handler that finds one drops everything and calls
- * jf_heavy_move, which answers or lets the handler run again. */
-bool jf_heavy_is(const struct jf_call *call, size_t pixels);
-void jf_heavy_move(struct jf_call *call, size_t pixels);
+/* What decoding one picture of this many pixels counts as, beside others of its request. */
+size_t jf_heavy_weight(size_t pixels);
+/* Whether pictures of this weight together must be decoded elsewhere, or later than now; a handler that finds so drops
+ * everything and calls jf_heavy_move, which answers or lets the handler run again. */
+bool jf_heavy_is(const struct jf_call *call, size_t weight);
+void jf_heavy_move(struct jf_call *call, size_t weight);
+
+/* Before each picture: false after noting a problem when the time is over, or nobody waits for the answer any more. */
+bool jf_heavy_goes_on(struct jf_call *call);
 
 #endif

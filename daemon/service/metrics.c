@@ -111,6 +111,16 @@ static struct series *find(struct family *family, enum jf_metric which, const ch
 	return fresh;
 }
 
+static const char *const rejections[] = {
+#define JF_REJECTION_LABEL(id, label) label,
+    JF_REJECTION_TABLE(JF_REJECTION_LABEL)
+#undef JF_REJECTION_LABEL
+};
+
+void jf_metric_reject(struct jf_metrics *metrics, enum jf_rejection reason) {
+	jf_metric_add(metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(rejections[reason]));
+}
+
 struct jf_metrics *jf_metrics_create(void) {
 	struct jf_metrics *metrics = calloc(1, sizeof(*metrics));
 	if (!metrics)
@@ -122,6 +132,8 @@ struct jf_metrics *jf_metrics_create(void) {
 		if (label_count((enum jf_metric)i) == 0)
 			find(&metrics->families[i], (enum jf_metric)i, NULL, true);
 	}
+	for (int i = 0; i < JF_N_REJECTIONS; i++)
+		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(rejections[i]));
 	return metrics;
 }
 

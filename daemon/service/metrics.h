@@ -11,44 +11,42 @@
 #include "core/base/error.h"
 
 /* X(enum suffix, type, name, labels in order, help). Histogram buckets are in metrics.c. */
-#define JF_METRIC_TABLE(X)                                                                                             \
-	X(HTTP_REQUESTS, COUNTER, "jointflow_http_requests_total", "route,method,code", "Finished HTTP requests.")     \
-	X(HTTP_SECONDS, HISTOGRAM, "jointflow_http_request_duration_seconds", "route,method",                          \
-	    "Time from a request's headers to the end of its response.")                                               \
-	X(HTTP_CONNECTIONS, GAUGE, "jointflow_http_connections", "", "Open client connections.")                       \
-	X(HTTP_IN_FLIGHT, GAUGE, "jointflow_http_requests_in_flight", "", "Requests being answered.")                  \
-	X(HTTP_RECEIVED, COUNTER, "jointflow_http_received_bytes_total", "", "Request body bytes received.")           \
-	X(HTTP_SENT, COUNTER, "jointflow_http_sent_bytes_total", "", "Response body bytes sent.")                      \
-	X(REJECTIONS, COUNTER, "jointflow_rejections_total", "reason",                                                 \
-	    "Requests refused: full, draining, deadline, loading, rate, connections, unauthorized, host, cross_site, " \
-	    "...")                                                                                                     \
-	X(QUEUE_COST, GAUGE, "jointflow_queue_cost", "",                                                               \
-	    "Admitted and unfinished work: images x network evaluations.")                                             \
-	X(QUEUE_CAPACITY, GAUGE, "jointflow_queue_capacity_cost", "", "Work that may be admitted at a time.")          \
-	X(QUEUE_JOBS, GAUGE, "jointflow_queue_jobs", "", "Jobs that wait for a worker.")                               \
-	X(QUEUE_WAIT, HISTOGRAM, "jointflow_queue_wait_seconds", "task", "Time from admission to the first batch.")    \
-	X(JOBS, COUNTER, "jointflow_jobs_total", "task,result", "Ended jobs.")                                         \
-	X(JOB_SECONDS, HISTOGRAM, "jointflow_job_duration_seconds", "task", "Time from admission to the end.")         \
-	X(CANCELLATIONS, COUNTER, "jointflow_cancellations_total", "stage,reason",                                     \
-	    "Jobs ended early; stage queued or running; reason canceled, deadline or shutdown.")                       \
-	X(BATCH_SIZE, HISTOGRAM, "jointflow_batch_size", "task", "Items in a batch when it starts.")                   \
-	X(STEPS, COUNTER, "jointflow_steps_total", "task", "Solver steps, one for each item.")                         \
-	X(WORKERS, GAUGE, "jointflow_workers", "", "Worker threads.")                                                  \
-	X(WORKERS_BUSY, GAUGE, "jointflow_workers_busy", "", "Worker threads that run a batch.")                       \
-	X(WORKER_SECONDS, COUNTER, "jointflow_worker_busy_seconds_total", "", "Time workers spent in batches.")        \
-	X(MODEL_INFO, GAUGE, "jointflow_model_info", "name,checksum,parameters", "The model in force; value 1.")       \
-	X(MODEL_LOADED, GAUGE, "jointflow_model_loaded_timestamp_seconds", "", "When the model in force was loaded.")  \
-	X(RELOADS, COUNTER, "jointflow_reloads_total", "result", "Reloads: success or failure.")                       \
-	X(PREDICTIONS, COUNTER, "jointflow_predictions_total", "label",                                                \
-	    "Classifications by predicted label, counted by the API.")                                                 \
-	X(CONFIDENCE, HISTOGRAM, "jointflow_prediction_confidence_ratio", "", "Probability of the predicted label.")   \
-	X(FAMILIARITY, HISTOGRAM, "jointflow_picture_familiarity_ratio", "",                                           \
-	    "How familiar classified pictures look: the share of the training set's held-out ones that are at most "   \
-	    "as typical.")                                                                                             \
-	X(READY, GAUGE, "jointflow_ready", "", "1 when requests are accepted.")                                        \
-	X(BUILD_INFO, GAUGE, "jointflow_build_info", "version,compiler,isa", "The program; value 1.")                  \
-	X(LOG_MESSAGES, COUNTER, "jointflow_log_messages_total", "level", "Log messages at level warning and above.")  \
-	X(LOG_DROPPED, COUNTER, "jointflow_log_dropped_lines_total", "",                                               \
+#define JF_METRIC_TABLE(X)                                                                                            \
+	X(HTTP_REQUESTS, COUNTER, "jointflow_http_requests_total", "route,method,code", "Finished HTTP requests.")    \
+	X(HTTP_SECONDS, HISTOGRAM, "jointflow_http_request_duration_seconds", "route,method",                         \
+	    "Time from a request's headers to the end of its response.")                                              \
+	X(HTTP_CONNECTIONS, GAUGE, "jointflow_http_connections", "", "Open client connections.")                      \
+	X(HTTP_IN_FLIGHT, GAUGE, "jointflow_http_requests_in_flight", "", "Requests being answered.")                 \
+	X(HTTP_RECEIVED, COUNTER, "jointflow_http_received_bytes_total", "", "Request body bytes received.")          \
+	X(HTTP_SENT, COUNTER, "jointflow_http_sent_bytes_total", "", "Response body bytes sent.")                     \
+	X(REJECTIONS, COUNTER, "jointflow_rejections_total", "reason", "Requests refused, by reason.")                \
+	X(QUEUE_COST, GAUGE, "jointflow_queue_cost", "",                                                              \
+	    "Admitted and unfinished work: images x network evaluations.")                                            \
+	X(QUEUE_CAPACITY, GAUGE, "jointflow_queue_capacity_cost", "", "Work that may be admitted at a time.")         \
+	X(QUEUE_JOBS, GAUGE, "jointflow_queue_jobs", "", "Jobs that wait for a worker.")                              \
+	X(QUEUE_WAIT, HISTOGRAM, "jointflow_queue_wait_seconds", "task", "Time from admission to the first batch.")   \
+	X(JOBS, COUNTER, "jointflow_jobs_total", "task,result", "Ended jobs.")                                        \
+	X(JOB_SECONDS, HISTOGRAM, "jointflow_job_duration_seconds", "task", "Time from admission to the end.")        \
+	X(CANCELLATIONS, COUNTER, "jointflow_cancellations_total", "stage,reason",                                    \
+	    "Jobs ended early; stage queued or running; reason canceled, deadline or shutdown.")                      \
+	X(BATCH_SIZE, HISTOGRAM, "jointflow_batch_size", "task", "Items in a batch when it starts.")                  \
+	X(STEPS, COUNTER, "jointflow_steps_total", "task", "Solver steps, one for each item.")                        \
+	X(WORKERS, GAUGE, "jointflow_workers", "", "Worker threads.")                                                 \
+	X(WORKERS_BUSY, GAUGE, "jointflow_workers_busy", "", "Worker threads that run a batch.")                      \
+	X(WORKER_SECONDS, COUNTER, "jointflow_worker_busy_seconds_total", "", "Time workers spent in batches.")       \
+	X(MODEL_INFO, GAUGE, "jointflow_model_info", "name,checksum,parameters", "The model in force; value 1.")      \
+	X(MODEL_LOADED, GAUGE, "jointflow_model_loaded_timestamp_seconds", "", "When the model in force was loaded.") \
+	X(RELOADS, COUNTER, "jointflow_reloads_total", "result", "Reloads: success or failure.")                      \
+	X(PREDICTIONS, COUNTER, "jointflow_predictions_total", "label",                                               \
+	    "Classifications by predicted label, counted by the API.")                                                \
+	X(CONFIDENCE, HISTOGRAM, "jointflow_prediction_confidence_ratio", "", "Probability of the predicted label.")  \
+	X(FAMILIARITY, HISTOGRAM, "jointflow_picture_familiarity_ratio", "",                                          \
+	    "How familiar classified pictures look: the share of the training set's held-out ones that are at most "  \
+	    "as typical.")                                                                                            \
+	X(READY, GAUGE, "jointflow_ready", "", "1 when requests are accepted.")                                       \
+	X(BUILD_INFO, GAUGE, "jointflow_build_info", "version,compiler,isa", "The program; value 1.")                 \
+	X(LOG_MESSAGES, COUNTER, "jointflow_log_messages_total", "level", "Log messages at level warning and above.") \
+	X(LOG_DROPPED, COUNTER, "jointflow_log_dropped_lines_total", "",                                              \
 	    "Log lines dropped because nobody read standard error.")
 
 enum jf_metric {
@@ -56,6 +54,29 @@ enum jf_metric {
 	JF_METRIC_TABLE(JF_METRIC_ENUM)
 #undef JF_METRIC_ENUM
 	    JF_N_METRICS
+};
+
+/* X(enum suffix, the reason's label). Every reason there is, so that all are there from the start. */
+#define JF_REJECTION_TABLE(X)           \
+	X(FULL, "full")                 \
+	X(DRAINING, "draining")         \
+	X(DEADLINE, "deadline")         \
+	X(LARGE, "large")               \
+	X(INVALID, "invalid")           \
+	X(LOADING, "loading")           \
+	X(RATE, "rate")                 \
+	X(CONNECTIONS, "connections")   \
+	X(UNAUTHORIZED, "unauthorized") \
+	X(HOST, "host")                 \
+	X(CROSS_SITE, "cross_site")     \
+	X(PICTURES, "pictures")         \
+	X(BODIES, "bodies")
+
+enum jf_rejection {
+#define JF_REJECTION_ENUM(id, label) JF_REJECTION_##id,
+	JF_REJECTION_TABLE(JF_REJECTION_ENUM)
+#undef JF_REJECTION_ENUM
+	    JF_N_REJECTIONS
 };
 
 struct jf_metrics;
@@ -70,6 +91,8 @@ void jf_metrics_destroy(struct jf_metrics *metrics);
 void jf_metric_add(struct jf_metrics *metrics, enum jf_metric which, double value, const char *const *labels);
 void jf_metric_set(struct jf_metrics *metrics, enum jf_metric which, double value, const char *const *labels);
 void jf_metric_observe(struct jf_metrics *metrics, enum jf_metric which, double value, const char *const *labels);
+/* Counts one more of JF_METRIC_REJECTIONS. */
+void jf_metric_reject(struct jf_metrics *metrics, enum jf_rejection reason);
 /* Forgets every series of a family (model info at a reload). */
 void jf_metric_clear(struct jf_metrics *metrics, enum jf_metric which);
 /* A counter's or gauge's value, a histogram's count; 0 when the series does not exist. For tests and health pages. */

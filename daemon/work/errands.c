@@ -32,10 +32,12 @@ struct jf_errands {
 	pthread_cond_t work;  /* something waits, or stop; CLOCK_MONOTONIC */
 	struct errand *first;
 	long waiting;
-	int64_t began_ns[MAX_THREADS]; /* the errand that runs; 0: none */
+	int64_t moved_ns[MAX_THREADS]; /* the errand that runs began or beat; 0: none runs */
 	int n_named;
 	bool stop;
 };
+
+static _Thread_local int me = -1; /* which thread of its errands this is; -1: none of them */
 
 static int64_t time_for(long weight) {
 	return (int64_t)((double)weight * 1e9 / JF_ERRAND_RATE);
@@ -53,7 +55,6 @@ static void *run(void *argument) {
 	struct jf_errands *errands = argument;
 	struct errand *errand;
 	char name[16];
-	int me;
 
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* of this thread alone; a refusal does no harm */
 	pthread_mutex_lock(&errands->lock);
@@ -68,11 +69,11 @@ static void *run(void *argument) {
 			break;
 		errands->first = errand->next;
 		errands->waiting -= errand->weight;
-		int64_t began = errands->began_ns[me] = jf_clock_ns();
+		int64_t began = errands->moved_ns[me] = jf_clock_ns();
 		pthread_mutex_unlock(&errands->lock);
 		errand->run(errand->context);
 		pthread_mutex_lock(&errands->lock);
-		errands->began_ns[me] = 0;
+		errands->moved_ns[me] = 0;
 		rest(errands, began + time_for(errand->weight));
 		free(errand);
 	}
@@ -134,6 +135,14 @@ bool jf_errands_submit(
 	return fits;
 }
 
+void jf_errands_beat(struct jf_errands *errands) {
+	if (me < 0)
+		return;
+	pthread_mutex_lock(&errands->lock);
+	errands->moved_ns[me] = jf_clock_ns();
+	pthread_mutex_unlock(&errands->lock);
+}
+
 bool jf_errands_alive(struct jf_errands *errands, int stall_ms) {
 	int64_t oldest = jf_clock_ns() - (int64_t)stall_ms * 1000000;
 	bool alive = true;
@@ -141,7 +150,7 @@ bool jf_errands_alive(struct jf_errands *errands, int stall_ms) {
 
 	pthread_mutex_lock(&errands->lock);
 	for (i = 0; i < errands->threads; i++)
-		alive = alive && (errands->began_ns[i] == 0 || errands->began_ns[i] >= oldest);
+		alive = alive && (errands->moved_ns[i] == 0 || errands->moved_ns[i] >= oldest);
 	pthread_mutex_unlock(&errands->lock);
 	return alive;
 }

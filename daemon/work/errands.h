@@ -23,7 +23,10 @@ struct jf_errands *jf_errands_create(int threads, long capacity, struct jf_error
 bool jf_errands_submit(
     struct jf_errands *errands, long weight, void (*run)(void *context), void *context, int *retry_after_s);
 
-/* Whether no errand has been running for longer than stall_ms. */
+/* By an errand that has many parts, between two of them: it moves. Of no effect on other threads. */
+void jf_errands_beat(struct jf_errands *errands);
+
+/* Whether every errand that runs began, or beat, within the last stall_ms. */
 bool jf_errands_alive(struct jf_errands *errands, int stall_ms);
 
 void jf_errands_destroy(struct jf_errands *errands); /* runs first what waits; NULL allowed */

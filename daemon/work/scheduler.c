@@ -22,6 +22,14 @@ static const char *admission_name(enum jf_admission admission) {
 	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
 }
 
+static const enum jf_rejection reasons[JF_N_ADMISSIONS] = {
+    [JF_REFUSED_FULL] = JF_REJECTION_FULL,
+    [JF_REFUSED_DRAINING] = JF_REJECTION_DRAINING,
+    [JF_REFUSED_DEADLINE] = JF_REJECTION_DEADLINE,
+    [JF_REFUSED_LARGE] = JF_REJECTION_LARGE,
+    [JF_REFUSED_INVALID] = JF_REJECTION_INVALID,
+};
+
 /* --- admission --- */
 
 static bool all_finite(const float *values, size_t n) {
@@ -175,7 +183,7 @@ out:
 	if (retry_after_s)
 		*retry_after_s = retry;
 	if (answer != JF_ADMITTED)
-		jf_metric_add(s->options.metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(admission_name(answer)));
+		jf_metric_reject(s->options.metrics, reasons[answer]);
 	return answer;
 }
 
@@ -242,8 +250,6 @@ static void init_condition(pthread_cond_t *condition) {
 
 /* A rate over a counter sees its first increment only if it was there before, at zero. */
 static void announce_counters(struct jf_metrics *metrics) {
-	for (int i = JF_ADMITTED + 1; i < JF_N_ADMISSIONS; i++)
-		jf_metric_add(metrics, JF_METRIC_REJECTIONS, 0, JF_LABELS(admission_name((enum jf_admission)i)));
 	for (int i = 0; i < JF_N_JOB_KINDS; i++) {
 		const char *task = jf_job_kind_name((enum jf_job_kind)i);
 		jf_metric_add(metrics, JF_METRIC_STEPS, 0, JF_LABELS(task));

@@ -18,6 +18,9 @@ from jf import Daemon, case, check, equal, wait_for
 
 SEVEN = jf.png(dict(jf.test_digits())[7], 28, 28)
 JSON = {"Content-Type": "application/json"}
+# A JPEG of 16384 x 4096 white pixels, as large as any may be, in few bytes: cjpeg -arithmetic -quality 100. Without its first marker.
+WHITE = b"\xff\xdb\0\x43\0" + b"\1" * 64 + bytes.fromhex(
+    "ffc9000b081000400001011100ffcc000600101005ffda0008010100003f00d2ea569aba80ffd9")
 
 
 def picture(width, height, depth, kind, rows, after=b""):
@@ -27,12 +30,14 @@ def picture(width, height, depth, kind, rows, after=b""):
 
 
 def flood(d, clients, body, rounds):
-    """Clients that send the same body again and again; the statuses they got, how probes fared, and how many times longer
-    this took than if the machine had nothing else to do."""
+    """Clients that send the same body that many times, and on until there were some probes; the statuses they got, how probes
+    fared, and how many times longer this took than if the machine had nothing else to do."""
     statuses, lock = set(), threading.Lock()
 
     def run():
-        for _ in range(rounds):
+        done = 0
+        while done < rounds or probes.n <= 8:
+            done += 1
             status = d.request("POST", "/v1/classify", body, {"Content-Type": "image/png"}, timeout=600).status
             with lock:
                 statuses.add(status)
@@ -47,6 +52,27 @@ def flood(d, clients, body, rounds):
     probes.stop()
     used = d.cpu_seconds() + time.process_time() - used
     return statuses, probes, max(1, (time.monotonic() - begin) * os.cpu_count() / used)
+
+
+def many_pictures(d, large):
+    before = d.cpu_seconds()
+    equal(d.classify(large).status, 422, "one")
+    one = d.cpu_seconds() - before
+    body, headers = jf.form([("images", large)] * 120)
+    with case("bombs: no more of 120 large pictures is decoded than there is time for"):
+        before = d.cpu_seconds()
+        answer = d.request("POST", "/v1/classify", body, dict(headers, **{"Request-Timeout-Ms": "300"}))
+        equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:deadline-exceeded"), "answer")
+        used = d.cpu_settled() - before
+        check(used < (0.6 + 5 * one) * jf.PATIENCE, f"{used:.2f} s of processor time, one takes {one:.2f} s")
+    with case("bombs: nothing is decoded for a client that has left"):
+        before, errand, link = d.cpu_seconds(), d.cpu_by_thread()["jf-errands-0"], d.connection()
+        link.request("POST", "/v1/classify", body, headers)
+        check(wait_for(lambda: d.cpu_by_thread()["jf-errands-0"] > errand + 0.05), "it does not begin")
+        link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        link.close()  # with a reset
+        used = d.cpu_settled() - before
+        check(used < 60 * one, f"{used:.2f} s of processor time, one takes {one:.2f} s")
 
 
 def bombs():
@@ -67,6 +93,15 @@ def bombs():
                 check(statuses <= {422, 503}, statuses)
                 check(probes.n > 8, f"{probes.n} probes")
                 check(probes.slowest < 2 * jf.PATIENCE * slower, f"a probe took {probes.slowest:.2f} s, {slower:.1f} times slower than alone")
+        with case("bombs: JPEGs whose heads hide their size keep no network thread"):
+            for hiding in (b"\xff\x01", b"\xff\xd3", b"\0\0\0", b"\xff\xff"):
+                before = d.cpu_by_thread()
+                body, headers = jf.form([("images", b"\xff\xd8" + hiding + WHITE)] * 3)
+                equal(d.request("POST", "/v1/classify", body, headers).status, 422, hiding)
+                used = {name: seconds - before.get(name, 0) for name, seconds in d.cpu_by_thread().items()}
+                errand = used.pop("jf-errands-0")
+                check(sum(used.values()) < 0.02 + 0.3 * errand, f"{hiding}: {errand:.2f} s of decoding, and {used}")
+        many_pictures(d, largest)
         with case("bombs: a large picture is answered as ever, and its memory given back"):
             before = d.memory()
             grey = jf.png(bytes(2048 * 1024) + b"\xff" * (2048 * 1024), 2048, 2048)
@@ -74,6 +109,14 @@ def bombs():
             body, headers = jf.form({"image": grey})
             equal(d.request("POST", "/v1/classify", body, headers).status, 200, "as a form")
             check(jf.SANITIZED or wait_for(lambda: d.memory() < before + 8000), f"{before} kB, then {d.memory()} kB")
+
+
+    with Daemon("--request-timeout-ms=2000") as d, case("bombs: pictures that cannot be decoded in time are refused before, with the limit"):
+        body, headers = jf.form([("images", b"\xff\xd8" + WHITE)] * 5)
+        answer = d.request("POST", "/v1/classify", body, headers)
+        equal((answer.status, answer.json()["type"]), (422, "urn:jointflow:problem:invalid-parameters"), "answer")
+        check("83 million pixels" in answer.json()["detail"] and "64 million" in answer.json()["detail"], answer.json()["detail"])
+        check(d.cpu_by_thread()["jf-errands-0"] < 0.05, "something was decoded")
 
 
 def peak(d, ask):
@@ -301,6 +344,11 @@ def bodies():
             small.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" %
                           len(SEVEN) + SEVEN)
             check(small.recv(65536).startswith(b"HTTP/1.1 200 "), "a small one of the same address")
+            one_more = from_address(d, "127.0.0.2")
+            one_more.sendall(head + bytes(size))
+            check(one_more.recv(65536).startswith(b"HTTP/1.1 503 "), "one more large one of it")
+            check(d.metric("jointflow_rejections_total", reason="bodies") > 0, "counted")
+            stalled.append(one_more)
             for link in [*stalled, small]:
                 link.close()
 

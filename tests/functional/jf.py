@@ -2,6 +2,7 @@
 doc/openapi.json, PNG in and out, and TAP lines. Python's standard library only."""
 
 import contextlib
+import glob
 import gzip
 import http.client
 import json
@@ -454,6 +455,24 @@ class Daemon:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def cpu_by_thread(self):
+        """The same by the names of threads."""
+        seconds = {}
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/stat"):
+            with open(path, encoding="ascii") as file:
+                head, rest = file.read().rsplit(")", 1)
+            name, fields = head.split("(", 1)[1], rest.split()
+            seconds[name] = seconds.get(name, 0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return seconds
+
+    def cpu_settled(self):
+        """Processor time, once it uses none any more."""
+        used, before = self.cpu_seconds(), -1
+        while used != before:
+            time.sleep(0.3)
+            used, before = self.cpu_seconds(), used
+        return used
+
     def memory(self):
         """Resident kilobytes."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
@@ -535,9 +554,9 @@ def parse_raw(data):
 
 
 def form(parts, boundary="jointflow-boundary"):
-    """multipart/form-data of {name: bytes or text}: (body, headers)."""
+    """multipart/form-data of {name: bytes or text}, or a list of such pairs: (body, headers)."""
     out = b""
-    for name, value in parts.items():
+    for name, value in parts.items() if isinstance(parts, dict) else parts:
         data = value if isinstance(value, bytes) else str(value).encode()
         extra = '; filename="x.png"\r\nContent-Type: image/png' if isinstance(value, bytes) else ""
         out += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode() + data + b"\r\n"

@@ -267,6 +267,11 @@ def test_counters_from_the_start():
     """What a rate or an alert reads is there at zero before it first happens."""
     manager = Manager()
     text = manager.request("/metrics")[1].decode()
+    with open(os.path.join(os.environ["top_srcdir"], "daemon/service/metrics.h")) as file:
+        table = file.read().split("#define JF_REJECTION_TABLE(X)")[1].split("\n\n")[0]
+    reasons = re.findall(r'X\(\w+, "(\w+)"\)', table)
+    assert len(reasons) >= 13, reasons
+    assert sorted(re.findall(r'\njointflow_rejections_total\{reason="(\w+)"\} 0\n', text.replace("\n", "\n\n"))) == sorted(reasons), text
     for name in ('jointflow_reloads_total{result="failure"}', 'jointflow_reloads_total{result="success"}',
                  'jointflow_rejections_total{reason="full"}', 'jointflow_rejections_total{reason="unauthorized"}',
                  'jointflow_http_requests_total{route="/v1/classify",method="POST",code="200"}',

@@ -90,6 +90,35 @@ static void test_alive(void **state) {
 	jf_errands_destroy(NULL);
 }
 
+static atomic_bool may_beat;
+
+static void go_on(void *context) {
+	while (sem_trywait(&gate) != 0) {
+		if (atomic_load(&may_beat))
+			jf_errands_beat(context);
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	}
+}
+
+/* A long errand that shows that it moves does not look stuck, and only its own beat does that. */
+static void test_beat(void **state) {
+	struct jf_errands *errands = start(100);
+	int retry;
+
+	(void)state;
+	assert_true(jf_errands_submit(errands, 1, go_on, errands, &retry));
+	sem_post(&gate);
+	while (jf_errands_alive(errands, 20)) {
+		jf_errands_beat(errands); /* this is none of their threads */
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	atomic_store(&may_beat, true);
+	while (!jf_errands_alive(errands, 20))
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	sem_post(&gate);
+	jf_errands_destroy(errands);
+}
+
 static void test_rate(void **state) {
 	static int number;
 	struct jf_errands *errands = start(JF_ERRAND_RATE);
@@ -111,6 +140,7 @@ int main(void) {
 	    cmocka_unit_test(test_order),
 	    cmocka_unit_test(test_room),
 	    cmocka_unit_test(test_alive),
+	    cmocka_unit_test(test_beat),
 	    cmocka_unit_test(test_rate),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ struct kind {
 	J_COLOR_SPACE in, stored;
 	int components;
 	bool progressive;
+	bool arithmetic; /* coded so instead of Huffman's way */
 	bool scan_each;  /* one scan for each component */
 	int orientation; /* 0: no Exif */
 	bool big_endian;
@@ -79,6 +80,7 @@ static struct file write_jpeg(const struct kind *kind) {
 	jpeg_set_defaults(&jpeg);
 	jpeg_set_colorspace(&jpeg, kind->stored);
 	jpeg_set_quality(&jpeg, 95, TRUE);
+	jpeg.arith_code = kind->arithmetic;
 	if (kind->progressive)
 		jpeg_simple_progression(&jpeg);
 	if (kind->scan_each) {
@@ -381,6 +383,49 @@ static void test_bombs(void **state) {
 	free(file.bytes);
 }
 
+/* What the decoder passes over on its way to the frame hides no pixels from those who ask how many there are. */
+static void test_pixels(void **state) {
+	static const struct {
+		const char *bytes;
+		size_t size;
+	} before[] = {{"", 0}, {"\xff\x01", 2}, {"\xff\xd0\xff\xd7", 4}, {"\0\0\0", 3}, {"ab\xff\0", 4},
+	    {"\xff\xff\xff", 3}, {"\xff\xfe\0\2", 4}};
+	static const struct {
+		bool progressive, arithmetic, scan_each;
+		size_t scans;
+	} kinds[] = {{false, false, false, 1}, {true, false, false, 10}, {false, true, false, 1},
+	    {true, true, false, 10}, {false, false, true, 3}};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+		struct kind kind = plain();
+		struct file file;
+
+		kind.progressive = kinds[k].progressive;
+		kind.arithmetic = kinds[k].arithmetic;
+		kind.scan_each = kinds[k].scan_each;
+		file = write_jpeg(&kind);
+		for (size_t i = 0; i < sizeof(before) / sizeof(*before); i++) {
+			/* behind the JFIF header: where decoders expect the next segment */
+			size_t at = 20, size = file.size + before[i].size;
+			uint8_t *copy = malloc(size);
+			struct jf_error err = {0};
+			struct jf_image image;
+
+			memcpy(copy, file.bytes, at);
+			memcpy(copy + at, before[i].bytes, before[i].size);
+			memcpy(copy + at + before[i].size, file.bytes + at, file.size - at);
+			if (jf_picture_pixels(copy, size) != kinds[k].scans * WIDTH * HEIGHT)
+				fail_msg("kind %zu, bytes %zu: %zu pixels", k, i, jf_picture_pixels(copy, size));
+			assert_int_equal(jf_jpeg_decode(&image, copy, size, &err), JF_OK);
+			jf_image_deinit(&image);
+			free(copy);
+		}
+		assert_int_equal(jf_picture_pixels(file.bytes, 100), 0); /* cut before the frame: nothing is decoded */
+		free(file.bytes);
+	}
+}
+
 static void test_names(void **state) {
 	(void)state;
 	assert_true(jf_picture_is_named("a.png") && jf_picture_is_named("a.b.JPG") && jf_picture_is_named("a.jpeg"));
@@ -396,6 +441,7 @@ int main(void) {
 	    cmocka_unit_test(test_exif_distrusted),
 	    cmocka_unit_test(test_damaged),
 	    cmocka_unit_test(test_bombs),
+	    cmocka_unit_test(test_pixels),
 	    cmocka_unit_test(test_names),
 	};
 
