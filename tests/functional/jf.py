@@ -455,21 +455,25 @@ class Daemon:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def cpu_by_thread(self):
-        """The same by the names of threads."""
-        seconds = {}
+    def threads(self):
+        """Name and fields of /proc/PID/task/TID/stat from the state on: proc(5)."""
         for path in glob.glob(f"/proc/{self.process.pid}/task/*/stat"):
             with open(path, encoding="ascii") as file:
                 head, rest = file.read().rsplit(")", 1)
-            name, fields = head.split("(", 1)[1], rest.split()
+            yield head.split("(", 1)[1], rest.split()
+
+    def cpu_by_thread(self):
+        """The same by the names of threads."""
+        seconds = {}
+        for name, fields in self.threads():
             seconds[name] = seconds.get(name, 0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return seconds
 
     def cpu_settled(self):
-        """Processor time, once it uses none any more."""
+        """Processor time, once it uses none any more and no thread would if it were its turn."""
         used, before = self.cpu_seconds(), -1
-        while used != before:
-            time.sleep(0.3)
+        while used != before or any(fields[0] == "R" for _, fields in self.threads()):
+            time.sleep(0.2)
             used, before = self.cpu_seconds(), used
         return used
 
