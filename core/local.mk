@@ -70,6 +70,8 @@ noinst_LIBRARIES += libkernels_portable.a
 libkernels_portable_a_SOURCES = core/kernels/portable.c $(KERNELS_BODY)
 libkernels_portable_a_CFLAGS = $(AM_CFLAGS)
 libjointflow_a_LIBADD = $(libkernels_portable_a_OBJECTS)
+# See configure.ac, also for what a sanitizer needs.
+$(libkernels_portable_a_OBJECTS): CFLAGS += $(JF_KERNEL_CFLAGS)
 if X86_64
 noinst_LIBRARIES += libkernels_avx2.a libkernels_avx512.a
 libkernels_avx2_a_SOURCES = core/kernels/avx2.c $(KERNELS_BODY)
@@ -77,13 +79,13 @@ libkernels_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma
 libkernels_avx512_a_SOURCES = core/kernels/avx512.c $(KERNELS_BODY)
 libkernels_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx512f -mavx512vl -mavx512dq -mfma
 libjointflow_a_LIBADD += $(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS)
-# With a sanitizer, see configure.ac.
-$(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS): CFLAGS += $(JF_VECTOR_CFLAGS)
+$(libkernels_avx2_a_OBJECTS) $(libkernels_avx512_a_OBJECTS): CFLAGS += $(JF_VECTOR_CFLAGS) $(JF_KERNEL_CFLAGS)
 endif
 if AARCH64
 noinst_LIBRARIES += libkernels_neon.a
 libkernels_neon_a_SOURCES = core/kernels/neon.c $(KERNELS_BODY)
 libkernels_neon_a_CFLAGS = $(AM_CFLAGS)
+$(libkernels_neon_a_OBJECTS): CFLAGS += $(JF_KERNEL_CFLAGS)
 libjointflow_a_LIBADD += $(libkernels_neon_a_OBJECTS)
 endif
 libjointflow_a_DEPENDENCIES = $(libjointflow_a_LIBADD)

@@ -111,7 +111,7 @@ if X86_64
 ISA_LIBS = libtest_isa.a tests/unit/kernels_avx512_emulated.o
 tests/unit/kernels_avx512_emulated.o: core/kernels/avx512.c $(KERNELS_BODY) tests/unit/avx512_emulated.h
 	$(AM_V_CC)$(MKDIR_P) tests/unit && $(CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) $(CPPFLAGS) \
-		-Djf_kernels_avx512=jf_kernels_avx512_emulated $(AM_CFLAGS) $(CFLAGS) -O1 -mavx2 -mfma -Wno-psabi \
+		-Djf_kernels_avx512=jf_kernels_avx512_emulated $(AM_CFLAGS) $(CFLAGS) $(JF_KERNEL_CFLAGS) -O1 -mavx2 -mfma -Wno-psabi \
 		-include $(srcdir)/tests/unit/avx512_emulated.h -c -o $@ $(srcdir)/core/kernels/avx512.c
 CLEANFILES += tests/unit/kernels_avx512_emulated.o
 else
