@@ -41,6 +41,16 @@ line=$(sed -n 's/^    \(.* make deb\)$/\1/p' "$top_srcdir/README.md")
 check "README's line builds the packages in a fresh clone: $line" \
 	env -u MAKEFLAGS -u MAKELEVEL bash -c "cd '$scratch/clone' && $line"
 cd "$scratch/clone/build" || { echo "Bail out! nothing was built"; exit 1; }
+line=$(sed -n 's|^    sudo apt install \(\./deb/.*\)$|\1|p' "$top_srcdir/README.md")
+check "README's next line installs them from there: $line" bash -c "apt-get --simulate -o Debug::NoLocking=1 install $line"
+# What has no 128-bit integers stands for every target that "Architecture:" leaves out.
+refuses() {
+	mkdir "$scratch/narrow" && cd "$scratch/narrow" || return 1
+	! "$scratch/clone/configure" -q CPPFLAGS=-U__SIZEOF_INT128__ >output 2>&1 &&
+		grep 'needs a 64-bit little-endian processor and a compiler with __int128; this target is none' output
+}
+check "configure says which targets it is not for" refuses
+cd "$scratch/clone/build" || exit 1
 check "the tarball holds no debian folder" eval '! tar -tf jointflow-*.tar.xz | grep /debian/'
 check "who builds is the maintainer" eval \
 	'[ "$(dpkg-deb -f deb/jointflow-server_*.deb Maintainer)" = "$DEBFULLNAME <$DEBEMAIL>" ] && grep -qx "Changed-By: $DEBFULLNAME <$DEBEMAIL>" deb/*.changes'
