@@ -2,6 +2,7 @@
 """jointflowd as a service manager sees it: a real notification socket, passed sockets, signals, the watchdog."""
 import concurrent.futures
 import contextlib
+import ctypes
 import http.client
 import itertools
 import json
@@ -23,6 +24,10 @@ SOURCE = os.environ["top_srcdir"]
 DAEMON = os.path.join(BUILD, "jointflowd")
 SLOW = 6 if os.environ.get("JF_SANITIZED") else 1
 WAIT_S = 600  # after which something is taken for lost; only a failure takes as long
+
+SHIPPED = os.path.join(SOURCE, "models", "mnist.safetensors")
+TASKS = "classify", "generate", "sample"
+PR_SET_THP_DISABLE = 41  # linux/prctl.h
 
 scratch = tempfile.mkdtemp()
 models = [os.path.join(scratch, "first"), os.path.join(scratch, "second")]
@@ -175,6 +180,40 @@ def test_little_address_space():
         peak_kb = int(re.search(r"VmPeak:\s+(\d+) kB", file.read()).group(1))
     assert peak_kb < 120000, f"{peak_kb} kB of address space were taken, as if each thread had an arena of its own"
     manager.end()
+    return None
+
+
+def anonymous_bytes(*options):
+    """What the daemon with the model that ships has written to, after its start."""
+    manager = Manager(*options, "--http-threads=1", model=SHIPPED)
+    with open(f"/proc/{manager.process.pid}/status") as file:
+        taken = 1024 * int(re.search(r"RssAnon:\s+(\d+) kB", file.read()).group(1))
+    manager.end()
+    return taken
+
+
+def test_memory():
+    """A worker takes what its plans say, with one workspace for all of them; the model is there once, packed."""
+    if os.environ.get("JF_SANITIZED"):
+        return "a sanitizer takes memory of its own"
+    if not os.path.exists(SHIPPED):
+        return f"{SHIPPED} is not there"
+    info = [json.loads(subprocess.run([os.path.join(BUILD, "jointflow"), "info", "--json", "--plan", task, "-m", SHIPPED],
+                                      stdout=subprocess.PIPE, check=True).stdout) for task in TASKS]
+    plans = [told["plan"] for told in info]
+    planned = sum(p["arena_bytes"] - p["common_bytes"] for p in plans) + max(p["common_bytes"] for p in plans)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)  # or a stack may take 2 MB at its first byte
+    try:
+        one, four = anonymous_bytes("--workers=1"), anonymous_bytes("--workers=4")
+    finally:
+        prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0)
+    worker, rest = (four - one) / 3, one - (four - one) / 3
+    print(f"# a worker takes {worker / 1e6:.2f} MB, {planned / 1e6:.2f} of them planned; the rest {rest / 1e6:.2f} MB")
+    assert planned < 3e6, planned
+    assert worker < planned + 700000, (worker, planned)
+    # Winograd's weights are four times as large as the file's; a second copy of all others would be 3 MB
+    assert rest < 3.1 * info[0]["parameters"] * 4, (rest, info[0]["parameters"])
     return None
 
 
