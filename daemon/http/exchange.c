@@ -132,8 +132,6 @@ static struct MHD_Response *make_response(struct jf_request *request, struct jf_
 	from->owned = false;
 	for (i = 0; i < from->n_headers; i++)
 		MHD_add_response_header(response, from->text + from->name[i], from->text + from->value[i]);
-	if (from->close || request->server->draining)
-		MHD_add_response_header(response, "Connection", "close");
 	return response;
 }
 
@@ -151,35 +149,40 @@ static int sending_ms(const struct jf_server *server, size_t size) {
 /* On the network thread: hands the answer to the library. `early`: the body has not been read. */
 static enum MHD_Result queue(struct jf_request *request, bool early) {
 	struct jf_server *server = request->server;
-	struct jf_connection *connection;
-	struct MHD_Response *response;
+	struct jf_connection *connection = request->connection;
+	/* Before the lock is taken, which all threads want: the answer is settled, and the connection is this thread's.
+	 */
+	struct MHD_Response *response = make_response(request, &request->response);
+	bool last = half_closed(connection->fd), sending;
 	enum MHD_Result result = MHD_NO;
 
+	if (!response)
+		return MHD_NO;
+	request->response.body = NULL; /* the library's now */
 	pthread_mutex_lock(&server->lock);
-	connection = request->connection;
-	if (half_closed(connection->fd))
-		request->response.close = true; /* nothing comes after this; the library may have missed it */
-	if (!request->aborted && (response = make_response(request, &request->response))) {
+	sending = !request->aborted;
+	if (sending) {
 		connection->phase = JF_PHASE_SENDING;
 		request->queued = true;
+		/* nothing comes after half of a close; the library may have missed it */
+		request->response.close = request->response.close || last || server->draining;
 		if (!request->is_head && !request->response.stream)
 			request->sent = request->response.size;
-		request->response.body = NULL; /* the library's now */
 		jf_watch_deadline(server->watch, connection->slot,
 		    !request->response.stream || request->stream_ended
 			? sending_ms(server, request->response.size + request->stream_size)
 			: -1);
 		if (early)
 			jf_watch_linger(server->watch, connection->fd, JF_LINGER_MS);
-		pthread_mutex_unlock(&server->lock);
-		if (request->response.stream) /* a reader may pause: the job's deadline and ours are limit enough */
-			MHD_set_connection_option(request->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
-		/* may run read_stream at once, which takes the lock */
-		result = MHD_queue_response(request->mhd, (unsigned)request->response.status, response);
-		MHD_destroy_response(response);
-		return result;
 	}
 	pthread_mutex_unlock(&server->lock);
+	if (sending && request->response.close)
+		MHD_add_response_header(response, "Connection", "close");
+	if (sending && request->response.stream) /* a reader may pause: the job's deadline and ours are limit enough */
+		MHD_set_connection_option(request->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+	if (sending) /* may run read_stream at once, which takes the lock */
+		result = MHD_queue_response(request->mhd, (unsigned)request->response.status, response);
+	MHD_destroy_response(response);
 	return result;
 }
 
