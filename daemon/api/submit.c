@@ -33,19 +33,38 @@ static void on_step(void *context, struct jf_job *job, const struct jf_job_step 
 	jf_json_writer_deinit(&writer);
 }
 
+/* Says so when no other time is better: what takes too long with nothing ahead of it. */
+static bool is_too_much(struct jf_call *call, const struct jf_job *job, struct jf_problem *problem) {
+	double seconds = jf_scheduler_seconds_alone(call->http->parts.scheduler, job);
+	int most_ms = call->http->parts.conf->request_timeout_ms;
+	char more[64] = "raise request_timeout_ms";
+
+	if (seconds * 1000 <= call->timeout_ms)
+		return false;
+	if (call->timeout_ms < most_ms)
+		snprintf(more, sizeof(more), "allow more time (Request-Timeout-Ms, at most %d)", most_ms);
+	jf_problem_set(problem, JF_PROBLEM_DEADLINE,
+	    "By itself this takes about %.*f s at the speed measured last, and %d ms are allowed. Ask for fewer "
+	    "images, draws or steps, or %s.",
+	    seconds < 10 ? 1 : 0, seconds, call->timeout_ms, more);
+	problem->retry_after_s = -1;
+	return true;
+}
+
 static void end_badly(struct jf_call *call, const struct jf_job *job) {
 	struct jf_problem problem = {0};
 	struct jf_response response;
 	size_t length;
 	char *text;
 
-	if (job->end == JF_JOB_DEADLINE)
-		jf_problem_set(&problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
-	else if (job->end == JF_JOB_SHUTDOWN)
+	if (job->end == JF_JOB_DEADLINE) {
+		if (!is_too_much(call, job, &problem))
+			jf_problem_set(&problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+	} else if (job->end == JF_JOB_SHUTDOWN)
 		jf_problem_set(&problem, JF_PROBLEM_DRAINING, "The server is shutting down; ask another instance.");
 	else
 		jf_problem_set(&problem, JF_PROBLEM_INTERNAL, "%.300s", job->error.message);
-	if (jf_problem_status(problem.type) == 503)
+	if (jf_problem_status(problem.type) == 503 && problem.retry_after_s == 0)
 		problem.retry_after_s = jf_scheduler_retry_after_s(call->http->parts.scheduler);
 	if (call->as == JF_AS_STREAM) {
 		text = jf_problem_text(&problem, jf_request_path(call->request), call->id, &length);
@@ -70,13 +89,16 @@ static void on_done(void *context, struct jf_job *job) {
 
 /* --- submitting --- */
 
-static void refuse(struct jf_call *call, enum jf_admission admission, int retry_after_s, const struct jf_error *err) {
+static void refuse(struct jf_call *call, const struct jf_job *job, enum jf_admission admission, int retry_after_s,
+    const struct jf_error *err) {
 	call->problem.retry_after_s = retry_after_s;
 	if (admission == JF_REFUSED_FULL)
 		jf_call_fail_with(
 		    call, JF_PROBLEM_FULL, "The queue is full: as much work as this server admits is waiting already.");
 	else if (admission == JF_REFUSED_DRAINING)
 		jf_call_fail_with(call, JF_PROBLEM_DRAINING, "The server is shutting down; ask another instance.");
+	else if (admission == JF_REFUSED_DEADLINE && is_too_much(call, job, &call->problem))
+		jf_call_fail(call);
 	else if (admission == JF_REFUSED_DEADLINE)
 		jf_call_fail_with(call, JF_PROBLEM_DEADLINE,
 		    "With the work that is already waiting, this would not finish within %d ms.", call->timeout_ms);
@@ -111,7 +133,7 @@ void jf_submit_job(
 	atomic_store(&call->job, job);
 	admission = jf_scheduler_submit(http->parts.scheduler, job, &retry_after_s, &err);
 	if (admission != JF_ADMITTED) {
-		refuse(call, admission, retry_after_s, &err);
+		refuse(call, job, admission, retry_after_s, &err);
 		jf_request_unref(call->request);
 		return;
 	}

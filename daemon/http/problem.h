@@ -47,7 +47,7 @@ struct jf_problem {
 		char pointer[112]; /* JSON pointer (RFC 6901) of the field; the query's fields have the same names */
 		char detail[208];
 	} errors[JF_PROBLEM_ERRORS];
-	int retry_after_s; /* 0: no Retry-After */
+	int retry_after_s; /* 0: no Retry-After, or the caller's choice; -1: none, whatever the status */
 	const char *allow; /* the Allow field of a 405; NULL: none */
 };
 

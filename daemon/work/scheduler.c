@@ -89,6 +89,12 @@ static double seconds_for(const struct jf_scheduler *s, bool classification, dou
 	return cost / (per_second * workers);
 }
 
+/* Lock held: the same for one job. */
+static double seconds_alone(const struct jf_scheduler *s, const struct jf_job *job, double cost) {
+	int workers = s->options.workers;
+	return seconds_for(s, jf_job_is_classification(job), cost, job->n < workers ? job->n : workers);
+}
+
 /* Lock held: until the job would be done, if it were admitted now. A classification passes all generations. Without
  * time to spare a full queue would be one in which every job is due at its deadline, and half of them would be late. */
 static double seconds_until_done(const struct jf_scheduler *s, const struct jf_job *job, double cost) {
@@ -97,7 +103,7 @@ static double seconds_until_done(const struct jf_scheduler *s, const struct jf_j
 	double ahead = seconds_for(s, true, (double)s->cost_outstanding[1], workers);
 	if (!classification)
 		ahead += seconds_for(s, false, (double)s->cost_outstanding[0], workers);
-	return SAFETY * ahead + seconds_for(s, classification, cost, job->n < workers ? job->n : workers);
+	return SAFETY * ahead + seconds_alone(s, job, cost);
 }
 
 /* Lock held: whether the speed measured last says that the job cannot be done in time. With nothing under way and no
@@ -185,6 +191,14 @@ out:
 	if (answer != JF_ADMITTED)
 		jf_metric_reject(s->options.metrics, reasons[answer]);
 	return answer;
+}
+
+double jf_scheduler_seconds_alone(struct jf_scheduler *s, const struct jf_job *job) {
+	pthread_mutex_lock(&s->lock);
+	bool measured = s->speed[jf_job_is_classification(job)].seconds > 0;
+	double seconds = measured ? seconds_alone(s, job, (double)jf_job_cost(job)) : 0;
+	pthread_mutex_unlock(&s->lock);
+	return seconds;
 }
 
 int jf_scheduler_retry_after_s(struct jf_scheduler *s) {

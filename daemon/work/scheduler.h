@@ -52,6 +52,10 @@ void jf_scheduler_commit(struct jf_scheduler *scheduler);
 enum jf_admission jf_scheduler_submit(
     struct jf_scheduler *scheduler, struct jf_job *job, int *retry_after_s, struct jf_error *err);
 
+/* How long the job takes with nothing ahead of it, at the speed measured last; 0: none has been measured. What takes
+ * longer than it may is not worth another try. */
+double jf_scheduler_seconds_alone(struct jf_scheduler *scheduler, const struct jf_job *job);
+
 /* When what is outstanding now will be done, at the speed measured last: 1 to 60 seconds. */
 int jf_scheduler_retry_after_s(struct jf_scheduler *scheduler);
 

@@ -680,6 +680,7 @@ static void test_deadline(void **state) {
 	scheduler = scheduler_of(1, 4, 100000);
 	struct ticket *running = make(JF_JOB_GENERATE, 16, 1000, 1); /* seconds of work */
 	running->job->deadline_ns = jf_clock_ns() + 100000000;
+	assert_true(jf_scheduler_seconds_alone(scheduler, running->job) == 0);
 	assert_int_equal(submit(scheduler, running), JF_ADMITTED);
 	wait_done(running);
 	assert_int_equal(running->job->end, JF_JOB_DEADLINE);
@@ -694,6 +695,8 @@ static void test_deadline(void **state) {
 	assert_int_equal(jf_scheduler_submit(scheduler, hopeless->job, &retry, &error), JF_REFUSED_DEADLINE);
 	assert_true(retry >= 1 && retry <= 60);
 	assert_int_equal(atomic_load(&hopeless->n_done), 0);
+	/* and that another time would be no better, as it would for what another job's work keeps from its deadline */
+	assert_true(jf_scheduler_seconds_alone(scheduler, hopeless->job) > 0.1);
 	struct ticket *quick = make(JF_JOB_GENERATE, 1, 1, 2);
 	quick->job->deadline_ns = jf_clock_ns() + INT64_C(1000000000) * WAIT_S;
 	assert_int_equal(submit(scheduler, quick), JF_ADMITTED);
@@ -722,6 +725,7 @@ static void test_deadline_with_time_to_spare(void **state) {
 	tight->job->deadline_ns = jf_clock_ns() + INT64_C(14000000000);
 	assert_int_equal(jf_scheduler_submit(scheduler, tight->job, &retry, NULL), JF_REFUSED_DEADLINE);
 	assert_in_range(retry, 1, 60);
+	assert_true(jf_scheduler_seconds_alone(scheduler, tight->job) < 14);
 	ample->job->deadline_ns = jf_clock_ns() + INT64_C(1000000000) * WAIT_S;
 	assert_int_equal(submit(scheduler, ample), JF_ADMITTED);
 	release(ahead, &gate, 20);
