@@ -277,15 +277,26 @@ static void put_against(struct evaluation *e, double auroc, double error, double
 	    JF_UNFAMILIAR_BELOW, 100 * alarms, 100 * found);
 }
 
-static enum jf_err eval_against(struct evaluation *e, struct jf_error *err) {
-	float *ours = NULL, *others = NULL;
-	size_t n = 0, m = 0;
-	double auroc, error;
+/* Whether there is something to compare, which is asked before minutes of evaluation are printed. */
+static enum jf_err against_check(struct evaluation *e, struct jf_error *err) {
+	const struct jf_network_config *c = &e->model->config;
+	const struct jf_dataset_form form = {c->height, c->width, c->image_channels, NULL, NULL};
+	struct jf_dataset data = {0};
 
 	if (!e->model->familiarity)
 		return jf_error_set(err, JF_EINVAL,
 		    "--against needs a calibrated model; this one is not calibrated (jointflow "
 		    "calibrate does it)");
+	jf_dataset_load(&data, e->args->against, JF_DATASET_TEST, &form, err);
+	jf_dataset_deinit(&data);
+	return err->code;
+}
+
+static enum jf_err eval_against(struct evaluation *e, struct jf_error *err) {
+	float *ours = NULL, *others = NULL;
+	size_t n = 0, m = 0;
+	double auroc, error;
+
 	ours = familiarity_of(e, e->args->data, &n, err);
 	if (ours)
 		others = familiarity_of(e, e->args->against, &m, err);
@@ -434,7 +445,9 @@ int cli_eval(const struct cli_args *args) {
 	jf_json_writer_init(&e.json);
 	jf_json_begin_object(&e.json, NULL);
 	jf_answer_put_model(&e.json, e.model);
-	if (args->data)
+	if (args->against)
+		against_check(&e, &err);
+	if (args->data && !err.code)
 		eval_data(&e, &err);
 	if (args->against && !err.code)
 		eval_against(&e, &err);
