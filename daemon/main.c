@@ -413,9 +413,13 @@ static int check(const struct daemon *d) {
 		return EX_CONFIG;
 	}
 	jf_setup_warn_of_secrets(&setup.conf);
+	bool good = jf_setup_check_start(&setup.conf, &error) == JF_OK;
 	jf_setup_deinit(&setup);
-	puts("jointflowd: the configuration is valid");
-	return EXIT_SUCCESS;
+	if (!good)
+		jf_setup_complain(&error, "");
+	else
+		puts("jointflowd: the configuration is valid");
+	return good ? EXIT_SUCCESS : EX_CONFIG;
 }
 
 static int act(struct daemon *d) {

@@ -12,6 +12,7 @@
 
 #include "core/base/file.h"
 #include "core/kernels/kernels.h"
+#include "daemon/service/listen.h"
 #include "daemon/service/log.h"
 #include "daemon/service/process.h"
 #include "daemon/service/service.h"
@@ -67,22 +68,38 @@ enum jf_err jf_setup_load(struct jf_conf *conf, const struct jf_conf_request *re
 
 /* --- check --- */
 
+/* A name without a slash may lead to three places, and an error names the last of them. */
+static enum jf_err tell_first_place(const struct jf_conf *conf, struct jf_error *err) {
+	const char installed[] = JF_PKGDATADIR "/models/", *name = conf->model + sizeof(installed) - 1;
+	char folder[4096], message[JF_ERROR_SIZE];
+	if (strncmp(conf->model, installed, sizeof(installed) - 1) != 0 || strchr(name, '/') || is_file(conf->model) ||
+	    is_file(name) || !getcwd(folder, sizeof(folder)))
+		return err->code;
+	memcpy(message, err->message, sizeof(message));
+	return jf_error_set(
+	    err, err->code, "%.300s; nor is there a file %.60s in the current folder, %.120s", message, name, folder);
+}
+
 static enum jf_err check_readable(const struct jf_conf *conf, struct jf_error *err) {
 	const struct {
 		const char *key, *path;
 	} files[] = {{"model", conf->model}, {"key_file", conf->key_file}, {"tls_cert", conf->tls_cert},
 	    {"tls_key", conf->tls_key}, {"web_root", conf->web_root}};
 	for (size_t i = 0; i < COUNT(files); i++)
-		if (*files[i].path && access(files[i].path, R_OK) != 0)
-			return jf_error_set(
+		if (*files[i].path && access(files[i].path, R_OK) != 0) {
+			jf_error_set(
 			    err, JF_EIO, "%s: cannot read %.400s: %s", files[i].key, files[i].path, strerror(errno));
+			return i == 0 ? tell_first_place(conf, err) : JF_EIO;
+		}
 	return JF_OK;
 }
 
 enum jf_err jf_setup_open_model(struct jf_model **out, const struct jf_conf *conf, struct jf_error *err) {
 	enum jf_err rc = jf_model_open(out, conf->model, err);
-	if (rc != JF_OK)
+	if (rc != JF_OK) {
 		jf_error_prefix(err, "model");
+		tell_first_place(conf, err);
+	}
 	return rc;
 }
 
@@ -161,6 +178,16 @@ enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct j
 	if (conf->max_connections_per_client > conf->max_connections)
 		conf->max_connections_per_client = conf->max_connections;
 	return JF_OK;
+}
+
+enum jf_err jf_setup_check_start(struct jf_conf *conf, struct jf_error *err) {
+	const char *list = conf->listen_address;
+	char item[64];
+	int n_listeners = *conf->listen_path != '\0';
+	while (jf_conf_list_next(&list, item, sizeof(item)))
+		n_listeners++;
+	enum jf_err rc = jf_setup_descriptors(conf, n_listeners, err);
+	return rc == JF_OK ? jf_listen_check(conf, err) : rc;
 }
 
 /* --- complaints --- */

@@ -33,6 +33,10 @@ void jf_setup_workers(struct jf_conf *conf);
  * lowered, and a warning says so; JF_ELIMIT when hardly a connection would be left. */
 enum jf_err jf_setup_descriptors(struct jf_conf *conf, int n_listeners, struct jf_error *err);
 
+/* For --check-config: what a start needs beyond jf_setup_open, descriptors and a place for the Unix socket. Lowers
+ * max_connections as jf_setup_descriptors does. */
+enum jf_err jf_setup_check_start(struct jf_conf *conf, struct jf_error *err);
+
 /* An error before the log is set up: to the journal with its priority, elsewhere as programs do. */
 void jf_setup_complain(const struct jf_error *error, const char *hint);
 /* Warns of JOINTFLOWD_... variables that are no keys, and of a JOINTFLOW_ISA that has no effect. */

@@ -19,7 +19,6 @@
 #include "daemon/http/watch.h"
 #include "daemon/service/log.h"
 
-#define EXHAUSTED_EVERY_MS 10000
 #define MAX_WAITING_PIXELS (16L * 2048 * 2048) /* two seconds of one thread's decoding */
 #define HEARD_ABOVE_LIMIT 8                    /* connections of an address that get 429; more are closed */
 #define BODIES_OF_ADDRESS 8
@@ -213,15 +212,8 @@ static void on_unread(void *context, struct jf_request *request, int status, str
 }
 
 static void on_log(void *context, const char *message) {
-	struct jf_http *http = context;
-	long long now = jf_clock_ms(), said = atomic_load(&http->exhausted_ms);
-
-	/* The library's words for an accept that found no descriptor or memory. Once in a while: it says so at each. */
-	if (strstr(message, "system resource limit") && (said == 0 || now - said > EXHAUSTED_EVERY_MS) &&
-	    atomic_compare_exchange_strong(&http->exhausted_ms, &said, now))
-		jf_log(JF_LOG_ERROR, NULL, "no descriptors or memory for another connection: %s", message);
-	else
-		jf_log(JF_LOG_DEBUG, NULL, "libmicrohttpd: %s", message);
+	(void)context;
+	jf_log(JF_LOG_DEBUG, NULL, "libmicrohttpd: %s", message);
 }
 
 /* --- life --- */

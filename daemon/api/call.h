@@ -32,9 +32,8 @@ struct jf_http {
 	struct jf_keys *keys;
 	atomic_bool ready, draining;
 	atomic_ulong next_id;
-	uint64_t id_key;           /* drawn at start, so that ids of two runs differ */
-	atomic_llong exhausted_ms; /* when it was last said that descriptors ran out */
-	int64_t started_s;         /* seconds since the epoch */
+	uint64_t id_key;   /* drawn at start, so that ids of two runs differ */
+	int64_t started_s; /* seconds since the epoch */
 	bool tls;
 };
 

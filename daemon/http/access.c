@@ -154,10 +154,34 @@ bool jf_access_cross_site(
 	return !same_host(origin, host);
 }
 
+/* Takes away an obfuscated port (RFC 7239, 6.3), which is of letters and no use: "192.0.2.1:_p", "[2001:db8::1]:_p". */
+static void drop_obfuscated_port(char *node) {
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	char *colon = strrchr(node, ':');
+
+	if (colon && colon[1] == '_' && colon[2] && colon[2 + strspn(colon + 2, allowed)] == '\0' &&
+	    (memchr(node, ':', (size_t)(colon - node)) == NULL || colon[-1] == ']'))
+		*colon = '\0';
+}
+
+/* As it is written for people; an IPv4 address that is mapped into IPv6 as what it is. False when it is no address. */
+static bool write_address(char *out, size_t size, const char *text) {
+	struct in6_addr v6;
+	struct in_addr v4;
+
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		return inet_ntop(AF_INET, &v4, out, (socklen_t)size) != NULL;
+	if (inet_pton(AF_INET6, text, &v6) != 1)
+		return false;
+	if (IN6_IS_ADDR_V4MAPPED(&v6))
+		return inet_ntop(AF_INET, v6.s6_addr + 12, out, (socklen_t)size) != NULL;
+	return inet_ntop(AF_INET6, &v6, out, (socklen_t)size) != NULL;
+}
+
 /* The address of "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]" and "[2001:db8::1]:80"; false for anything
  * else. */
 static bool read_node(char *out, size_t size, const char *text, size_t length) {
-	char node[64], port[8];
+	char node[64], name[64], port[8];
 
 	while (length && (*text == ' ' || *text == '\t'))
 		text++, length--;
@@ -167,11 +191,9 @@ static bool read_node(char *out, size_t size, const char *text, size_t length) {
 		return false;
 	memcpy(node, text, length);
 	node[length] = '\0';
-	if (is_literal(node)) {
-		snprintf(out, size, "%s", node);
-		return true;
-	}
-	return split_host(out, size, port, node) && is_literal(out);
+	drop_obfuscated_port(node);
+	return write_address(out, size, node) ||
+	       (split_host(name, sizeof(name), port, node) && write_address(out, size, name));
 }
 
 bool jf_access_forwarded_for(char *out, size_t size, const char *forwarded, const char *trusted) {

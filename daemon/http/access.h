@@ -25,8 +25,8 @@ bool jf_access_origin_allowed(const char *origin, const char *origins);
 bool jf_access_traceparent(const char *field);
 
 /* The client's address behind a trusted proxy: the last entry of X-Forwarded-For that is not a trusted proxy itself,
- * without its port. trusted: a list of addresses and networks. Writes `out` (text of an address) and returns true;
- * false when the field is absent or its last entry is not an address. */
+ * without its port, and as IPv4 where it is that mapped into IPv6. trusted: a list of addresses and networks. Writes
+ * `out` (text of an address) and returns true; false when the field is absent or its last entry is not an address. */
 bool jf_access_forwarded_for(char *out, size_t size, const char *forwarded, const char *trusted);
 /* The same from Forwarded (RFC 7239). */
 bool jf_access_forwarded(char *out, size_t size, const char *forwarded, const char *trusted);

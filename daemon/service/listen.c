@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/service/log.h"
 #include "daemon/service/service.h"
 
 union address {
@@ -179,6 +180,28 @@ enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf 
 	if (rc != JF_OK)
 		jf_listen_close(listeners, conf);
 	return rc;
+}
+
+enum jf_err jf_listen_check(const struct jf_conf *conf, struct jf_error *err) {
+	const char *path = conf->listen_path, *slash = strrchr(path, '/');
+	struct stat status;
+	char folder[128];
+	if (!*path)
+		return JF_OK;
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
+	if (access(folder, W_OK | X_OK) != 0) {
+		if (errno != ENOENT || strncmp(folder, "/run/", 5) != 0)
+			return jf_error_set(err, JF_EIO, "listen_path: no socket can be made in the folder %s: %s",
+			    folder, strerror(errno));
+		jf_log(JF_LOG_WARNING, NULL,
+		    "listen_path: the folder %s is not there now; the start fails unless the service manager makes it "
+		    "(RuntimeDirectory)",
+		    folder);
+	} else if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+		return jf_error_set(
+		    err, JF_EIO, "listen_path: %s is there already, is not a socket, and is left alone", path);
+	}
+	return JF_OK;
 }
 
 void jf_listen_close(struct jf_listeners *listeners, const struct jf_conf *conf) {

@@ -23,6 +23,9 @@ struct jf_listeners {
 /* Passed sockets win over listen_*; a passed socket on a non-loopback address is subject to the same rule about keys as
  * listen_address. *err names the address. */
 enum jf_err jf_listen_open(struct jf_listeners *listeners, const struct jf_conf *conf, struct jf_error *err);
+/* Whether the Unix socket of the configuration could be made, as this user; creates nothing. A folder below /run that
+ * is not there is only warned of: the service manager may be about to make it. *err names key and path. */
+enum jf_err jf_listen_check(const struct jf_conf *conf, struct jf_error *err);
 /* Closes them and removes a Unix socket that we made; what they were called stays readable. Idempotent. */
 void jf_listen_close(struct jf_listeners *listeners, const struct jf_conf *conf);
 

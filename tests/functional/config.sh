@@ -51,6 +51,29 @@ head -c 1000 "$scratch/model" >"$scratch/cut"
 refused 78 'model: ' --config=/dev/null --model="$scratch/cut" --check-config
 echo short >"$scratch/keys"
 refused 78 'key_file: ' --config=/dev/null --model="$scratch/model" --key-file="$scratch/keys" --check-config
+# what a start would refuse for want of a folder or of descriptors
+fine="--config=/dev/null --model=$scratch/model"
+refused 78 "listen_path: no socket can be made in the folder $scratch/nowhere: No such file" $fine \
+	--listen-path="$scratch/nowhere/socket" --check-config
+refused 78 "listen_path: $scratch/keys is there already, is not a socket" $fine --listen-path="$scratch/keys" --check-config
+refused 0 'the folder /run/jointflowd-nowhere is not there now' $fine --listen-path=/run/jointflowd-nowhere/socket \
+	--check-config
+refused 0 'the configuration is valid' $fine --listen-path="$scratch/socket" --check-config
+[ ! -e "$scratch/socket" ]
+result $? '--check-config makes no socket' "$scratch/out"
+(
+	ulimit -n 40
+	"$daemon" $fine --check-config >"$scratch/out" 2>&1
+	[ $? = 78 ] && grep -q 'only 40 descriptors may be open and [0-9]* are needed' "$scratch/out"
+)
+result $? '--check-config with too few descriptors' "$scratch/out"
+for more in --check-config --listen-port=0; do
+	status=0
+	(cd "$scratch" && exec "$daemon" --config=/dev/null --model=nope.safetensors $more) >"$scratch/out" 2>&1 || status=$?
+	[ $status != 0 ] && grep -q "/models/nope.safetensors: .*; nor is there a file nope.safetensors in the current folder, $scratch" \
+		"$scratch/out"
+	result $? "model, a name without a slash, $more: both places are named" "$scratch/out"
+done
 refused 64 "option '--wrong'" --wrong
 refused 64 "unexpected argument 'start'" start
 refused 1 '/nonexistent/model' --config=/dev/null --model=/nonexistent/model --listen-port=0

@@ -184,9 +184,14 @@ def rates():
         check(jf.wait_for(lambda: d.get("/version").status == 200), "after one has gone")
         for link in links:
             link.close()
-    with Daemon("--max-connections=20", "--max-connections-per-client=20") as d, case("connections: all together are limited, and it recovers"):
-        links = [d.connect() for _ in range(60)]
-        time.sleep(0.3)
+    # of a proxy, which has no limit of its own
+    with Daemon("--max-connections=20", "--max-connections-per-client=20", "--trusted-proxies=127.0.0.1",
+                "--upload-timeout-ms=600000") as d, case("connections: all together are limited, and it recovers"):
+        links = [d.only_connection()] + [d.connection() for _ in range(59)]
+        answers = [d.get("/version", link=link) for link in links]
+        equal([answer.status for answer in answers], [200] * 20 + [503] * 40, "the first twenty")
+        equal({answer.headers.get("connection") for answer in answers[20:]}, {"close"}, "those above the limit are closed")
+        equal([d.get("/version", link=link).status for link in links[:20]], [200] * 20, "the first twenty again")
         for link in links:
             link.close()
 

@@ -922,6 +922,22 @@ def test_few_descriptors():
                 break
         assert time.monotonic() < end
         time.sleep(0.02)
+    # the limit falls while the daemon runs, below what it has open: it says so, once, and does not try in a loop
+    begin = time.monotonic()
+    resource.prlimit(manager.process.pid, resource.RLIMIT_NOFILE, (10, hard))
+    assert "cannot accept" not in manager.log(), manager.log()
+    waiting = [socket.create_connection(("127.0.0.1", manager.port), timeout=WAIT_S) for _ in range(5)]
+    manager.wait_log("cannot accept a connection: Too many open files (ulimit -n, LimitNOFILE)")
+    before = cpu_seconds(manager.process.pid)
+    time.sleep(2)
+    used = cpu_seconds(manager.process.pid) - before
+    assert used < 0.5 * SLOW, f"{used} s of processor time in 2 s"
+    resource.prlimit(manager.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    assert manager.request("/livez")[0] == 200  # those that waited are taken first
+    for client in waiting:
+        client.close()
+    said = manager.log().count("cannot accept a connection")
+    assert said <= 1 + (time.monotonic() - begin) / 10, f"it says so {said} times:\n{manager.log()}"
     manager.end()
     manager = Manager(wrapper=["/bin/sh", "-c", 'ulimit -n 40 && exec "$@"', "sh"], keep_waiting=True)
     assert manager.process.wait(WAIT_S) == 1
