@@ -34,24 +34,44 @@ const char *jf_invert_name(enum jf_invert invert) {
 	return (unsigned)invert < JF_N_INVERT ? jf_invert_names[invert] : "unknown";
 }
 
-/* A new float copy of the picture, levels 0 to 255, with `channels` channels: grey from colour by luma, colour from
- * grey by repetition. NULL when memory is short. */
-static float *to_levels(const struct jf_image *image, int channels) {
-	size_t pixels = (size_t)image->height * (size_t)image->width;
-	float *levels = malloc(pixels * (size_t)channels * sizeof(*levels));
+/* A picture's rows as floats, levels 0 to 255, with `channels` channels: grey from colour by luma, colour from grey by
+ * repetition. One row at a time: as floats a large picture takes four times its bytes. */
+struct levels {
+	const struct jf_image *image;
+	int channels;
+	float *row; /* [width][channels] */
+};
 
-	for (size_t i = 0; levels && i < pixels; i++) {
-		const uint8_t *p = image->pixels + i * (size_t)image->channels;
+static const float *levels_row(void *context, int y) {
+	struct levels *levels = context;
+	const struct jf_image *image = levels->image;
+	const uint8_t *p = image->pixels + (size_t)y * (size_t)image->width * (size_t)image->channels;
+	float *out = levels->row;
 
-		for (int c = 0; c < channels; c++) {
+	for (int x = 0; x < image->width; x++, p += image->channels)
+		for (int c = 0; c < levels->channels; c++) {
 			uint8_t level = p[0];
 
 			if (image->channels == 3)
-				level = channels == 3 ? p[c] : jf_luma(p[0], p[1], p[2]);
-			levels[i * (size_t)channels + (size_t)c] = level;
+				level = levels->channels == 3 ? p[c] : jf_luma(p[0], p[1], p[2]);
+			*out++ = level;
 		}
-	}
-	return levels;
+	return levels->row;
+}
+
+/* The picture resized to out [height][width][channels]. */
+static enum jf_err resize(
+    float *out, int height, int width, int channels, const struct jf_image *image, struct jf_error *err) {
+	struct levels levels = {image, channels, malloc((size_t)image->width * (size_t)channels * sizeof(float))};
+	enum jf_err status = JF_ENOMEM;
+
+	if (levels.row)
+		status = jf_resample_rows(
+		    out, height, width, levels_row, &levels, image->height, image->width, channels, err);
+	else
+		jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	free(levels.row);
+	return status;
 }
 
 /* --- none --- */
@@ -78,13 +98,8 @@ static bool border_is_light(const float *field, int height, int width, int chann
 static enum jf_err frame_none(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
     int width, int channels, enum jf_invert invert, struct jf_error *err) {
 	size_t n = (size_t)height * (size_t)width * (size_t)channels;
-	float *levels = to_levels(image, channels);
-	enum jf_err status;
+	enum jf_err status = resize(out, height, width, channels, image, err);
 
-	if (!levels)
-		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
-	status = jf_resample(out, height, width, levels, image->height, image->width, channels, err);
-	free(levels);
 	if (status)
 		return status;
 	report->inverted =
@@ -110,22 +125,21 @@ static enum jf_err frame_none(float *out, struct jf_framing_report *report, cons
  * pixel. */
 static float *to_work(int *height, int *width, float *factor, const struct jf_image *image) {
 	int longer = image->height > image->width ? image->height : image->width;
-	float *levels = to_levels(image, 1), *work;
+	float *work;
 
 	*height = image->height;
 	*width = image->width;
 	*factor = 1;
-	if (!levels || longer <= WORK_SIDE)
-		return levels;
-	*factor = (float)WORK_SIDE / (float)longer;
-	*height = (int)fmaxf(1, roundf((float)image->height * *factor));
-	*width = (int)fmaxf(1, roundf((float)image->width * *factor));
+	if (longer > WORK_SIDE) {
+		*factor = (float)WORK_SIDE / (float)longer;
+		*height = (int)fmaxf(1, roundf((float)image->height * *factor));
+		*width = (int)fmaxf(1, roundf((float)image->width * *factor));
+	}
 	work = malloc((size_t)*height * (size_t)*width * sizeof(*work));
-	if (work && jf_resample(work, *height, *width, levels, image->height, image->width, 1, NULL)) {
+	if (work && resize(work, *height, *width, 1, image, NULL)) {
 		free(work);
 		work = NULL;
 	}
-	free(levels);
 	return work;
 }
 

@@ -27,6 +27,21 @@ enum jf_err jf_image_init(struct jf_image *image, int height, int width, int cha
 	return JF_OK;
 }
 
+enum jf_err jf_image_take(
+    struct jf_image *image, int height, int width, int channels, uint8_t **pixels, struct jf_error *err) {
+	uint8_t *cut;
+
+	*image = (struct jf_image){height, width, channels, NULL};
+	cut = realloc(*pixels, jf_image_size(image));
+	if (!cut) {
+		*image = (struct jf_image){0};
+		return jf_error_set(err, JF_ENOMEM, "image: out of memory");
+	}
+	image->pixels = cut;
+	*pixels = NULL;
+	return JF_OK;
+}
+
 void jf_image_deinit(struct jf_image *image) {
 	free(image->pixels);
 	*image = (struct jf_image){0};

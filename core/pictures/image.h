@@ -16,6 +16,10 @@ struct jf_image {
 /* Zero-filled (black). Sizes 1 to 65535 and channels 1 or 3 (JF_EINVAL), at most 1 GiB (JF_ELIMIT), JF_ENOMEM; the
  * image is then {0}. */
 enum jf_err jf_image_init(struct jf_image *image, int height, int width, int channels, struct jf_error *err);
+/* Out of pixels that are there already (malloc) and become the image's, cut to its size; *pixels is then NULL. Sizes as
+ * above, unchecked. JF_ENOMEM: the image is {0}, *pixels as it was. */
+enum jf_err jf_image_take(
+    struct jf_image *image, int height, int width, int channels, uint8_t **pixels, struct jf_error *err);
 void jf_image_deinit(struct jf_image *image);       /* frees the pixels, leaves {0}; a {0} image is allowed */
 size_t jf_image_size(const struct jf_image *image); /* bytes: height * width * channels */
 

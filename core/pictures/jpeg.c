@@ -11,7 +11,9 @@
 
 #include "core/pictures/exif.h"
 
-#define MAX_MEMORY ((long)256 << 20) /* of the decoder: a progressive picture keeps all its coefficients */
+/* Of the decoder: a picture of several scans keeps all its coefficients, three bytes a pixel with halved colours.
+ * Enough for 24 million pixels, as cameras have. */
+#define MAX_MEMORY ((long)72 << 20)
 /* A progressive file of few bytes may ask for thousands of passes over all its pixels. Writers make about ten. */
 #define MAX_SCANS 200
 #define TYPICAL_SCANS 10                     /* of a progressive picture */
@@ -52,7 +54,9 @@ static void on_error(j_common_ptr jpeg) {
 		give_up(codec, JF_ENOMEM);
 		break;
 	case JERR_NO_BACKING_STORE:
-		snprintf(codec->failure, sizeof(codec->failure), "needs more memory than %ld MiB to decode",
+		snprintf(codec->failure, sizeof(codec->failure),
+		    "needs more memory than %ld MiB to decode, as progressive ones do; save it smaller, or as a "
+		    "baseline JPEG",
 		    MAX_MEMORY >> 20);
 		give_up(codec, JF_ELIMIT);
 		break;
@@ -208,30 +212,35 @@ size_t jf_jpeg_pixels(const void *data, size_t size_bytes) {
 	return pixels;
 }
 
-/* Inks are stored as what they leave of the light where Adobe's marker stands, which is all there is in the wild. */
-static void from_inks(struct jf_image *out, const uint8_t *rows, bool inverted) {
-	size_t pixels = (size_t)out->height * (size_t)out->width;
+/* rows[pixels][4] -> [pixels][3], in place. Inks are stored as what they leave of the light where Adobe's marker
+ * stands, which is all there is in the wild. */
+static void from_inks(uint8_t *rows, size_t pixels, bool inverted) {
+	uint8_t *out = rows;
 
-	for (size_t i = 0; i < pixels; i++)
+	for (size_t i = 0; i < pixels; i++, rows += 4) {
+		int black = inverted ? rows[3] : 255 - rows[3];
+
 		for (size_t c = 0; c < 3; c++) {
-			int light = inverted ? rows[4 * i + c] : 255 - rows[4 * i + c];
-			int black = inverted ? rows[4 * i + 3] : 255 - rows[4 * i + 3];
+			int light = inverted ? rows[c] : 255 - rows[c];
 
-			out->pixels[3 * i + c] = (uint8_t)((light * black + 127) / 255);
+			*out++ = (uint8_t)((light * black + 127) / 255);
 		}
+	}
 }
 
-static enum jf_err collect(struct jf_image *out, const struct codec *codec, struct jf_error *err) {
-	const struct jpeg_decompress_struct *jpeg = &codec->jpeg;
-	enum jf_err rc = jf_image_init(out, (int)jpeg->output_height, (int)jpeg->output_width,
-	    jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3, err);
+/* The rows become the picture, and the decoder's memory is given back before anything else is taken. */
+static enum jf_err collect(struct jf_image *out, struct codec *codec, struct jf_error *err) {
+	struct jpeg_decompress_struct *jpeg = &codec->jpeg;
+	int height = (int)jpeg->output_height, width = (int)jpeg->output_width;
+	bool grey = jpeg->out_color_space == JCS_GRAYSCALE;
+	enum jf_err rc;
 
+	if (jpeg->out_color_space == JCS_CMYK)
+		from_inks(codec->rows, (size_t)height * (size_t)width, jpeg->saw_Adobe_marker);
+	jpeg_destroy_decompress(jpeg);
+	rc = jf_image_take(out, height, width, grey ? 1 : 3, &codec->rows, err);
 	if (rc != JF_OK)
 		return rc;
-	if (jpeg->out_color_space == JCS_CMYK)
-		from_inks(out, codec->rows, jpeg->saw_Adobe_marker);
-	else
-		memcpy(out->pixels, codec->rows, jf_image_size(out));
 	rc = jf_exif_turn(out, codec->orientation, err);
 	if (rc != JF_OK)
 		jf_image_deinit(out);

@@ -242,30 +242,27 @@ static bool guarded_decode(struct codec *codec, int *height, int *width, int *ch
 	return true;
 }
 
-/* raw[..][2 or 4: grey or RGB with alpha] -> out, over a ground of that grey. Returns how far its levels lie apart. */
-static int composite_over(struct jf_image *out, const uint8_t *raw, int ground) {
-	size_t pixels = (size_t)out->height * (size_t)out->width;
-	size_t colours = (size_t)out->channels;
+/* One colour of a pixel over a ground of that grey. */
+static int over(int level, int alpha, int ground) {
+	return (level * alpha + ground * (255 - alpha) + 127) / 255;
+}
+
+/* raw[pixels][2 or 4: grey or RGB with alpha]: how far its levels over white lie apart. */
+static int range_over_white(const uint8_t *raw, size_t pixels, size_t colours) {
 	int least = 255, most = 0;
 
-	for (size_t i = 0; i < pixels; i++, raw += colours + 1) {
-		int alpha = raw[colours];
-
+	for (size_t i = 0; i < pixels; i++, raw += colours + 1)
 		for (size_t c = 0; c < colours; c++) {
-			int level = (raw[c] * alpha + ground * (255 - alpha) + 127) / 255;
+			int level = over(raw[c], raw[colours], 255);
 
-			out->pixels[i * colours + c] = (uint8_t)level;
 			least = level < least ? level : least;
 			most = level > most ? level : most;
 		}
-	}
 	return most - least;
 }
 
 /* Whether the picture is light ink on nothing: less than half of it is there, and that is light. */
-static bool is_light_ink(const struct jf_image *out, const uint8_t *raw) {
-	size_t pixels = (size_t)out->height * (size_t)out->width;
-	size_t colours = (size_t)out->channels;
+static bool is_light_ink(const uint8_t *raw, size_t pixels, size_t colours) {
 	uint64_t there = 0, light = 0;
 
 	for (size_t i = 0; i < pixels; i++, raw += colours + 1) {
@@ -275,13 +272,22 @@ static bool is_light_ink(const struct jf_image *out, const uint8_t *raw) {
 	return there * 2 < pixels * 255 && light * 2 > there * 255;
 }
 
-/* raw[..][1, 2, 3, 4: grey, grey + alpha, RGB, RGBA] -> out: over white, as browsers show it, or over black where that
- * would lose the ink. */
-static void composite(struct jf_image *out, const uint8_t *raw, int raw_channels) {
-	if (raw_channels == out->channels)
-		memcpy(out->pixels, raw, jf_image_size(out));
-	else if (is_light_ink(out, raw) || composite_over(out, raw, 255) < LOST)
-		composite_over(out, raw, 0);
+/* raw[pixels][1 to 4: grey, grey + alpha, RGB, RGBA] loses its alpha in place: over white, as browsers show it, or over
+ * black where that would lose the ink. */
+static void composite(uint8_t *raw, size_t pixels, int channels) {
+	size_t colours = channels >= 3 ? 3 : 1;
+	const uint8_t *from = raw;
+	int ground;
+
+	if ((size_t)channels == colours)
+		return;
+	ground = is_light_ink(raw, pixels, colours) || range_over_white(raw, pixels, colours) < LOST ? 0 : 255;
+	for (size_t i = 0; i < pixels; i++, from += colours + 1) {
+		int alpha = from[colours];
+
+		for (size_t c = 0; c < colours; c++)
+			*raw++ = (uint8_t)over(from[c], alpha, ground);
+	}
 }
 
 static enum jf_err explain(const struct codec *codec, struct jf_error *err) {
@@ -318,10 +324,10 @@ enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_by
 		status = explain(&codec, err);
 		goto out;
 	}
-	status = jf_image_init(out, height, width, channels >= 3 ? 3 : 1, err);
+	composite(codec.raw, (size_t)height * (size_t)width, channels);
+	status = jf_image_take(out, height, width, channels >= 3 ? 3 : 1, &codec.raw, err);
 	if (status)
 		goto out;
-	composite(out, codec.raw, channels);
 	status = jf_exif_turn(out, codec.orientation, err);
 	if (status)
 		jf_image_deinit(out);

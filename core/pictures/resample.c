@@ -46,15 +46,34 @@ static void resample_axis(float *out, int n_out, const float *in, int n_in, int 
 			    in + (size_t)o * (size_t)n_in * inner, n_in, inner);
 }
 
-enum jf_err jf_resample(float *out, int out_height, int out_width, const float *in, int height, int width, int channels,
-    struct jf_error *err) {
-	size_t inner = (size_t)channels;
-	float *narrow = malloc((size_t)height * (size_t)out_width * inner * sizeof(*narrow));
+enum jf_err jf_resample_rows(float *out, int out_height, int out_width, const float *(*row)(void *context, int y),
+    void *context, int height, int width, int channels, struct jf_error *err) {
+	size_t inner = (size_t)channels, stride = (size_t)out_width * inner;
+	float *narrow = malloc((size_t)height * stride * sizeof(*narrow));
 
 	if (!narrow)
 		return jf_error_set(err, JF_ENOMEM, "out of memory for resizing a picture");
-	resample_axis(narrow, out_width, in, width, height, inner);
-	resample_axis(out, out_height, narrow, height, 1, (size_t)out_width * inner);
+	for (int y = 0; y < height; y++)
+		resample_axis(narrow + (size_t)y * stride, out_width, row(context, y), width, 1, inner);
+	resample_axis(out, out_height, narrow, height, 1, stride);
 	free(narrow);
 	return JF_OK;
+}
+
+struct floats {
+	const float *in;
+	size_t stride;
+};
+
+static const float *row_of_floats(void *context, int y) {
+	const struct floats *floats = context;
+
+	return floats->in + (size_t)y * floats->stride;
+}
+
+enum jf_err jf_resample(float *out, int out_height, int out_width, const float *in, int height, int width, int channels,
+    struct jf_error *err) {
+	struct floats floats = {in, (size_t)width * (size_t)channels};
+
+	return jf_resample_rows(out, out_height, out_width, row_of_floats, &floats, height, width, channels, err);
 }

@@ -10,4 +10,9 @@
 enum jf_err jf_resample(float *out, int out_height, int out_width, const float *in, int height, int width, int channels,
     struct jf_error *err);
 
+/* The same of a picture that need not be there as floats: row(context, y) is called once for each y in order and
+ * returns [width][channels], which it may reuse at the next call. */
+enum jf_err jf_resample_rows(float *out, int out_height, int out_width, const float *(*row)(void *context, int y),
+    void *context, int height, int width, int channels, struct jf_error *err);
+
 #endif

@@ -21,6 +21,12 @@ JSON = {"Content-Type": "application/json"}
 # A JPEG of 16384 x 4096 white pixels, as large as any may be, in few bytes: cjpeg -arithmetic -quality 100. Without its first marker.
 WHITE = b"\xff\xdb\0\x43\0" + b"\1" * 64 + bytes.fromhex(
     "ffc9000b081000400001011100ffcc000600101005ffda0008010100003f00d2ea569aba80ffd9")
+# White, 6000 x 4000 pixels in ten scans: cjpeg -arithmetic -progressive -quality 100.
+SCANS = b"\xff\xd8\xff\xdb\0\x43\0" + b"\1" * 64 + b"\xff\xdb\0\x43\1" + b"\1" * 64 + bytes.fromhex(
+    "ffca0011080fa0177003012200021101031101ffcc000600100110ffda000c03010002100310000001d2e3388b94ffcc00041005ffda0008010100010502a5e3"
+    "ffcc00041105ffda0008010301013f01a5e4ffcc00041105ffda0008010201013f01a5e4ffcc00041005ffda0008010100063f02a5e3ffcc00041005ffda0008"
+    "010100013f21a5e3ffda000c030100020003000000104bc6ffcc00041105ffda0008010301013f10a5e4ffcc00041105ffda0008010201013f10a5e4ffcc0004"
+    "1005ffda0008010100013f10a5e3ffd9")
 
 
 def packed(rows, megabytes_after):
@@ -146,8 +152,22 @@ def tensor(n, data):
     return head.encode() + data + b"]}]}"
 
 
+def large_pictures():
+    """Name, bytes, and what a request with it may take beside 8 times its body."""
+    for name, depth, kind, ink, ground in (("grey", 8, 0, b"\xff", b"\0"), ("colours", 8, 2, b"\xff" * 3, bytes(3)),
+                                           ("deep colours and alpha", 16, 6, bytes(6) + b"\xff\xff", b"\xff" * 8)):
+        plain, inked = b"\0" + ground * 2048, b"\0" + ground * 800 + ink * 400 + ground * 848
+        data = picture(2048, 2048, depth, kind, plain * 300 + inked * 1448 + plain * 300)
+        yield f"a PNG of 2048 x 2048, {name}", data, 12 if kind == 0 else 28
+        turn = jf.png_chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+        yield f"the same, turned by its Exif: {name}", data[:33] + turn + data[33:], 12 if kind == 0 else 28
+    yield "a JPEG of 16384 x 4096", b"\xff\xd8" + WHITE, 28
+    yield "a JPEG of 6000 x 4000 in many scans", SCANS, 96
+    yield "a JPEG of 8000 x 8000 in many scans", SCANS.replace(b"\x0f\xa0\x17\x70", b"\x1f\x40\x1f\x40"), 4
+
+
 def memory():
-    """Peak of one request <= 8 x its body + 4 MB, and afterwards it is as before."""
+    """Peak of one request <= 8 x its body + 4 MB, with pictures what is said of them, and afterwards it is as before."""
     shapes = [("objects", b"{},"), ("arrays", b"[],"), ("texts", b'"",'), ("numbers", b"0,"), ("reals", b"0.5,"), ("nulls", b"null,")]
     bodies = []
     for size in (1000, 40_000, 300_000, 8_000_000):
@@ -171,6 +191,14 @@ def memory():
                 check(answer.status in (400, 413, 422), answer.status)
                 worst.append((took - 8 * len(body), name))
                 check(jf.SANITIZED or took <= 8 * len(body) + (4 << 20), f"{took} bytes for a body of {len(body)}")
+        for name, data, extra in large_pictures():
+            with case(f"memory: {name}: at most 8 times the body and {extra} MB"):
+                took, answer = peak(d, lambda data=data: d.request("POST", "/v1/classify", data, {
+                    "Content-Type": "image/png" if data[0] == 0x89 else "image/jpeg"}))
+                equal(answer.status, 200 if "PNG" in name or "turned" in name else 422, answer.body)
+                check("many" not in name or extra > 4 or "needs more memory than 72 MiB" in answer.body.decode(), answer.body)
+                print(f"# {took} bytes of memory")
+                check(jf.SANITIZED or took <= 8 * len(data) + extra * 1_000_000, f"{took} bytes for a body of {len(data)}")
         took, name = max(worst)
         print(f"# the most memory beyond 8 times the body: {took} bytes, for {name}")
         with case("memory: 128 pictures as one tensor are still taken"):
