@@ -302,7 +302,9 @@ void jf_http_drain(struct jf_http *http) {
 }
 
 bool jf_http_alive(struct jf_http *http, int stall_ms) {
-	return jf_server_alive(http->server, stall_ms) && jf_errands_alive(http->errands, stall_ms);
+	bool serves = jf_server_alive(http->server, stall_ms), decodes = jf_errands_alive(http->errands, stall_ms);
+
+	return serves && decodes; /* both are asked, whatever one of them says */
 }
 
 void jf_http_close(struct jf_http *http) {

@@ -34,7 +34,8 @@ void jf_http_use_secrets(struct jf_http *http, struct jf_secrets *secrets);
 /* SIGTERM: /readyz 503, new work 503 "draining", responses say Connection: close. Sockets of the service manager are
  * left to our successor; new connections to our own are answered like that until jf_http_close. */
 void jf_http_drain(struct jf_http *http);
-/* Whether no part of it has been busy with one thing for longer than stall_ms. */
+/* Whether no thread of it has been busy with one thing, or shown no sign of life, for longer than stall_ms. To be
+ * called regularly, see jf_server_alive. */
 bool jf_http_alive(struct jf_http *http, int stall_ms);
 /* Takes the connections that have arrived on our own sockets and accepts no more; the caller closes the sockets. */
 void jf_http_close(struct jf_http *http);

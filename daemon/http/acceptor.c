@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "daemon/http/beat.h"
+#include "daemon/service/beat.h"
 #include "daemon/service/log.h"
 
 #define AT_A_TIME 64    /* connections of one socket before the others have their turn */

@@ -8,9 +8,9 @@
 #include <stdatomic.h>
 
 #include "daemon/http/acceptor.h"
-#include "daemon/http/beat.h"
 #include "daemon/http/server.h"
 #include "daemon/http/watch.h"
+#include "daemon/service/beat.h"
 
 #define JF_DISCARD_LIMIT 65536 /* a refused body up to this size is read and forgotten, so that keep-alive goes on */
 #define JF_MAX_INSIDE 64       /* network threads that jf_server_alive can tell apart; more are not looked at */

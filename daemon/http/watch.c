@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "daemon/http/beat.h"
+#include "daemon/service/beat.h"
 
 #define TICK_MS 100
 #define HALF_CLOSED_MS 1000 /* this long after the end of a peer's stream `half_closed` is due */

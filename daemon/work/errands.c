@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "daemon/service/beat.h"
 
 #define MAX_THREADS 16
 #define NICE 5 /* steps of the workers go first where processors are short */
@@ -32,7 +33,8 @@ struct jf_errands {
 	pthread_cond_t work;  /* something waits, or stop; CLOCK_MONOTONIC */
 	struct errand *first;
 	long waiting;
-	int64_t moved_ns[MAX_THREADS]; /* the errand that runs began or beat; 0: none runs */
+	int64_t moved_ns[MAX_THREADS];    /* the errand that runs began or beat; 0: none runs */
+	struct jf_beat beat[MAX_THREADS]; /* while none runs */
 	int n_named;
 	bool stop;
 };
@@ -47,8 +49,10 @@ static int64_t time_for(long weight) {
 static void rest(struct jf_errands *errands, int64_t until_ns) {
 	struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
 
-	while (!errands->stop && jf_clock_ns() < until_ns)
+	while (!errands->stop && jf_clock_ns() < until_ns) {
 		pthread_cond_timedwait(&errands->work, &errands->lock, &until);
+		jf_beat_answer(&errands->beat[me]);
+	}
 }
 
 static void *run(void *argument) {
@@ -61,9 +65,12 @@ static void *run(void *argument) {
 	me = errands->n_named++;
 	snprintf(name, sizeof(name), "jf-errands-%d", me % 100);
 	pthread_setname_np(pthread_self(), name);
+	jf_beat_answer(&errands->beat[me]);
 	for (;;) {
-		while (!errands->first && !errands->stop)
+		while (!errands->first && !errands->stop) {
 			pthread_cond_wait(&errands->work, &errands->lock);
+			jf_beat_answer(&errands->beat[me]);
+		}
 		errand = errands->first;
 		if (!errand)
 			break;
@@ -74,6 +81,7 @@ static void *run(void *argument) {
 		errand->run(errand->context);
 		pthread_mutex_lock(&errands->lock);
 		errands->moved_ns[me] = 0;
+		jf_beat_answer(&errands->beat[me]);
 		rest(errands, began + time_for(errand->weight));
 		free(errand);
 	}
@@ -145,12 +153,20 @@ void jf_errands_beat(struct jf_errands *errands) {
 
 bool jf_errands_alive(struct jf_errands *errands, int stall_ms) {
 	int64_t oldest = jf_clock_ns() - (int64_t)stall_ms * 1000000;
-	bool alive = true;
+	bool alive = true, wake = false;
 	int i;
 
 	pthread_mutex_lock(&errands->lock);
-	for (i = 0; i < errands->threads; i++)
-		alive = alive && (errands->moved_ns[i] == 0 || errands->moved_ns[i] >= oldest);
+	for (i = 0; i < errands->threads; i++) {
+		if (errands->moved_ns[i]) {
+			alive = alive && errands->moved_ns[i] >= oldest;
+			continue;
+		}
+		wake = jf_beat_ask(&errands->beat[i], stall_ms) || wake;
+		alive = alive && jf_beat_is_alive(&errands->beat[i], stall_ms);
+	}
+	if (wake)
+		pthread_cond_broadcast(&errands->work);
 	pthread_mutex_unlock(&errands->lock);
 	return alive;
 }

@@ -26,7 +26,8 @@ bool jf_errands_submit(
 /* By an errand that has many parts, between two of them: it moves. Of no effect on other threads. */
 void jf_errands_beat(struct jf_errands *errands);
 
-/* Whether every errand that runs began, or beat, within the last stall_ms. */
+/* Whether every errand that runs began, or beat, within the last stall_ms, and every thread without one has woken when
+ * it was asked to. Asks anew now and then; one caller. */
 bool jf_errands_alive(struct jf_errands *errands, int stall_ms);
 
 void jf_errands_destroy(struct jf_errands *errands); /* runs first what waits; NULL allowed */

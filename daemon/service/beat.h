@@ -1,6 +1,6 @@
 /* Whether a thread that mostly sleeps still turns its loop: now and then it is woken to show it. */
-#ifndef JF_DAEMON_HTTP_BEAT_H
-#define JF_DAEMON_HTTP_BEAT_H
+#ifndef JF_DAEMON_SERVICE_BEAT_H
+#define JF_DAEMON_SERVICE_BEAT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
