@@ -3,22 +3,28 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/engine/ops.h"
 #include "core/engine/ops_internal.h"
 #include "core/kernels/kernels.h"
 #include "core/kernels/winograd.h"
 
+/* Memory of several such pages is asked for in them, where the kernel has them: a network walks through all of its
+ * values and weights again and again, and that spares most of the address translations. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
 float *jf_alloc_floats(size_t count) {
 	size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-	float *memory;
+	bool large = bytes >= 2 * HUGE_PAGE;
+	void *memory;
 
-	if (count > SIZE_MAX / sizeof(float) - 64)
+	if (count > SIZE_MAX / sizeof(float) - 64 ||
+	    posix_memalign(&memory, large ? HUGE_PAGE : 64, bytes ? bytes : 64) != 0)
 		return NULL;
-	memory = aligned_alloc(64, bytes ? bytes : 64);
-	if (memory)
-		memset(memory, 0, bytes);
-	return memory;
+	if (large)
+		(void)madvise(memory, bytes, MADV_HUGEPAGE);
+	return memset(memory, 0, bytes);
 }
 
 struct jf_workspace *jf_workspace_create(void) {

@@ -20,12 +20,6 @@ static void give_through(struct jf_exec *e, int node, int slot, int first, int c
 	    accumulates(e, node, slot));
 }
 
-static void add_column_sums(float *sum, const float *rows, int n_rows, int columns) {
-	for (int r = 0; r < n_rows; r++, rows += columns)
-		for (int c = 0; c < columns; c++)
-			sum[c] += rows[c];
-}
-
 /* A weight matrix of more elements than this leaves the cache in which our kernel adds to it row after row; OpenBLAS,
  * which blocks and packs, is faster there and slower below (bench-kernels prints both). */
 #define MOST_KERNEL_WEIGHTS 65536
@@ -53,7 +47,7 @@ static void add_weight_gradient(
 	    .ldb = n,
 	    .ldc = n,
 	});
-	add_column_sums(db, dy, m, n);
+	e->kernels->row_sums(db, dy, m, n);
 }
 
 /* y = x W + b: dW = x^T dy, db = column sums of dy, dx = dy W^T */
@@ -100,19 +94,26 @@ static void conv3x3_data(struct jf_exec *e, int node, int i, int count) {
 		e->kernels->conv3x3_strided_data(&conv);
 }
 
+/* The gradients of the vectors that are added to every pixel; their sum is the bias's. */
+static void conv3x3_vectors(struct jf_exec *e, int node, int count) {
+	const struct jf_node *n = op_node(e, node);
+	const size_t co = (size_t)n->attr.n;
+
+	for (int i = 0; i < count; i++) {
+		memset(e->scratch, 0, co * sizeof(float));
+		e->kernels->row_sums(e->scratch, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
+		op_give(op_grad(e, n->in[1], i), e->scratch, co, accumulates(e, node, 1));
+		op_give(op_param_grad(e, node, 1), e->scratch, co, true);
+	}
+}
+
 static void conv3x3(struct jf_exec *e, int node, int count) {
 	const struct jf_node *n = op_node(e, node);
 	const int together = n->attr.winograd_back ? count : 1;
-
-	for (int i = 0; i < count && n->in[1] != JF_NONE; i++) {
-		float *dv = op_grad(e, n->in[1], i);
-		if (!accumulates(e, node, 1))
-			memset(dv, 0, (size_t)n->attr.n * sizeof(float));
-		add_column_sums(dv, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
-	}
+	const bool vector = n->in[1] != JF_NONE;
 	const struct jf_conv_grad grad = {
 	    .dw = op_param_grad(e, node, 0),
-	    .db = op_param_grad(e, node, 1),
+	    .db = vector ? NULL : op_param_grad(e, node, 1),
 	    .x = op_value(e, n->in[0], 0),
 	    .dy = op_grad(e, node, 0),
 	    .scratch = e->scratch,
@@ -124,6 +125,8 @@ static void conv3x3(struct jf_exec *e, int node, int count) {
 	    .stride = n->attr.stride,
 	};
 
+	if (vector)
+		conv3x3_vectors(e, node, count);
 	(n->attr.winograd ? e->kernels->conv3x3_grad_winograd : e->kernels->conv3x3_grad_weight)(&grad);
 	for (int i = 0; i < count && op_grad(e, n->in[0], 0); i += together)
 		conv3x3_data(e, node, i, together);
@@ -178,7 +181,7 @@ static void add_rows(struct jf_exec *e, int node, int i) {
 	op_give(op_param_grad(e, node, 0), dy, jf_shape_count(n->shape), true);
 	if (!accumulates(e, node, 1))
 		memset(dv, 0, (size_t)c * sizeof(float));
-	add_column_sums(dv, dy, n->shape.rows, c);
+	e->kernels->row_sums(dv, dy, n->shape.rows, c);
 }
 
 static void attention(struct jf_exec *e, int node, int i) {

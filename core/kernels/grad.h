@@ -110,7 +110,7 @@ static void grad_rows(const struct grad_tile *first, int rows) {
 #define GRAD_CHAINS 4 /* sums beside each other, or each addition would wait for the one before */
 
 /* db[lanes] += the sum of the rows */
-SIMD_INLINE void grad_bias_lanes(float *db, const float *dy, int rows, size_t n, int lanes, const bool full) {
+SIMD_INLINE void row_sums_lanes(float *db, const float *dy, int rows, size_t n, int lanes, const bool full) {
 	struct v16 sums[GRAD_CHAINS];
 	int r = 0;
 
@@ -126,12 +126,12 @@ SIMD_INLINE void grad_bias_lanes(float *db, const float *dy, int rows, size_t n,
 	v16_store_part(db, v16_add(sums[0], v16_load_part(db, lanes)), lanes);
 }
 
-static void grad_bias(float *db, const float *dy, int rows, int n) {
+static void row_sums(float *db, const float *dy, int rows, int n) {
 	for (int o = 0; o < n; o += 16)
 		if (n - o >= 16)
-			grad_bias_lanes(db + o, dy + o, rows, (size_t)n, 16, true);
+			row_sums_lanes(db + o, dy + o, rows, (size_t)n, 16, true);
 		else
-			grad_bias_lanes(db + o, dy + o, rows, (size_t)n, n - o, false);
+			row_sums_lanes(db + o, dy + o, rows, (size_t)n, n - o, false);
 }
 
 /* Few outputs: the lanes run along a kernel row's 3 * cin inputs, in groups of `vectors`, all three kernel rows at
@@ -234,7 +234,7 @@ static void conv3x3_grad_weight(const struct jf_conv_grad *c) {
 		else
 			grad_wide(c, c->x + i * x_size, c->dy + i * dy_size);
 	if (c->db != NULL)
-		grad_bias(c->db, c->dy, c->images * c->h * c->w, c->cout);
+		row_sums(c->db, c->dy, c->images * c->h * c->w, c->cout);
 }
 
 #define GRAD_LINES 224 /* rows at a time: their outputs of one tile stay in the first-level cache */
@@ -253,7 +253,7 @@ static void linear_grad_weight(float *dw, float *db, const float *x, const float
 
 		grad_rows(&t, k);
 	}
-	grad_bias(db, dy, m, n);
+	row_sums(db, dy, m, n);
 }
 
 /* The four kinds of pixels that a convolution of stride 2 read, by row and column, even and odd: an even one was read
@@ -289,8 +289,8 @@ static void conv3x3_strided_data(const struct jf_conv *c) {
 	}
 }
 
-#define JF_KERNELS_GRAD                                                                       \
-	.linear_grad_weight = linear_grad_weight, .conv3x3_grad_weight = conv3x3_grad_weight, \
+#define JF_KERNELS_GRAD                                                                                             \
+	.row_sums = row_sums, .linear_grad_weight = linear_grad_weight, .conv3x3_grad_weight = conv3x3_grad_weight, \
 	.conv3x3_strided_data = conv3x3_strided_data
 
 #endif

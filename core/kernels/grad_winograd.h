@@ -213,7 +213,7 @@ static void conv3x3_grad_winograd(const struct jf_conv_grad *c) {
 	}
 	winograd_grad_weights(&g);
 	if (c->db != NULL)
-		grad_bias(c->db, c->dy, c->images * c->h * c->w, c->cout);
+		row_sums(c->db, c->dy, c->images * c->h * c->w, c->cout);
 }
 
 #define JF_KERNELS_GRAD_WINOGRAD .conv3x3_grad_winograd = conv3x3_grad_winograd

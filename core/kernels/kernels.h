@@ -135,6 +135,9 @@ struct jf_kernels {
 	/* dw[k][n] += sum over the m rows, in order, of x[m][k] times dy[m][n]; db[n] += sum over the rows of dy. */
 	void (*linear_grad_weight)(float *dw, float *db, const float *x, const float *dy, int m, int k, int n);
 
+	/* sum[n] += the sum of the m rows[n] */
+	void (*row_sums)(float *sum, const float *rows, int m, int n);
+
 	/* y = x * sigmoid(x), n elements. */
 	void (*silu)(float *y, const float *x, size_t n);
 	/* dx = dy * silu'(x) (accumulate: dx +=). */

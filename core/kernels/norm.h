@@ -17,18 +17,38 @@ SIMD_INLINE void store_n(float *p, vf v, int n) {
 		vf_store_part(p, v, n);
 }
 
-SIMD_INLINE vf sigmoid(vf x) {
-	return vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+/* 16 lanes where the row is `full`, else the first `lanes`. */
+SIMD_INLINE struct v16 load16(const float *p, int lanes, const bool full) {
+	return full ? v16_load(p) : v16_load_part(p, lanes);
+}
+
+SIMD_INLINE void store16(float *p, struct v16 v, int lanes, const bool full) {
+	if (full)
+		v16_store(p, v);
+	else
+		v16_store_part(p, v, lanes);
 }
 
 SIMD_INLINE vf silu1(vf x) {
 	return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
 }
 
-/* silu'(x) = s (1 + x (1 - s)), s = sigmoid(x) */
-SIMD_INLINE vf silu1_grad(vf x) {
-	vf s = sigmoid(x);
-	return vf_mul(s, vf_fma(x, vf_sub(vf_set1(1.0f), s), vf_set1(1.0f)));
+#define SILU_GRADS 4 /* at a time: one alone is a chain that a processor waits for */
+
+/* x = silu'(x) = s (1 + x (1 - s)), s = sigmoid(x) */
+SIMD_INLINE void silu_grad_each(vf x[], const int n) {
+	vf s[SILU_GRADS];
+
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++)
+		s[i] = vf_sub(vf_zero(), x[i]);
+	vf_exp_each(s, n);
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++)
+		s[i] = vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), s[i]));
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++)
+		x[i] = vf_mul(s[i], vf_fma(x[i], vf_sub(vf_set1(1.0f), s[i]), vf_set1(1.0f)));
 }
 
 static void silu(float *y, const float *x, size_t n) {
@@ -41,13 +61,25 @@ static void silu(float *y, const float *x, size_t n) {
 }
 
 static void silu_grad(float *dx, const float *x, const float *dy, size_t n, bool accumulate) {
-	for (size_t i = 0; i < n; i += VL) {
-		int lanes = n - i < VL ? (int)(n - i) : VL;
-		vf g = vf_mul(load_n(dy + i, lanes), silu1_grad(load_n(x + i, lanes)));
+	for (size_t i = 0; i < n; i += SILU_GRADS * VL) {
+		vf g[SILU_GRADS];
+		int lanes[SILU_GRADS];
 
-		if (accumulate)
-			g = vf_add(g, load_n(dx + i, lanes));
-		store_n(dx + i, g, lanes);
+		for (size_t q = 0; q < SILU_GRADS; q++) {
+			const size_t at = i + q * VL;
+
+			lanes[q] = at >= n ? 0 : n - at < VL ? (int)(n - at) : VL;
+			g[q] = lanes[q] > 0 ? load_n(x + at, lanes[q]) : vf_zero();
+		}
+		silu_grad_each(g, SILU_GRADS);
+		for (size_t q = 0; q < SILU_GRADS && lanes[q] > 0; q++) {
+			const size_t at = i + q * VL;
+
+			g[q] = vf_mul(load_n(dy + at, lanes[q]), g[q]);
+			if (accumulate)
+				g[q] = vf_add(g[q], load_n(dx + at, lanes[q]));
+			store_n(dx + at, g[q], lanes[q]);
+		}
 	}
 }
 
@@ -181,28 +213,60 @@ static void group_norm(const struct jf_group_norm *n) {
 	memset(y + (size_t)(h + 1) * wide, 0, wide * sizeof(float));
 }
 
+/* Sums of one channel block over the pixels. */
+struct group_grad_lanes {
+	vf a, b, mean, sum1, sum2;
+	int lanes;
+};
+
+/* `count` consecutive pixels, the first of them at x, dy, du. */
+SIMD_INLINE void group_grad_pixels(struct group_grad_lanes *l, float *du, const float *x, const float *dy, size_t c,
+    const int count, const bool silu) {
+	vf vx[SILU_GRADS], g[SILU_GRADS];
+
+#pragma GCC unroll 8
+	for (int q = 0; q < count; q++) {
+		vx[q] = load_n(x + (size_t)q * c, l->lanes);
+		g[q] = vf_fma(vx[q], l->a, l->b);
+	}
+	if (silu)
+		silu_grad_each(g, count);
+#pragma GCC unroll 8
+	for (int q = 0; q < count; q++) {
+		const vf y = load_n(dy + (size_t)q * c, l->lanes);
+
+		g[q] = silu ? vf_mul(y, g[q]) : y;
+		store_n(du + (size_t)q * c, g[q], l->lanes);
+		l->sum1 = vf_add(l->sum1, g[q]);
+		l->sum2 = vf_fma(g[q], vf_sub(vx[q], l->mean), l->sum2);
+	}
+}
+
 /* First pass: du = dy silu'(a x + b) into `du`; s1 = sum du, s2 = sum du (x - mean), per channel. */
-static void group_grad_sums(const struct jf_group_norm_grad *n, float *du, float *s1, float *s2, const float *a,
-    const float *b, const float *mean) {
-	int pixels = n->h * n->w, c = n->c;
+SIMD_INLINE void group_grad_sums(const struct jf_group_norm_grad *n, float *du, float *s1, float *s2, const float *a,
+    const float *b, const float *mean, const bool silu) {
+	const int pixels = n->h * n->w, c = n->c;
 
 	for (int c0 = 0; c0 < c; c0 += VL) {
-		int lanes = c - c0 < VL ? c - c0 : VL;
-		vf va = load_n(a + c0, lanes), vb = load_n(b + c0, lanes), vm = load_n(mean + c0, lanes);
-		vf sum1 = vf_zero(), sum2 = vf_zero();
+		const int lanes = c - c0 < VL ? c - c0 : VL;
+		struct group_grad_lanes l = {load_n(a + c0, lanes), load_n(b + c0, lanes), load_n(mean + c0, lanes),
+		    vf_zero(), vf_zero(), lanes};
+		const float *x = n->x + c0, *dy = n->dy + c0;
+		float *to = du + c0;
+		int p = 0;
 
-		for (int p = 0; p < pixels; p++) {
-			size_t at = (size_t)p * (size_t)c + (size_t)c0;
-			vf vx = load_n(n->x + at, lanes), g = load_n(n->dy + at, lanes);
+		for (; p + SILU_GRADS <= pixels; p += SILU_GRADS) {
+			const size_t at = (size_t)p * (size_t)c;
 
-			if (n->silu)
-				g = vf_mul(g, silu1_grad(vf_fma(vx, va, vb)));
-			store_n(du + at, g, lanes);
-			sum1 = vf_add(sum1, g);
-			sum2 = vf_fma(g, vf_sub(vx, vm), sum2);
+			group_grad_pixels(&l, to + at, x + at, dy + at, (size_t)c, SILU_GRADS, silu);
 		}
-		store_n(s1 + c0, sum1, lanes);
-		store_n(s2 + c0, sum2, lanes);
+		for (; p < pixels; p++) {
+			const size_t at = (size_t)p * (size_t)c;
+
+			group_grad_pixels(&l, to + at, x + at, dy + at, (size_t)c, 1, silu);
+		}
+		store_n(s1 + c0, l.sum1, lanes);
+		store_n(s2 + c0, l.sum2, lanes);
 	}
 }
 
@@ -231,7 +295,9 @@ static void group_grad_apply(
  * dx = r (scale du - mean_N(scale du) - xhat mean_N(scale du xhat)), written as ka du + kb x + kc. */
 static void group_norm_grad(const struct jf_group_norm_grad *n) {
 	int h = n->h, w = n->w, c = n->c, groups = n->groups;
-	float *du = n->scratch, *a = du + (size_t)(h * w) * (size_t)c, *b = a + c, *mean = b + c, *s1 = mean + c;
+	/* In place where dx is not added to: one array less to carry through the caches. */
+	float *du = n->accumulate ? n->scratch : n->dx;
+	float *a = n->scratch + (size_t)(h * w) * (size_t)c, *b = a + c, *mean = b + c, *s1 = mean + c;
 	float *s2 = s1 + c, *ka = s2 + c, *kb = ka + c, *kc = kb + c;
 	int size = c / groups;
 	float count = (float)(h * w * size);
@@ -239,7 +305,10 @@ static void group_norm_grad(const struct jf_group_norm_grad *n) {
 	group_coefficients(a, b, n->stats, n->scale, n->bias, c, groups);
 	for (int i = 0; i < c; i++)
 		mean[i] = n->stats[i / size];
-	group_grad_sums(n, du, s1, s2, a, b, mean);
+	if (n->silu)
+		group_grad_sums(n, du, s1, s2, a, b, mean, true);
+	else
+		group_grad_sums(n, du, s1, s2, a, b, mean, false);
 	for (int g = 0; g < groups; g++) {
 		float r = n->stats[groups + g], g1 = 0.0f, g2 = 0.0f;
 
@@ -274,30 +343,46 @@ static void layer_norm(float *y, float *stats, const float *x, const float *scal
 	}
 }
 
+/* One row's gradient; dbias and dscale are added to. Lanes beyond the row have no gradient, so they add nothing. */
+SIMD_INLINE void layer_norm_grad_row(const struct jf_layer_norm_grad *n, float *dx, const float *x, const float *dy,
+    float mean, float rstd, const bool full) {
+	struct v16 sum1 = v16_zero(), sum2 = v16_zero(), mean1, mean2;
+	const struct v16 shift = v16_set1(-mean), factor = v16_set1(rstd);
+	const int c = n->c;
+
+	for (int i = 0; i < c; i += 16) {
+		const int lanes = full || c - i >= 16 ? 16 : c - i;
+		struct v16 hat = v16_mul(v16_add(load16(x + i, lanes, full), shift), factor);
+		struct v16 y = load16(dy + i, lanes, full), g = v16_mul(y, load16(n->scale + i, lanes, full));
+
+		store16(n->dbias + i, v16_add(load16(n->dbias + i, lanes, full), y), lanes, full);
+		store16(n->dscale + i, v16_fma(y, hat, load16(n->dscale + i, lanes, full)), lanes, full);
+		sum1 = v16_add(sum1, g);
+		sum2 = v16_fma(g, hat, sum2);
+	}
+	mean1 = v16_set1(-reduce16(sum1) / (float)c);
+	mean2 = v16_set1(-reduce16(sum2) / (float)c);
+	for (int i = 0; i < c; i += 16) {
+		const int lanes = full || c - i >= 16 ? 16 : c - i;
+		struct v16 hat = v16_mul(v16_add(load16(x + i, lanes, full), shift), factor);
+		struct v16 g = v16_fma(load16(dy + i, lanes, full), load16(n->scale + i, lanes, full), mean1);
+
+		g = v16_mul(factor, v16_fma(hat, mean2, g));
+		if (n->accumulate)
+			g = v16_add(load16(dx + i, lanes, full), g);
+		store16(dx + i, g, lanes, full);
+	}
+}
+
 static void layer_norm_grad(const struct jf_layer_norm_grad *n) {
-	const float *x = n->x, *dy = n->dy, *stats = n->stats;
-	float *dx = n->dx;
-	int c = n->c;
+	for (int r = 0; r < n->rows; r++) {
+		const size_t at = (size_t)r * (size_t)n->c;
+		const float mean = n->stats[2 * r], rstd = n->stats[2 * r + 1];
 
-	for (int r = 0; r < n->rows; r++, x += c, dx += c, dy += c, stats += 2) {
-		float mean = stats[0], rstd = stats[1], g1 = 0.0f, g2 = 0.0f;
-
-		for (int i = 0; i < c; i++) {
-			float hat = (x[i] - mean) * rstd, g = dy[i] * n->scale[i];
-
-			n->dbias[i] += dy[i];
-			n->dscale[i] += dy[i] * hat;
-			g1 += g;
-			g2 += g * hat;
-		}
-		g1 /= (float)c;
-		g2 /= (float)c;
-		for (int i = 0; i < c; i++) {
-			float hat = (x[i] - mean) * rstd;
-			float g = rstd * (dy[i] * n->scale[i] - g1 - hat * g2);
-
-			dx[i] = n->accumulate ? dx[i] + g : g;
-		}
+		if (n->c % 16 == 0)
+			layer_norm_grad_row(n, n->dx + at, n->x + at, n->dy + at, mean, rstd, true);
+		else
+			layer_norm_grad_row(n, n->dx + at, n->x + at, n->dy + at, mean, rstd, false);
 	}
 }
 
