@@ -1033,7 +1033,9 @@ def test_watchdog_http():
         if not freezer:
             manager.end()
             return "tracing a thread is not permitted here"
+        begin = time.monotonic()
         wait_hunger(manager, 0.5)
+        print(f"# {names[thread]} hangs: messages for at most {time.monotonic() - begin - 0.5:.1f} s more")
         thaw(manager, freezer)
     manager.wait_message("WATCHDOG=1")
     status, text = manager.secure_request("/metrics", "the-first-key-of-all")
