@@ -29,6 +29,10 @@ static void run(void *context) {
 static void move(struct jf_call *call, size_t weight) {
 	int retry_after_s, left_ms = time_left_ms(call);
 
+	if (!jf_request_keep_fields(call->request)) {
+		jf_call_fail_with(call, JF_PROBLEM_INTERNAL, "Out of memory.");
+		return;
+	}
 	call->charged = weight;
 	jf_request_defer(call->request);
 	/* it is answered in time even if no thread gets to it until then, or one is stuck in a picture */

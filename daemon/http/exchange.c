@@ -36,6 +36,7 @@ void jf_request_unref(struct jf_request *request) {
 	jf_response_deinit(&request->response);
 	free(request->stream);
 	jf_request_drop_body(request);
+	free(request->fields);
 	free(request->target);
 	free(request);
 }

@@ -49,6 +49,7 @@ struct jf_request {
 	int64_t started_ns;
 	char *target; /* as it came; path and query point into it */
 	const char *path, *query, *authority;
+	char *fields; /* NULL or, one after the other, each field's name and value, and an empty name */
 	char method[16];
 	void *user;
 

@@ -143,9 +143,54 @@ const char *jf_request_query(const struct jf_request *request) {
 	return request->query;
 }
 
+static enum MHD_Result count_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+	(void)kind;
+	*(size_t *)context += strlen(name) + strlen(value ? value : "") + 2;
+	return MHD_YES;
+}
+
+static enum MHD_Result keep_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+	char **end = context;
+
+	(void)kind;
+	*end = stpcpy(*end, name) + 1;
+	*end = stpcpy(*end, value ? value : "") + 1;
+	return MHD_YES;
+}
+
+bool jf_request_keep_fields(struct jf_request *request) {
+	size_t size = 1;
+	char *end;
+
+	if (request->fields)
+		return true;
+	MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, count_field, &size);
+	end = request->fields = malloc(size);
+	if (!end)
+		return false;
+	MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, keep_field, &end);
+	*end = '\0';
+	return true;
+}
+
+static const char *kept_value(const char *name) {
+	return name + strlen(name) + 1;
+}
+
+static const char *kept_next(const char *name) {
+	const char *value = kept_value(name);
+
+	return value + strlen(value) + 1;
+}
+
 const char *jf_request_header(const struct jf_request *request, const char *name) {
 	if (request->authority && strcasecmp(name, "Host") == 0)
 		return request->authority; /* RFC 9112, 3.2.2: an absolute target outranks the field */
+	for (const char *kept = request->fields; kept && *kept; kept = kept_next(kept))
+		if (strcasecmp(kept, name) == 0)
+			return kept_value(kept);
+	if (request->fields)
+		return NULL;
 	return MHD_lookup_connection_value(request->mhd, MHD_HEADER_KIND, name);
 }
 
@@ -183,7 +228,10 @@ bool jf_request_header_all(const struct jf_request *request, const char *name, c
 	struct all_fields all = {.name = name, .out = out, .size = size};
 
 	*out = '\0';
-	MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, add_field, &all);
+	for (const char *kept = request->fields; kept && *kept; kept = kept_next(kept))
+		add_field(&all, MHD_HEADER_KIND, kept, kept_value(kept));
+	if (!request->fields)
+		MHD_get_connection_values(request->mhd, MHD_HEADER_KIND, add_field, &all);
 	if (all.cut)
 		*out = '?'; /* half an entry must not pass for a whole one */
 	return all.found;

@@ -119,6 +119,9 @@ const char *jf_request_method(const struct jf_request *request);
 const char *jf_request_path(const struct jf_request *request);  /* raw, percent-encoded, starts with '/' */
 const char *jf_request_query(const struct jf_request *request); /* raw, without '?'; "" when absent */
 const char *jf_request_header(const struct jf_request *request, const char *name); /* the first; NULL when absent */
+/* Within `handle`: the fields live as long as the request from now on, for who reads them in another thread, where the
+ * connection may be gone already. False without memory. */
+bool jf_request_keep_fields(struct jf_request *request);
 /* All fields of that name in one, ", " between them (RFC 9110, 5.3); what does not fit is left out at the front. False
  * when there is none. */
 bool jf_request_header_all(const struct jf_request *request, const char *name, char *out, size_t size);
