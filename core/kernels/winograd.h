@@ -7,7 +7,7 @@
 
 #define JF_WINOGRAD_BLOCK 18 /* tiles that are worked on at a time */
 
-#define JF_WINOGRAD_GRAD_BLOCK 64 /* the same for the weight gradient */
+#define JF_WINOGRAD_GRAD_BLOCK 32 /* the same for the weight gradient */
 
 /* Floats from tile to tile: 36 x JF_LANES, and an odd number of cache lines, or the tiles would share a few cache sets.
  */
