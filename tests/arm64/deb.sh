@@ -25,7 +25,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 line=$(sed -n 's/^    \(DEB_HOST_ARCH=arm64 make .*\)$/\1/p' "$top_srcdir/CONTRIBUTING.md")
-check "CONTRIBUTING's line builds the packages: $line" env -u MAKEFLAGS -u MAKELEVEL DEB_BUILD_OPTIONS="parallel=$(nproc)" \
+check "CONTRIBUTING's line builds the packages: $line" env -u MAKEFLAGS -u MAKELEVEL XZ_OPT=-0 DEB_BUILD_OPTIONS="parallel=$(nproc)" \
 	bash -c "cd '$top_srcdir' && $line"
 cd "$JF_NATIVE_BUILD/deb" || { echo "Bail out! nothing was built"; exit 1; }
 for_arm() {
