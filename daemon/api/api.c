@@ -138,8 +138,8 @@ static void on_trouble(void *context, struct jf_request *request, enum jf_reques
 	if (trouble != JF_TROUBLE_DEADLINE)
 		return;
 	/* the job ends by itself at its deadline; this is for one that is stuck */
-	jf_problem_set(&problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
 	problem.retry_after_s = jf_scheduler_retry_after_s(http->parts.scheduler);
+	jf_heavy_late(call, &problem);
 	jf_problem_respond(&response, &problem, jf_request_path(request), call->id);
 	jf_call_reply(call, &response);
 }

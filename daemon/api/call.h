@@ -57,8 +57,8 @@ struct jf_call {
 	struct jf_v2_outputs outputs;
 	char *client_id; /* v2: the client's name for it; NULL none */
 	/* see daemon/api/heavy.h */
-	size_t charged; /* the weight with which it was moved away from the network thread; 0: it was not */
-	size_t heavy;   /* weight of pictures that shall not be decoded here and now; 0 none */
+	atomic_size_t charged; /* the weight with which it was moved away from the network thread; 0: it was not */
+	size_t heavy;          /* weight of pictures that shall not be decoded here and now; 0 none */
 	/* Owned reference; NULL before submit. Whoever sets one of the two looks at the other afterwards. */
 	_Atomic(struct jf_job *) job;
 	atomic_bool left;                                               /* the client has hung up */

@@ -33,7 +33,7 @@ static void move(struct jf_call *call, size_t weight) {
 		jf_call_fail_with(call, JF_PROBLEM_INTERNAL, "Out of memory.");
 		return;
 	}
-	call->charged = weight;
+	atomic_store(&call->charged, weight);
 	jf_request_defer(call->request);
 	/* it is answered in time even if no thread gets to it until then, or one is stuck in a picture */
 	jf_request_deadline(call->request, (left_ms > 0 ? left_ms : 0) + 500);
@@ -78,8 +78,7 @@ void jf_heavy_move(struct jf_call *call, size_t weight) {
 		jf_metric_reject(call->http->parts.metrics, JF_REJECTION_LARGE);
 		jf_call_fail_with(call, JF_PROBLEM_INVALID,
 		    "The pictures have %zu million pixels together; no more than %zu million are decoded within the %d "
-		    "ms "
-		    "that a request may take here (request_timeout_ms). Send fewer or smaller ones.",
+		    "ms that a request may take here (request_timeout_ms). Send fewer or smaller ones.",
 		    weight / 1000000, most / 1000000, in_ms);
 	} else {
 		move(call, weight);
@@ -90,5 +89,20 @@ bool jf_heavy_goes_on(struct jf_call *call) {
 	jf_errands_beat(call->http->errands);
 	if (!atomic_load(&call->left) && time_left_ms(call) > 0)
 		return true;
-	return jf_problem_set(&call->problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+	jf_heavy_late(call, &call->problem);
+	return false;
+}
+
+void jf_heavy_late(const struct jf_call *call, struct jf_problem *problem) {
+	size_t weight = atomic_load(&call->charged), ms = weight / (size_t)(JF_ERRAND_RATE / 1000);
+
+	if (ms <= (size_t)call->timeout_ms) {
+		jf_problem_set(problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+		return;
+	}
+	jf_problem_set(problem, JF_PROBLEM_DEADLINE,
+	    "Not finished within %d ms: decoding %.1f million pixels alone takes about %.1f s. Send fewer or smaller "
+	    "pictures, or allow more time (Request-Timeout-Ms, at most %d).",
+	    call->timeout_ms, (double)weight * 1e-6, (double)ms * 1e-3, call->http->parts.conf->request_timeout_ms);
+	problem->retry_after_s = -1;
 }

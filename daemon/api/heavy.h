@@ -17,5 +17,7 @@ void jf_heavy_move(struct jf_call *call, size_t weight);
 
 /* Before each picture: false after noting a problem when the time is over, or nobody waits for the answer any more. */
 bool jf_heavy_goes_on(struct jf_call *call);
+/* Notes that its time is over; what takes longer by itself is told so, and not to come again. Any thread. */
+void jf_heavy_late(const struct jf_call *call, struct jf_problem *problem);
 
 #endif

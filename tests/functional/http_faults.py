@@ -81,6 +81,14 @@ def many_pictures(d, large):
         equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:deadline-exceeded"), "answer")
         used = d.cpu_settled() - before
         check(used < (0.6 + 5 * one) * jf.PATIENCE, f"{used:.2f} s of processor time, one takes {one:.2f} s")
+    with case("bombs: pictures that take longer than their time limit are told so, and not to come again"):
+        small = picture(512, 512, 16, 6, bytes(512 * (1 + 512 * 8)))
+        few, few_headers = jf.form([("images", small)] * 20)
+        check(len(few) < 65536, len(few))
+        answer = d.request("POST", "/v1/classify", few, dict(few_headers, **{"Request-Timeout-Ms": "1"}))
+        equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:deadline-exceeded"), "answer")
+        check("5.2 million pixels" in answer.json()["detail"] and "0.2 s" in answer.json()["detail"], answer.json()["detail"])
+        check("retry-after" not in answer.headers, answer.headers)
     with case("bombs: nothing is decoded for a client that has left"):
         before, errand, link = d.cpu_seconds(), d.cpu_by_thread()["jf-errands-0"], d.connection()
         link.request("POST", "/v1/classify", body, headers)
@@ -126,8 +134,6 @@ def bombs():
             body, headers = jf.form({"image": grey})
             equal(d.request("POST", "/v1/classify", body, headers).status, 200, "as a form")
             check(jf.SANITIZED or wait_for(lambda: d.memory() < before + 8000), f"{before} kB, then {d.memory()} kB")
-
-
     with Daemon("--request-timeout-ms=2000") as d, case("bombs: pictures that cannot be decoded in time are refused before, with the limit"):
         body, headers = jf.form([("images", b"\xff\xd8" + WHITE)] * 5)
         answer = d.request("POST", "/v1/classify", body, headers)
