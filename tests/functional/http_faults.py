@@ -121,11 +121,13 @@ def bombs():
         with case("bombs: JPEGs whose heads hide their size keep no network thread"):
             for hiding in (b"\xff\x01", b"\xff\xd3", b"\0\0\0", b"\xff\xff"):
                 before = d.cpu_by_thread()
-                body, headers = jf.form([("images", b"\xff\xd8" + hiding + WHITE)] * 3)
+                body, headers = jf.form([("images", b"\xff\xd8" + hiding + WHITE)] * 10)
                 equal(d.request("POST", "/v1/classify", body, headers).status, 422, hiding)
                 used = {name: seconds - before.get(name, 0) for name, seconds in d.cpu_by_thread().items()}
                 errand = used.pop("jf-errands-0")
-                check(sum(used.values()) < 0.02 + 0.3 * errand, f"{hiding}: {errand:.2f} s of decoding, and {used}")
+                # decoded by a network thread they would take 0.3 s of it; a tick or two are anybody's
+                check(sum(used.values()) < 0.1 + 0.3 * errand, f"{hiding}: {errand:.2f} s of decoding, and {used}")
+                print(f"# {hiding}: {errand:.2f} s of decoding, {sum(used.values()):.2f} s elsewhere")
         many_pictures(d, largest)
         with case("bombs: a large picture is answered as ever, and its memory given back"):
             before = d.memory()
