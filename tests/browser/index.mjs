@@ -1,11 +1,9 @@
-// All browser tests in one process: they share a browser, and most of them a daemon. Run by browser.sh.
+// The browser tests named in the arguments (draw, stream, ...) in one process: they share a browser, and most of them a
+// daemon. Run by browser.sh.
 import { after } from 'node:test';
 import { closeShared } from './support.mjs';
-import './draw.mjs';
-import './stream.mjs';
-import './states.mjs';
-import './looks.mjs';
-import './faults.mjs';
-import './use.mjs';
 
 after(closeShared);
+for (const name of process.argv.slice(2)) {
+	await import(`./${name}.mjs`);
+}
