@@ -441,24 +441,11 @@ void jf_json_put_unsigned(struct jf_json_writer *writer, const char *key, uint64
 	jf_json_put_raw(writer, key, text);
 }
 
-/* JSON knows the point only, whatever the locale says. */
-static void point(char *text) {
-	char *comma = strchr(text, ',');
-
-	if (comma)
-		*comma = '.';
-}
-
 void jf_json_put_double(struct jf_json_writer *writer, const char *key, double value) {
-	char text[40] = "null";
+	char text[JF_NUMBER_TEXT];
 
-	for (int digits = 15; isfinite(value) && digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	point(text);
-	jf_json_put_raw(writer, key, text);
+	begin_value(writer, key);
+	append(writer, text, jf_number_print_double(text, value));
 }
 
 void jf_json_put_float(struct jf_json_writer *writer, const char *key, float value) {

@@ -107,14 +107,14 @@ static char *write_decimal(char *to, const struct decimal *d) {
 	return to;
 }
 
-/* What needs care: by the C library, read back each time. */
-static size_t print_slowly(char *text, float value) {
+/* What needs care: by the C library, read back each time. single: as a float. */
+static size_t print_slowly(char *text, double value, int fewest, int most, bool single) {
 	char *comma;
 
 	strcpy(text, "null");
-	for (int digits = 6; isfinite(value) && digits <= 9; digits++) {
-		snprintf(text, JF_NUMBER_TEXT, "%.*g", digits, (double)value);
-		if (strtof(text, NULL) == value)
+	for (int digits = fewest; isfinite(value) && digits <= most; digits++) {
+		snprintf(text, JF_NUMBER_TEXT, "%.*g", digits, value);
+		if ((single ? (double)strtof(text, NULL) : strtod(text, NULL)) == value)
 			break;
 	}
 	comma = strchr(text, ','); /* whatever the locale says */
@@ -128,12 +128,16 @@ size_t jf_number_print_float(char *text, float value) {
 	char *end = text;
 
 	if (!find_digits(&decimal, value))
-		return print_slowly(text, value);
+		return print_slowly(text, (double)value, 6, 9, true);
 	if (value < 0)
 		*end++ = '-';
 	end = write_decimal(end, &decimal);
 	*end = '\0';
 	return (size_t)(end - text);
+}
+
+size_t jf_number_print_double(char *text, double value) {
+	return print_slowly(text, value, 15, 17, false);
 }
 
 int jf_number_compare_floats(const void *a, const void *b) {

@@ -15,6 +15,8 @@ bool jf_number_parse_integer(int64_t *out, const char *text);
 /* As few significant digits as read back to the same number, but not fewer than 6 are tried, as "%.*g" writes them in
  * the C locale; "null" when the value is not finite. text [JF_NUMBER_TEXT]; returns its length. */
 size_t jf_number_print_float(char *text, float value);
+/* The same, and not fewer than 15. */
+size_t jf_number_print_double(char *text, double value);
 
 /* qsort's comparison of two floats, rising; neither is NaN. */
 int jf_number_compare_floats(const void *a, const void *b);
