@@ -119,7 +119,7 @@ SIMD_INLINE void row_sums_lanes(float *db, const float *dy, int rows, size_t n, 
 	for (; r + GRAD_CHAINS <= rows; r += GRAD_CHAINS)
 #pragma GCC unroll 4
 		for (int i = 0; i < GRAD_CHAINS; i++, dy += n)
-			sums[i] = v16_add(sums[i], full ? v16_load(dy) : v16_load_part(dy, lanes));
+			sums[i] = v16_add(sums[i], load16(dy, lanes, full));
 	for (; r < rows; r++, dy += n)
 		sums[0] = v16_add(sums[0], v16_load_part(dy, lanes));
 	sums[0] = v16_add(v16_add(sums[0], sums[1]), v16_add(sums[2], sums[3]));

@@ -17,18 +17,6 @@ SIMD_INLINE void store_n(float *p, vf v, int n) {
 		vf_store_part(p, v, n);
 }
 
-/* 16 lanes where the row is `full`, else the first `lanes`. */
-SIMD_INLINE struct v16 load16(const float *p, int lanes, const bool full) {
-	return full ? v16_load(p) : v16_load_part(p, lanes);
-}
-
-SIMD_INLINE void store16(float *p, struct v16 v, int lanes, const bool full) {
-	if (full)
-		v16_store(p, v);
-	else
-		v16_store_part(p, v, lanes);
-}
-
 SIMD_INLINE vf silu1(vf x) {
 	return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
 }

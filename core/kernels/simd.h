@@ -348,6 +348,16 @@ SIMD_INLINE void v16_store_part(float *p, struct v16 a, int n) {
 	for (int i = 0; i < NVL; i++)
 		vf_store_part(p + i * VL, a.v[i], v16_lanes(n, i));
 }
+/* 16 lanes where the row is `full`, else the first `lanes`. */
+SIMD_INLINE struct v16 load16(const float *p, int lanes, const bool full) {
+	return full ? v16_load(p) : v16_load_part(p, lanes);
+}
+SIMD_INLINE void store16(float *p, struct v16 v, int lanes, const bool full) {
+	if (full)
+		v16_store(p, v);
+	else
+		v16_store_part(p, v, lanes);
+}
 SIMD_INLINE struct v16 v16_fma(struct v16 a, struct v16 b, struct v16 c) {
 	for (int i = 0; i < NVL; i++)
 		c.v[i] = vf_fma(a.v[i], b.v[i], c.v[i]);
