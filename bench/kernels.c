@@ -118,7 +118,6 @@ static bool is_linear(const struct work *k) {
 
 static double work_flop(const struct work *k) {
 	double taps = is_linear(k) ? 1 : 9;
-
 	double images = k->kind == GRAD_WEIGHT || k->kind == GRAD_WINOGRAD ? GRAD_IMAGES : 1;
 
 	return 2.0 * images * taps * k->h * k->w * k->cin * k->cout;
@@ -135,7 +134,6 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 	    .cin = k->cin,
 	    .cout = k->cout,
 	    .stride = k->stride};
-
 	const struct jf_conv_grad grad = {.dw = buffers.weight,
 	    .db = buffers.bias,
 	    .x = buffers.x,
@@ -175,18 +173,7 @@ static void work_do(const struct jf_kernels *jf, const struct work *k) {
 		jf->linear_grad_weight(buffers.weight, buffers.bias, buffers.x, buffers.y, k->h, k->cin, k->cout);
 		break;
 	case LINEAR_BLAS:
-		jf_blas_gemm(&(struct jf_blas_product){.c = buffers.weight,
-		    .a = buffers.x,
-		    .b = buffers.y,
-		    .transpose_a = true,
-		    .m = k->cin,
-		    .n = k->cout,
-		    .k = k->h,
-		    .alpha = 1.0f,
-		    .beta = 1.0f,
-		    .lda = k->cin,
-		    .ldb = k->cout,
-		    .ldc = k->cout});
+		jf_blas_weight_gradient(buffers.weight, buffers.x, buffers.y, k->h, k->cin, k->cout);
 		break;
 	case GEMM:
 		jf->gemm(buffers.y, buffers.x, buffers.weight, buffers.bias, NULL, k->h, k->cin, k->cout);

@@ -33,20 +33,7 @@ static void add_weight_gradient(
 		e->kernels->linear_grad_weight(dw, db, x, dy, m, k, n);
 		return;
 	}
-	jf_blas_gemm(&(struct jf_blas_product){
-	    .c = dw,
-	    .a = x,
-	    .b = dy,
-	    .transpose_a = true,
-	    .m = k,
-	    .n = n,
-	    .k = m,
-	    .alpha = 1.0f,
-	    .beta = 1.0f,
-	    .lda = k,
-	    .ldb = n,
-	    .ldc = n,
-	});
+	jf_blas_weight_gradient(dw, x, dy, m, k, n);
 	e->kernels->row_sums(db, dy, m, n);
 }
 

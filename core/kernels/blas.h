@@ -20,6 +20,24 @@ struct jf_blas_product {
 /* The bytes of a row may depend on m, so this is not for results that must be the same for every batch. */
 void jf_blas_gemm(const struct jf_blas_product *product);
 
+/* dw[k][n] += x^T dy over m rows x[m][k], dy[m][n]: the weight gradient of a linear layer. */
+static inline void jf_blas_weight_gradient(float *dw, const float *x, const float *dy, int m, int k, int n) {
+	jf_blas_gemm(&(struct jf_blas_product){
+	    .c = dw,
+	    .a = x,
+	    .b = dy,
+	    .transpose_a = true,
+	    .m = k,
+	    .n = n,
+	    .k = m,
+	    .alpha = 1.0f,
+	    .beta = 1.0f,
+	    .lda = k,
+	    .ldb = n,
+	    .ldc = n,
+	});
+}
+
 /* One thread per call from now on, for the whole process: our workers are the parallelism. Call before any worker. */
 void jf_blas_set_threads_one(void);
 
