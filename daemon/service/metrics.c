@@ -117,6 +117,10 @@ static const char *const rejections[] = {
 #undef JF_REJECTION_LABEL
 };
 
+const char *jf_rejection_name(enum jf_rejection reason) {
+	return rejections[reason];
+}
+
 void jf_metric_reject(struct jf_metrics *metrics, enum jf_rejection reason) {
 	jf_metric_add(metrics, JF_METRIC_REJECTIONS, 1, JF_LABELS(rejections[reason]));
 }

@@ -91,6 +91,8 @@ void jf_metrics_destroy(struct jf_metrics *metrics);
 void jf_metric_add(struct jf_metrics *metrics, enum jf_metric which, double value, const char *const *labels);
 void jf_metric_set(struct jf_metrics *metrics, enum jf_metric which, double value, const char *const *labels);
 void jf_metric_observe(struct jf_metrics *metrics, enum jf_metric which, double value, const char *const *labels);
+/* A reason's label; constant. */
+const char *jf_rejection_name(enum jf_rejection reason);
 /* Counts one more of JF_METRIC_REJECTIONS. */
 void jf_metric_reject(struct jf_metrics *metrics, enum jf_rejection reason);
 /* Forgets every series of a family (model info at a reload). */

@@ -16,12 +16,6 @@
 #define STALE_NS INT64_C(10000000000) /* a measured speed older than this turns nothing away from an idle daemon */
 #define RESERVE 8                     /* classifications get an eighth of the capacity on top */
 
-/* As a metric's label. */
-static const char *admission_name(enum jf_admission admission) {
-	static const char *const names[] = {"admitted", "full", "draining", "deadline", "large", "invalid"};
-	return (unsigned)admission < JF_N_ADMISSIONS ? names[admission] : "unknown";
-}
-
 static const enum jf_rejection reasons[JF_N_ADMISSIONS] = {
     [JF_REFUSED_FULL] = JF_REJECTION_FULL,
     [JF_REFUSED_DRAINING] = JF_REJECTION_DRAINING,
@@ -184,7 +178,7 @@ enum jf_admission jf_scheduler_submit(
 		    "it takes %ld network evaluations, at most %ld are admitted (queue_capacity)", cost,
 		    s->options.capacity);
 	else if (answer != JF_ADMITTED)
-		jf_error_set(err, JF_ELIMIT, "refused: %s", admission_name(answer));
+		jf_error_set(err, JF_ELIMIT, "refused: %s", jf_rejection_name(reasons[answer]));
 out:
 	if (retry_after_s)
 		*retry_after_s = retry;
