@@ -1,16 +1,16 @@
 #!/usr/bin/python3
 """jointflowd under mixed requests for as long as is asked, and seeds whose bytes must never change.
 
-    soak.py [--requests=N] [--seeds=N] [--deadline=MS] [--clients=N] [--model=FILE] [--cgroup=FOLDER]
+    soak.py [--requests=N [--drawing=SHARE]] [--seeds=N] [--deadline=MS] [--clients=N] [--model=FILE] [--cgroup=FOLDER]
 
-Run in the build folder, with top_builddir and top_srcdir in the environment as tests have them. Requests: every kind of question
-and of refusal is asked once alone; then the clients ask them in random order and compare status, media type and bytes (without
-timings and request id). Resident memory and open descriptors are read after each hundredth of the requests. Seeds: each is drawn
-alone, by all clients at once, as a part of larger requests, and by a daemon that was started anew, 2,560 after the other.
-Deadline: for 40 seconds the clients ask for more than can be
-done in that time; how much was done, refused at once, and admitted and too late. The daemon is put into the cgroup, if one is
-named. Each part of the work writes a line, so a run that is broken off still says how far it came. Exit status 1 when anything was
-not as it was before."""
+Run in the build folder, with top_builddir and top_srcdir in the environment as tests have them. Requests: every kind of
+question and of refusal is asked once alone; then the clients ask them in random order and compare status, media type and bytes
+(without timings and request id). All kinds are equally frequent, or that share of the requests draws pictures, which take
+longest. Resident memory and open descriptors are read after each hundredth of the requests. Seeds: each is drawn alone, by all
+clients at once, as a part of larger requests, and by a daemon that was started anew, 2,560 after the other. Deadline: for 40
+seconds the clients ask for more than can be done in that time; how much was done, refused at once, and admitted and too late.
+The daemon is put into the cgroup, if one is named. Each part of the work writes a line, so a run that is broken off still says
+how far it came. Exit status 1 when anything was not as it was before."""
 import argparse
 import hashlib
 import json
@@ -28,24 +28,24 @@ JSON = {"Content-Type": "application/json"}
 
 
 def table(d):
-    """[(method, path, body, headers)]: every kind of request."""
+    """[(method, path, body, headers)] twice: every kind of request that draws, and every other kind."""
     digits = [jf.png(pixels, 28, 28) for _, pixels in jf.test_digits()]
     picture = {"Content-Type": "image/png"}
-    asks = [("POST", "/v1/classify", digit, picture) for digit in digits]
-    asks += [("POST", f"/v1/classify?method=sample&samples=2&steps=3&seed={i}", digits[i], picture) for i in range(3)]
-    asks += [("GET", f"/v1/generate?digit={i % 10}&seed={i}&steps=2", None, {}) for i in range(40)]
-    asks += [("POST", "/v1/generate", json.dumps({"weights": {"3": 0.5, "8": 0.5}, "seed": i, "steps": 2, "count": 3}), JSON) for i in range(5)]
-    asks += [("POST", "/v1/sample", json.dumps({"seed": i, "steps": 2}), JSON) for i in range(5)]
-    asks += [("GET", f"/v1/blend?from=3&to=8&seed={i}&steps=2&columns=3&spacing=label", None, {}) for i in range(3)]
-    asks += [("POST", "/v1/generate", '{"digit": 7, "seed": 1, "steps": 2}', {**JSON, "Accept": "text/event-stream"})]
+    draws = [("POST", f"/v1/classify?method=sample&samples=2&steps=3&seed={i}", digits[i], picture) for i in range(3)]
+    draws += [("GET", f"/v1/generate?digit={i % 10}&seed={i}&steps=2", None, {}) for i in range(40)]
+    draws += [("POST", "/v1/generate", json.dumps({"weights": {"3": 0.5, "8": 0.5}, "seed": i, "steps": 2, "count": 3}), JSON) for i in range(5)]
+    draws += [("POST", "/v1/sample", json.dumps({"seed": i, "steps": 2}), JSON) for i in range(5)]
+    draws += [("GET", f"/v1/blend?from=3&to=8&seed={i}&steps=2&columns=3&spacing=label", None, {}) for i in range(3)]
+    draws += [("POST", "/v1/generate", '{"digit": 7, "seed": 1, "steps": 2}', {**JSON, "Accept": "text/event-stream"})]
     form, headers = jf.form({"image": digits[7]})
+    asks = [("POST", "/v1/classify", digit, picture) for digit in digits]
     asks += [("POST", "/v1/classify", form, headers)]
     asks += [("GET", path, None, {}) for path in ("/", "/livez", "/readyz", "/v1/model", "/openapi.json", "/nowhere", "/v1/generate?digit=10",
                                                   "/v1/generate?digit=%zz", "/v1/classify", f"/v2/models/{d.model_name()}")]
     asks += [("POST", "/v1/classify", body, picture) for body in (digits[1][:60], b"no picture", jf.png(bytes(784), 28, 28))]
     asks += [("POST", "/v1/generate", body, JSON) for body in ("{", '{"digit": 7, "colour": 1}', "[" * 100)]
     asks += [("POST", "/v1/classify", b"x", {"Content-Type": "text/plain"}), ("PUT", "/v1/generate", b"", {})]
-    return asks
+    return draws, asks
 
 
 def encoded(method, path, body, headers):
@@ -135,14 +135,13 @@ def spread(clients, work):
 
 
 class Mixed:
-    def __init__(self, d, asks, expected, requests):
-        self.d, self.asks, self.expected, self.requests = d, asks, expected, requests
+    def __init__(self, d, asks, weights, expected, requests):
+        self.d, self.asks, self.weights, self.expected, self.requests = d, asks, weights, expected, requests
 
     def __call__(self, number, clients):
         rng, wrong = random.Random(time.time_ns() + number), []
         link = Link(self.d)
-        for _ in range(self.requests // clients):
-            i = rng.randrange(len(self.asks))
+        for i in rng.choices(range(len(self.asks)), self.weights, k=self.requests // clients):
             try:
                 got = link.ask(self.asks[i])
             except OSError as error:
@@ -154,14 +153,16 @@ class Mixed:
         return wrong
 
 
-def mixed(d, clients, requests):
-    asks = [encoded(*ask) for ask in table(d)]
+def mixed(d, clients, requests, drawing):
+    draws, others = table(d)
+    asks = [encoded(*ask) for ask in draws + others]
+    weights = [1] * len(asks) if drawing is None else [drawing / len(draws)] * len(draws) + [(1 - drawing) / len(others)] * len(others)
     alone = Link(d)
     expected = [alone.ask(ask) for ask in asks]
     alone.close()
     wrong, begun = [], time.monotonic()
     for hundredth in range(100):
-        for part in spread(clients, Mixed(d, asks, expected, requests // 100)):
+        for part in spread(clients, Mixed(d, asks, weights, expected, requests // 100)):
             wrong += part
         print(f"{(hundredth + 1) * (requests // 100 // clients * clients)} requests, {time.monotonic() - begun:.0f} s, {len(wrong)} unexpected "
               f"answers, {d.memory()} kB resident, {len(os.listdir(f'/proc/{d.process.pid}/fd'))} descriptors", flush=True)
@@ -248,6 +249,7 @@ def deadline(start, clients, limit_ms):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=0)
+    parser.add_argument("--drawing", type=float)
     parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--deadline", type=int, default=0)
     parser.add_argument("--cgroup", default="")
@@ -266,7 +268,7 @@ def main():
     good = True
     if options.requests:
         with start() as d:
-            good = mixed(d, options.clients, options.requests)
+            good = mixed(d, options.clients, options.requests, options.drawing)
     if options.seeds:
         good = seeds(start, options.clients, options.seeds) and good
     if options.deadline:
