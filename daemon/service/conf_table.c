@@ -156,7 +156,7 @@ const struct jf_option jf_conf_keys[] = {
 	.help =
 	    "The watchdog messages stop, so that the service manager restarts the daemon, when a worker finishes no "
 	    "step for this long, when work waits this long beside an idle worker, or when a thread that accepts "
-	    "connections or serves them does not respond for this long."},
+	    "connections, serves them or keeps their deadlines does not respond for this long."},
     {SERVICE, AT(drain_timeout_ms), INT(0, 3600000, "25000", "milliseconds"),
 	.help = "After SIGTERM, how long admitted requests may take to finish. Should be below the unit's "
 		"TimeoutStopSec."},

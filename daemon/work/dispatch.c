@@ -170,8 +170,10 @@ static void expire(struct jf_scheduler *s) {
 
 void *jf_dispatch_timer_main(void *argument) {
 	struct jf_scheduler *s = argument;
+	pthread_setname_np(pthread_self(), "jf-timer");
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopping || s->outstanding > 0) {
+		jf_beat_answer(&s->timer_beat);
 		if (s->next_deadline_ns <= jf_clock_ns())
 			expire(s);
 		if (s->to_end) {

@@ -388,9 +388,21 @@ void jf_scheduler_publish(struct jf_scheduler *s) {
 	jf_metric_set(metrics, JF_METRIC_WORKERS_BUSY, stats.workers_busy, NULL);
 }
 
+/* The timer sleeps until a deadline comes near, and only what nobody is answered would tell that it hangs. */
+static bool timer_alive(struct jf_scheduler *s, int stall_ms) {
+	if (jf_beat_ask(&s->timer_beat, stall_ms)) {
+		pthread_mutex_lock(&s->lock); /* it is not between its answer and its sleep */
+		pthread_cond_signal(&s->tick);
+		pthread_mutex_unlock(&s->lock);
+	}
+	return jf_beat_is_alive(&s->timer_beat, stall_ms);
+}
+
 bool jf_scheduler_alive(struct jf_scheduler *s, int stall_ms) {
 	int64_t now = jf_clock_ns(), stall_ns = (int64_t)stall_ms * 1000000;
 	bool idle = false; /* for longer than stall_ms */
+	if (!timer_alive(s, stall_ms))
+		return false;
 	for (int i = 0; i < s->n_started; i++) {
 		bool still = now - atomic_load(&s->workers[i].beat_ns) > stall_ns;
 		if (still && atomic_load(&s->workers[i].busy))

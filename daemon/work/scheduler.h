@@ -84,7 +84,8 @@ void jf_scheduler_stats(struct jf_scheduler *scheduler, struct jf_scheduler_stat
 void jf_scheduler_publish(struct jf_scheduler *scheduler);
 
 /* Whether every worker makes progress: none has been inside one batch step for longer than stall_ms, and no runnable
- * job has waited that long with a worker idle. Feeds the watchdog. */
+ * job has waited that long with a worker idle; and the timer has turned its loop when it was asked to. Asks anew now
+ * and then; one caller. Feeds the watchdog. */
 bool jf_scheduler_alive(struct jf_scheduler *scheduler, int stall_ms);
 
 #endif

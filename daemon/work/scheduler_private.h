@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "daemon/service/beat.h"
 #include "daemon/work/queue.h"
 #include "daemon/work/scheduler.h"
 
@@ -48,6 +49,7 @@ struct jf_scheduler {
 	int n_started;
 	pthread_t timer;
 	bool timer_started;
+	struct jf_beat timer_beat;
 	atomic_int in_batch; /* workers that run a batch */
 	atomic_bool urgent;  /* a posterior or classification waits: look between steps */
 	atomic_int stages;   /* counts what was asked of all workers; they compare with theirs between steps */

@@ -1016,17 +1016,17 @@ def test_watchdog():
 
 
 def test_watchdog_http():
-    """Not fed while any thread of the HTTP side hangs, be it asleep like all of them on an idle day: the one that
-    accepts connections, the one that watches them, the one that decodes large pictures, and each network thread, with
-    TLS and without. What they are asked is not taken for a client's request."""
+    """Not fed while any of these threads hangs, be it asleep like all of them on an idle day: the one that accepts
+    connections, the one that watches them, the one that decodes large pictures, the timer of deadlines, and each
+    network thread, with TLS and without. What they are asked is not taken for a client's request."""
     manager = Secure("watched", "--watchdog-stall-ms=300", "--http-threads=2", "--max-connections-per-client=1",
                      "--listen-path=" + os.path.join(scratch, "watched"), env={"WATCHDOG_USEC": "100000"})
     names = {}
     for thread in sorted(os.listdir(f"/proc/{manager.process.pid}/task"), key=int):
         with open(f"/proc/{manager.process.pid}/task/{thread}/comm") as file:
             names[thread] = file.read().strip()
-    threads = [thread for thread, name in names.items() if re.match("jf-(accept|watch|errands)|MHD", name)]
-    assert len(threads) == 3 + 4, names
+    threads = [thread for thread, name in names.items() if re.match("jf-(accept|watch|errands|timer)|MHD", name)]
+    assert len(threads) == 4 + 4, names
     for thread in threads:
         manager.wait_message("WATCHDOG=1")
         freezer = freeze(manager, thread)

@@ -970,6 +970,39 @@ static void test_alive(void **state) {
 	sem_destroy(&gate);
 }
 
+static void on_done_at_gate(void *context, struct jf_job *job) {
+	struct ticket *ticket = context;
+	sem_wait(ticket->gate);
+	on_done(context, job);
+}
+
+/* Nothing is queued and no worker is busy, but nobody looks after deadlines. */
+static void test_alive_timer(void **state) {
+	struct timespec pause = {.tv_nsec = 1000000};
+	sem_t gate, held;
+	(void)state;
+	sem_init(&gate, 0, 0);
+	sem_init(&held, 0, 0);
+	struct jf_scheduler *scheduler = scheduler_of(1, 4, 100000);
+	struct ticket *blocker = block_worker(scheduler, &gate, 3), *canceled = make(JF_JOB_GENERATE, 1, 3, 0);
+	canceled->gate = &held;
+	canceled->job->done = on_done_at_gate;
+	assert_int_equal(submit(scheduler, canceled), JF_ADMITTED);
+	jf_scheduler_cancel(scheduler, canceled->job); /* no worker has it, so the timer hands it back */
+	release(blocker, &gate, 3);
+	while (jf_scheduler_alive(scheduler, 20))
+		nanosleep(&pause, NULL);
+	assert_true(jf_scheduler_alive(scheduler, 100000));
+	sem_post(&held);
+	wait_done(canceled);
+	while (!jf_scheduler_alive(scheduler, 20))
+		nanosleep(&pause, NULL);
+	discard(canceled);
+	jf_scheduler_destroy(scheduler);
+	sem_destroy(&gate);
+	sem_destroy(&held);
+}
+
 /* --- everything at once --- */
 
 struct client {
@@ -1069,6 +1102,7 @@ int main(void) {
 	    cmocka_unit_test(test_models_of_three_reloads),
 	    cmocka_unit_test(test_prepare_refused),
 	    cmocka_unit_test(test_alive),
+	    cmocka_unit_test(test_alive_timer),
 	    cmocka_unit_test(test_many_clients),
 	};
 	return cmocka_run_group_tests(tests, start, end);
