@@ -56,6 +56,7 @@ check_PROGRAMS += \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
+	tests/unit/test_kernels_norm \
 	tests/unit/test_loader \
 	tests/unit/test_memory \
 	tests/unit/test_metrics \
@@ -87,6 +88,7 @@ TESTS += \
 	tests/unit/test_json \
 	tests/unit/test_kernels \
 	tests/unit/test_kernels_conv \
+	tests/unit/test_kernels_norm \
 	tests/unit/test_loader \
 	tests/unit/test_memory \
 	tests/unit/test_metrics \
@@ -142,6 +144,8 @@ tests_unit_test_kernels_SOURCES = tests/unit/kernels_check.h tests/unit/test_ker
 tests_unit_test_kernels_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
 tests_unit_test_kernels_conv_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels_conv.c
 tests_unit_test_kernels_conv_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
+tests_unit_test_kernels_norm_SOURCES = tests/unit/kernels_check.h tests/unit/test_kernels_norm.c
+tests_unit_test_kernels_norm_LDADD = $(ISA_LIBS) $(UNIT_LDADD)
 tests_unit_test_loader_LDADD = $(TRAINER_LDADD)
 tests_unit_test_metrics_LDADD = $(UNIT_LDADD)
 tests_unit_test_plan_SOURCES = tests/unit/test_plan.c tests/unit/rig.c tests/unit/rig.h

@@ -18,7 +18,10 @@ SIMD_INLINE void store_n(float *p, vf v, int n) {
 }
 
 SIMD_INLINE vf silu1(vf x) {
-	return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
+	vf d;
+
+	vf_logistic_divisors(&d, &x, 1);
+	return vf_div(x, d);
 }
 
 #define SILU_GRADS 4 /* at a time: one alone is a chain that a processor waits for */
@@ -27,13 +30,10 @@ SIMD_INLINE vf silu1(vf x) {
 SIMD_INLINE void silu_grad_each(vf x[], const int n) {
 	vf s[SILU_GRADS];
 
+	vf_logistic_divisors(s, x, n);
 #pragma GCC unroll 8
 	for (int i = 0; i < n; i++)
-		s[i] = vf_sub(vf_zero(), x[i]);
-	vf_exp_each(s, n);
-#pragma GCC unroll 8
-	for (int i = 0; i < n; i++)
-		s[i] = vf_div(vf_set1(1.0f), vf_add(vf_set1(1.0f), s[i]));
+		s[i] = vf_div(vf_set1(1.0f), s[i]);
 #pragma GCC unroll 8
 	for (int i = 0; i < n; i++)
 		x[i] = vf_mul(s[i], vf_fma(x[i], vf_sub(vf_set1(1.0f), s[i]), vf_set1(1.0f)));

@@ -76,10 +76,13 @@ SIMD_INLINE vf vf_sqrt(vf a) {
 SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
 	return _mm512_mask_mov_ps(b, (__mmask16)((1U << n) - 1U), a);
 }
-/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+/* a within [-bound, bound]; NaN may become anything. */
+SIMD_INLINE vf vf_clamp(vf a, float bound) {
+	return _mm512_range_ps(a, _mm512_set1_ps(bound), 2); /* the smaller magnitude, with a's sign */
+}
+/* 2^n for the integer n + 127 that `t` holds in its low mantissa bits (see VF_EXP_MAGIC). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
-	__m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(t), 23);
-	return _mm512_castsi512_ps(_mm512_add_epi32(shifted, _mm512_set1_epi32(0x3f800000)));
+	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(t), 23));
 }
 
 #elif VL == 8
@@ -133,10 +136,13 @@ SIMD_INLINE vf vf_sqrt(vf a) {
 SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
 	return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(vf_mask(n)));
 }
-/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+/* a within [-bound, bound]; NaN may become anything. */
+SIMD_INLINE vf vf_clamp(vf a, float bound) {
+	return vf_min(vf_set1(bound), vf_max(vf_set1(-bound), a));
+}
+/* 2^n for the integer n + 127 that `t` holds in its low mantissa bits (see VF_EXP_MAGIC). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
-	__m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
-	return _mm256_castsi256_ps(_mm256_add_epi32(shifted, _mm256_set1_epi32(0x3f800000)));
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(t), 23));
 }
 
 #elif VL == 4
@@ -196,10 +202,13 @@ SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
 
 	return vbslq_f32(vld1q_u32(mask + 4 - n), a, b);
 }
-/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+/* a within [-bound, bound]; NaN may become anything. */
+SIMD_INLINE vf vf_clamp(vf a, float bound) {
+	return vf_min(vf_set1(bound), vf_max(vf_set1(-bound), a));
+}
+/* 2^n for the integer n + 127 that `t` holds in its low mantissa bits (see VF_EXP_MAGIC). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
-	uint32x4_t shifted = vshlq_n_u32(vreinterpretq_u32_f32(t), 23);
-	return vreinterpretq_f32_u32(vaddq_u32(shifted, vdupq_n_u32(0x3f800000U)));
+	return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(t), 23));
 }
 
 #else
@@ -250,13 +259,17 @@ SIMD_INLINE vf vf_sqrt(vf a) {
 SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
 	return n > 0 ? a : b;
 }
-/* 2^n for the integer that `t` holds in its low mantissa bits (see vf_exp). */
+/* a within [-bound, bound]; NaN may become anything. */
+SIMD_INLINE vf vf_clamp(vf a, float bound) {
+	return vf_min(vf_set1(bound), vf_max(vf_set1(-bound), a));
+}
+/* 2^n for the integer n + 127 that `t` holds in its low mantissa bits (see VF_EXP_MAGIC). */
 SIMD_INLINE vf vf_scale_bits(vf t) {
 	uint32_t bits;
 	float scale;
 
 	memcpy(&bits, &t, sizeof(bits));
-	bits = (bits << 23) + 0x3f800000U;
+	bits <<= 23;
 	memcpy(&scale, &bits, sizeof(scale));
 	return scale;
 }
@@ -267,12 +280,16 @@ SIMD_INLINE vf vf_zero(void) {
 	return vf_set1(0.0f);
 }
 
+/* 1.5 * 2^23 + 127: adding it rounds to an integer in the low mantissa bits, which with 127 more is the exponent of a
+ * power of two and needs no more than a shift. */
+#define VF_EXP_MAGIC 12583039.0f
+
 /* e^x of n vectors, within 1 ulp or so; x is clamped to [-87.33, 88.37], so the result is never 0, subnormal or
  * infinite. NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial of degree 6 (interpolated at
  * Chebyshev nodes). Step by step for all vectors, since one alone is a chain that a processor waits for. */
 SIMD_INLINE void vf_exp_each(vf x[], const int n) {
 	static const float polynomial[] = {0x1.120ba2p-7f, 0x1.555518p-5f, 0x1.5554dcp-3f, 0.5f, 1.0f, 1.0f};
-	const vf magic = vf_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low mantissa bits */
+	const vf magic = vf_set1(VF_EXP_MAGIC);
 	vf t[VF_EXP_MOST], r[VF_EXP_MOST], p[VF_EXP_MOST];
 
 #pragma GCC unroll 8
@@ -301,6 +318,32 @@ SIMD_INLINE void vf_exp_each(vf x[], const int n) {
 SIMD_INLINE vf vf_exp(vf x) {
 	vf_exp_each(&x, 1);
 	return x;
+}
+
+/* d = 1 + e^-x of n vectors, the divisor of the logistic function, within 2 ulp up to |x| = 16 and 4 beyond; x is
+ * clamped to +-87.33. As vf_exp_each, with less to do, since the 1 hides most of what e^-x is off by: n ln 2 in one
+ * step, a polynomial of degree 5 (minimax, the constant 1 given) and its sum with 1 rounded once. What becomes of NaN
+ * depends on the instruction set, so it is for the caller to take it from x. */
+SIMD_INLINE void vf_logistic_divisors(vf d[], const vf x[], const int n) {
+	static const float polynomial[] = {0x1.573ad2p-5f, -0x1.555a6ep-3f, 0x1.fffdc4p-2f, -0x1.fffff6p-1f, 1.0f};
+	const vf magic = vf_set1(VF_EXP_MAGIC);
+	vf t[VF_EXP_MOST], r[VF_EXP_MOST];
+
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++) {
+		r[i] = vf_clamp(x[i], 87.33f);
+		t[i] = vf_fma(r[i], vf_set1(-0x1.715476p+0f), magic);
+		r[i] = vf_fma(vf_sub(t[i], magic), vf_set1(0x1.62e430p-1f), r[i]);
+		d[i] = vf_set1(-0x1.0fa7d8p-7f);
+	}
+#pragma GCC unroll 8
+	for (int k = 0; k < 5; k++)
+#pragma GCC unroll 8
+		for (int i = 0; i < n; i++)
+			d[i] = vf_fma(r[i], d[i], vf_set1(polynomial[k]));
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++)
+		d[i] = vf_fma(d[i], vf_scale_bits(t[i]), vf_set1(1.0f));
 }
 
 /* --- 16 logical lanes --- */

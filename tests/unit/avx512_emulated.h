@@ -92,14 +92,17 @@ EMULATED __m512i emulated_castps_si512(__m512 a) {
 EMULATED __m512 emulated_castsi512_ps(__m512i a) {
 	return (__m512){_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
 }
+/* The smaller magnitude with a's sign, that is imm8 = 2. The other operand where one is NaN, as the instruction. */
+EMULATED __m512 emulated_range_ps(__m512 a, __m512 b, int imm8) {
+	float from[16], bound[16];
+	emulated_storeu_ps(from, a);
+	emulated_storeu_ps(bound, b);
+	for (int i = 0; i < 16 && imm8 == 2; i++)
+		from[i] = __builtin_copysignf(__builtin_fminf(__builtin_fabsf(from[i]), bound[i]), from[i]);
+	return emulated_loadu_ps(from);
+}
 EMULATED __m512i emulated_slli_epi32(__m512i a, int n) {
 	return (__m512i){_mm256_slli_epi32(a.low, n), _mm256_slli_epi32(a.high, n)};
-}
-EMULATED __m512i emulated_add_epi32(__m512i a, __m512i b) {
-	return (__m512i){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
-}
-EMULATED __m512i emulated_set1_epi32(int x) {
-	return (__m512i){_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
 }
 EMULATED __m256 emulated_castps512_ps256(__m512 a) {
 	return a.low;
@@ -143,12 +146,12 @@ EMULATED __m512d emulated_cvtps_pd(__m256 a) {
 #define _mm512_max_ps emulated_max_ps
 #define _mm512_min_ps emulated_min_ps
 #define _mm512_sqrt_ps emulated_sqrt_ps
+#undef _mm512_range_ps
+#define _mm512_range_ps emulated_range_ps
 #define _mm512_castps_si512 emulated_castps_si512
 #define _mm512_castsi512_ps emulated_castsi512_ps
 #undef _mm512_slli_epi32
 #define _mm512_slli_epi32 emulated_slli_epi32
-#define _mm512_add_epi32 emulated_add_epi32
-#define _mm512_set1_epi32 emulated_set1_epi32
 #define _mm512_castps512_ps256 emulated_castps512_ps256
 #undef _mm512_extractf32x8_ps
 #define _mm512_extractf32x8_ps emulated_extractf32x8_ps
