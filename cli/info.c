@@ -110,8 +110,8 @@ static struct jf_plan_spec spec_of(enum cli_plan plan, int batch) {
 }
 
 /* Bytes of what a node computes for one sample, and of its parameters. */
-static size_t value_bytes(const struct jf_node *node) {
-	return jf_shape_floats(node->shape) * sizeof(float);
+static size_t value_bytes(const struct jf_plan *plan, int i) {
+	return plan->nodes[i].view ? 0 : jf_shape_floats(plan->graph->nodes[i].shape) * sizeof(float);
 }
 
 static size_t parameter_bytes(const struct jf_graph *graph, const struct jf_node *node) {
@@ -138,7 +138,7 @@ static struct sums sum_phase(const struct jf_plan *plan, enum jf_when when) {
 			continue;
 		sums.nodes++;
 		sums.multiply_adds += jf_op_multiply_adds(plan->graph, i);
-		sums.value_bytes += value_bytes(node);
+		sums.value_bytes += value_bytes(plan, i);
 		sums.parameter_bytes += parameter_bytes(plan->graph, node);
 	}
 	return sums;
@@ -150,10 +150,14 @@ static void print_node(const struct jf_plan *plan, int i) {
 
 	snprintf(shape, sizeof(shape), "%d x %d x %d", node->shape.rows, node->shape.columns, node->shape.channels);
 	printf("  %-22s %-15s %14s %12lld %10zu %10zu%s", node->name, jf_op_name(node->op), shape,
-	    jf_op_multiply_adds(plan->graph, i), value_bytes(node), parameter_bytes(plan->graph, node),
+	    jf_op_multiply_adds(plan->graph, i), value_bytes(plan, i), parameter_bytes(plan->graph, node),
 	    plan->nodes[i].shared ? "  one for the batch" : "");
 	if (plan->nodes[i].fused != JF_NONE)
 		printf("  with %s", plan->graph->nodes[plan->nodes[i].fused].name);
+	if (plan->nodes[i].view)
+		printf("  read where %s lies", plan->graph->nodes[jf_plan_source(plan, i)].name);
+	if (plan->nodes[i].grad_root != i)
+		printf("  gradient with %s's", plan->graph->nodes[plan->nodes[i].grad_root].name);
 	putchar('\n');
 }
 
@@ -198,13 +202,17 @@ static void put_node(struct jf_json_writer *json, const struct jf_plan *plan, in
 	jf_json_put_bool(json, "shared", plan->nodes[i].shared);
 	if (plan->nodes[i].fused != JF_NONE)
 		jf_json_put_string(json, "computed_with", plan->graph->nodes[plan->nodes[i].fused].name);
+	if (plan->nodes[i].view)
+		jf_json_put_string(json, "view_of", plan->graph->nodes[jf_plan_source(plan, i)].name);
+	if (plan->nodes[i].grad_root != i)
+		jf_json_put_string(json, "gradient_with", plan->graph->nodes[plan->nodes[i].grad_root].name);
 	jf_json_begin_array(json, "shape");
 	jf_json_put_integer(json, NULL, node->shape.rows);
 	jf_json_put_integer(json, NULL, node->shape.columns);
 	jf_json_put_integer(json, NULL, node->shape.channels);
 	jf_json_end_array(json);
 	jf_json_put_integer(json, "multiply_adds", jf_op_multiply_adds(plan->graph, i));
-	jf_json_put_unsigned(json, "bytes", value_bytes(node));
+	jf_json_put_unsigned(json, "bytes", value_bytes(plan, i));
 	jf_json_put_unsigned(json, "parameter_bytes", parameter_bytes(plan->graph, node));
 	jf_json_end_object(json);
 }

@@ -117,7 +117,7 @@ float *jf_exec_output_grad(const struct jf_exec *exec, int output, int i) {
 }
 
 static bool runs(const struct jf_plan *plan, int node, enum jf_when when) {
-	return plan->nodes[node].when == when && plan->nodes[node].fused == JF_NONE;
+	return plan->nodes[node].when == when && plan->nodes[node].fused == JF_NONE && !plan->nodes[node].view;
 }
 
 static void run_phase(struct jf_exec *exec, enum jf_when when, int n) {

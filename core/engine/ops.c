@@ -20,6 +20,11 @@ bool jf_op_backward_reads(enum jf_op op, int slot) {
 	}
 }
 
+bool jf_op_hands_on(enum jf_op op, int slot) {
+	return (op == JF_OP_LINEAR && slot == 1) || (op == JF_OP_CONV3X3 && slot == 2) ||
+	       (op == JF_OP_ADD_ROWS && slot == 0);
+}
+
 static size_t attention_keys(const struct jf_graph *g, const struct jf_node *n) {
 	return (size_t)(shape_pixels(g->nodes[n->in[1]].shape) + shape_pixels(g->nodes[n->in[2]].shape));
 }

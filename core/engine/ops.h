@@ -7,6 +7,9 @@
 
 /* Does the backward pass of `op` read the value of its input number `slot`? */
 bool jf_op_backward_reads(enum jf_op op, int slot);
+/* Is what the backward pass of `op` gives its input number `slot` the gradient that it was given itself? (A padded
+ * copy's too, but all that read one add to its original's at once.) */
+bool jf_op_hands_on(enum jf_op op, int slot);
 /* Floats of statistics a sample's forward pass leaves for the backward pass. `partner`: the node that is computed along
  * with this one, or JF_NONE. */
 size_t jf_op_aux_floats(const struct jf_graph *graph, int node, int partner, const struct jf_plan_spec *spec);

@@ -16,8 +16,8 @@ static void give_through(struct jf_exec *e, int node, int slot, int first, int c
 
 	if (in == JF_NONE || !op_grad(e, in, first))
 		return;
-	op_give(op_grad(e, in, first), op_grad(e, node, first), (size_t)count * jf_shape_count(op_node(e, node)->shape),
-	    accumulates(e, node, slot));
+	op_give(e, op_grad(e, in, first), op_grad(e, node, first),
+	    (size_t)count * jf_shape_count(op_node(e, node)->shape), accumulates(e, node, slot));
 }
 
 /* A weight matrix of more elements than this leaves the cache in which our kernel adds to it row after row; OpenBLAS,
@@ -89,8 +89,8 @@ static void conv3x3_vectors(struct jf_exec *e, int node, int count) {
 	for (int i = 0; i < count; i++) {
 		memset(e->scratch, 0, co * sizeof(float));
 		e->kernels->row_sums(e->scratch, op_grad(e, node, i), shape_pixels(n->shape), n->attr.n);
-		op_give(op_grad(e, n->in[1], i), e->scratch, co, accumulates(e, node, 1));
-		op_give(op_param_grad(e, node, 1), e->scratch, co, true);
+		op_give(e, op_grad(e, n->in[1], i), e->scratch, co, accumulates(e, node, 1));
+		op_give(e, op_param_grad(e, node, 1), e->scratch, co, true);
 	}
 }
 
@@ -164,8 +164,8 @@ static void add_rows(struct jf_exec *e, int node, int i) {
 	int c = n->shape.channels;
 
 	if (op_grad(e, n->in[0], i))
-		op_give(op_grad(e, n->in[0], i), dy, jf_shape_count(n->shape), accumulates(e, node, 0));
-	op_give(op_param_grad(e, node, 0), dy, jf_shape_count(n->shape), true);
+		op_give(e, op_grad(e, n->in[0], i), dy, jf_shape_count(n->shape), accumulates(e, node, 0));
+	op_give(e, op_param_grad(e, node, 0), dy, jf_shape_count(n->shape), true);
 	if (!accumulates(e, node, 1))
 		memset(dv, 0, (size_t)c * sizeof(float));
 	e->kernels->row_sums(dv, dy, n->shape.rows, c);
@@ -198,37 +198,44 @@ static void attention(struct jf_exec *e, int node, int i) {
 	});
 }
 
-static void concat(struct jf_exec *e, int node, int i) {
-	const struct jf_node *n = op_node(e, node);
-	const float *dy = op_grad(e, node, i);
-	size_t offset = 0, width = (size_t)n->shape.channels;
+/* space[2h][2w], the first c channels of each pixel's `width` -> depth[h][w][4c] */
+static void space_to_depth_image(
+    const struct jf_exec *e, float *depth, const float *space, size_t width, struct jf_shape from, bool accumulate) {
+	const size_t c = (size_t)from.channels, half = (size_t)from.columns / 2;
 
-	for (int s = 0; s < 2; s++) {
-		size_t c = (size_t)op_node(e, n->in[s])->shape.channels;
-		float *dx = op_grad(e, n->in[s], i);
-
-		for (int p = 0; dx && p < shape_pixels(n->shape); p++)
-			op_give(dx + (size_t)p * c, dy + (size_t)p * width + offset, c, accumulates(e, node, s));
-		offset += c;
-	}
+	for (int y = 0; y < from.rows; y++)
+		for (size_t right = 0; right < 2; right++)
+			e->kernels->copy_rows(
+			    depth + (size_t)(y / 2) * half * 4 * c + ((size_t)(y % 2) * 2 + right) * c, 4 * c,
+			    space + ((size_t)(y * from.columns) + right) * width, 2 * width, half, c, accumulate);
 }
 
-/* space[2h][2w][c] -> depth[h][w][4c] */
-static void space_to_depth_image(float *depth, const float *space, int h, int w, int c, bool accumulate) {
-	for (int y = 0; y < h; y++)
-		for (int x = 0; x < w; x++)
-			for (int q = 0; q < 4; q++, depth += c)
-				op_give(depth,
-				    space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
-						(size_t)c,
-				    (size_t)c, accumulate);
+static void concat(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const size_t width = (size_t)n->shape.channels;
+	const float *dy = op_grad(e, node, i);
+
+	for (int s = 0; s < 2; s++) {
+		const int source = jf_plan_source(e->plan, n->in[s]);
+		const struct jf_shape shape = op_node(e, n->in[s])->shape;
+		const size_t c = (size_t)shape.channels;
+		float *dx = op_grad(e, source, i);
+
+		if (dx && source != n->in[s])
+			space_to_depth_image(e, dx, dy, width, shape, accumulates(e, node, s));
+		else if (dx)
+			e->kernels->copy_rows(
+			    dx, c, dy, width, (size_t)shape_pixels(shape), c, accumulates(e, node, s));
+		dy += c;
+	}
 }
 
 static void depth_to_space(struct jf_exec *e, int node, int i) {
 	const struct jf_node *n = op_node(e, node);
+
 	if (op_grad(e, n->in[0], i))
-		space_to_depth_image(op_grad(e, n->in[0], i), op_grad(e, node, i), n->shape.rows / 2,
-		    n->shape.columns / 2, n->shape.channels, accumulates(e, node, 0));
+		space_to_depth_image(e, op_grad(e, n->in[0], i), op_grad(e, node, i), (size_t)n->shape.channels,
+		    n->shape, accumulates(e, node, 0));
 }
 
 static void mean_rows(struct jf_exec *e, int node, int i) {

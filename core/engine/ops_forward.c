@@ -163,32 +163,42 @@ static void attention(struct jf_exec *e, int node, int i) {
 	});
 }
 
-static void concat(struct jf_exec *e, int node, int i) {
-	const struct jf_node *n = op_node(e, node);
-	const float *a = op_value(e, n->in[0], i), *b = op_value(e, n->in[1], i);
-	size_t ca = (size_t)op_node(e, n->in[0])->shape.channels, cb = (size_t)op_node(e, n->in[1])->shape.channels;
-	float *y = op_value(e, node, i);
+/* depth[h][w][4c] -> space[2h][2w], the first c channels of each pixel's `width` */
+static void depth_to_space_image(
+    const struct jf_exec *e, float *space, size_t width, const float *depth, struct jf_shape to) {
+	const size_t c = (size_t)to.channels, half = (size_t)to.columns / 2;
 
-	for (int p = 0; p < shape_pixels(n->shape); p++, y += ca + cb, a += ca, b += cb) {
-		memcpy(y, a, ca * sizeof(float));
-		memcpy(y + ca, b, cb * sizeof(float));
-	}
-}
-
-/* depth[h][w][4c] -> space[2h][2w][c] */
-static void depth_to_space_image(float *space, const float *depth, int h, int w, int c) {
-	for (int y = 0; y < h; y++)
-		for (int x = 0; x < w; x++)
-			for (int q = 0; q < 4; q++, depth += c)
-				op_give(space + ((size_t)(2 * y + q / 2) * (size_t)(2 * w) + (size_t)(2 * x + q % 2)) *
-						    (size_t)c,
-				    depth, (size_t)c, false);
+	for (int y = 0; y < to.rows; y++)
+		for (size_t right = 0; right < 2; right++)
+			e->kernels->copy_rows(space + ((size_t)(y * to.columns) + right) * width, 2 * width,
+			    depth + (size_t)(y / 2) * half * 4 * c + ((size_t)(y % 2) * 2 + right) * c, 4 * c, half, c,
+			    false);
 }
 
 static void depth_to_space(struct jf_exec *e, int node, int i) {
-	struct jf_shape s = op_node(e, node)->shape;
-	depth_to_space_image(
-	    op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows / 2, s.columns / 2, s.channels);
+	const struct jf_node *n = op_node(e, node);
+
+	depth_to_space_image(e, op_value(e, node, i), (size_t)n->shape.channels, op_value(e, n->in[0], i), n->shape);
+}
+
+/* Where an input is a view, its pixels come from where it takes them. */
+static void concat(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+	const size_t width = (size_t)n->shape.channels;
+	float *y = op_value(e, node, i);
+
+	for (int s = 0; s < 2; s++) {
+		const int source = jf_plan_source(e->plan, n->in[s]);
+		const struct jf_shape shape = op_node(e, n->in[s])->shape;
+		const size_t c = (size_t)shape.channels;
+
+		if (source != n->in[s])
+			depth_to_space_image(e, y, width, op_value(e, source, i), shape);
+		else
+			e->kernels->copy_rows(
+			    y, width, op_value(e, source, i), c, (size_t)shape_pixels(shape), c, false);
+		y += c;
+	}
 }
 
 static void mean_rows(struct jf_exec *e, int node, int i) {

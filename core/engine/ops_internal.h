@@ -49,10 +49,10 @@ static inline int shape_pixels(struct jf_shape s) {
 	return s.rows * s.columns;
 }
 
-/* to = from, or to += from */
-static inline void op_give(float *to, const float *from, size_t n, bool accumulate) {
-	for (size_t i = 0; i < n; i++)
-		to[i] = accumulate ? to[i] + from[i] : from[i];
+/* to = from, or to += from; nothing where both are one gradient (jf_plan_node.grad_root) */
+static inline void op_give(const struct jf_exec *e, float *to, const float *from, size_t n, bool accumulate) {
+	if (to != from)
+		e->kernels->copy_rows(to, n, from, n, 1, n, accumulate);
 }
 
 /* An image into a zero-bordered one. */

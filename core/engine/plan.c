@@ -94,6 +94,38 @@ static bool is_output(const struct jf_plan *plan, int node) {
 	return false;
 }
 
+/* Depth to space only moves values, and a concatenation moves them once more: it can do both at once. */
+static bool can_be_view(const struct jf_plan *plan, int node) {
+	const struct jf_graph *g = plan->graph;
+	const struct jf_plan_node *p = &plan->nodes[node], *from = &plan->nodes[g->nodes[node].in[0]];
+	int readers = 0;
+
+	if (from->when != p->when || from->shared != p->shared || is_output(plan, node))
+		return false;
+	for (int j = node + 1; j < g->n_nodes; j++)
+		for (int s = 0; s < JF_MAX_IN; s++) {
+			if (g->nodes[j].in[s] != node || plan->nodes[j].when == JF_NEVER)
+				continue;
+			if (g->nodes[j].op != JF_OP_CONCAT || plan->nodes[j].when != p->when)
+				return false;
+			readers++;
+		}
+	return readers == 1;
+}
+
+static void mark_views(struct jf_plan *plan) {
+	for (int i = 0; i < plan->graph->n_nodes; i++)
+		plan->nodes[i].view = plan->graph->nodes[i].op == JF_OP_DEPTH_TO_SPACE &&
+				      plan->nodes[i].when != JF_NEVER && can_be_view(plan, i);
+}
+
+/* Whether node j reads the value of `node` in slot s, itself or by way of a view. */
+static bool reads(const struct jf_plan *plan, int j, int s, int node) {
+	const int in = plan->graph->nodes[j].in[s];
+
+	return jf_plan_source(plan, in) == node && !plan->nodes[j].view;
+}
+
 /* A value outlives its phase when the caller owns it (inputs, outputs) or a step reads what was hoisted. */
 static bool outlives_phase(const struct jf_plan *plan, int node) {
 	const struct jf_graph *g = plan->graph;
@@ -117,7 +149,7 @@ static int last_use(const struct jf_plan *plan, int node) {
 	for (int j = node + 1; j < g->n_nodes; j++)
 		for (int s = 0; s < JF_MAX_IN; s++) {
 			int use = forward_time(plan, j);
-			if (g->nodes[j].in[s] != node || plan->nodes[j].when == JF_NEVER)
+			if (!reads(plan, j, s, node) || plan->nodes[j].when == JF_NEVER)
 				continue;
 			if (plan->spec.train && jf_op_backward_reads(g->nodes[j].op, s))
 				use = backward_time(plan, j);
@@ -133,7 +165,8 @@ static void size_nodes(struct jf_plan *plan) {
 		struct jf_plan_node *p = &plan->nodes[i];
 
 		p->offset = p->aux_offset = p->grad_offset = JF_NO_OFFSET;
-		if (p->when == JF_NEVER)
+		p->grad_root = i;
+		if (p->when == JF_NEVER || p->view)
 			continue;
 		const bool outlives = outlives_phase(plan, i);
 		p->lasts = outlives || plan->spec.train;
@@ -145,7 +178,28 @@ static void size_nodes(struct jf_plan *plan) {
 	}
 }
 
-/* Marks which gradients exist and which of them are first written, which added to. */
+static int grad_root(const struct jf_plan *plan, int node) {
+	while (plan->nodes[node].grad_root != node)
+		node = plan->nodes[node].grad_root;
+	return node;
+}
+
+/* Does backward of node i hand its own gradient on, unchanged, as all that the gradient of in[slot] holds so far? Then
+ * both can lie in one place: node i's is of no use afterwards. */
+static bool hands_on(const struct jf_plan *plan, int i, int slot, const bool *written) {
+	const struct jf_node *n = &plan->graph->nodes[i];
+	const int root = grad_root(plan, n->in[slot]);
+
+	if (!jf_op_hands_on(n->op, slot) || written[root])
+		return false;
+	for (int s = 0; s < JF_MAX_IN; s++)
+		if (s != slot && n->in[s] != JF_NONE && grad_root(plan, n->in[s]) == root)
+			return false;
+	return true;
+}
+
+/* Marks which gradients exist, which share memory and which of them are first written, which added to. A padded copy's
+ * gradient is its original's: all that read either add to it. */
 static void mark_gradients(struct jf_plan *plan, bool *wanted) {
 	const struct jf_graph *g = plan->graph;
 	bool *written = wanted + g->n_nodes;
@@ -156,14 +210,19 @@ static void mark_gradients(struct jf_plan *plan, bool *wanted) {
 			if (g->nodes[i].in[s] != JF_NONE && wanted[g->nodes[i].in[s]])
 				wanted[i] = true;
 		written[i] = is_output(plan, i);
+		if (g->nodes[i].op == JF_OP_PAD && wanted[i] && plan->nodes[i].when != JF_NEVER && !is_output(plan, i))
+			plan->nodes[i].grad_root = grad_root(plan, g->nodes[i].in[0]);
 	}
 	for (int i = g->n_nodes - 1; i >= 0; i--)
-		for (int s = 0; s < JF_MAX_IN && plan->nodes[i].when != JF_NEVER; s++) {
-			int in = g->nodes[i].in[s];
+		for (int s = 0; s < JF_MAX_IN && plan->nodes[i].when != JF_NEVER && !plan->nodes[i].view; s++) {
+			const int in = jf_plan_source(plan, g->nodes[i].in[s]);
 			if (in == JF_NONE || !wanted[in])
 				continue;
-			plan->nodes[i].accumulate[s] = written[in];
-			written[in] = true;
+			const int root = grad_root(plan, in);
+			plan->nodes[i].accumulate[s] = written[root];
+			if (hands_on(plan, i, s, written))
+				plan->nodes[root].grad_root = grad_root(plan, i);
+			written[root] = written[grad_root(plan, i)] = true;
 		}
 }
 
@@ -174,7 +233,7 @@ static int first_gradient_time(const struct jf_plan *plan, int node) {
 		return 2 * g->n_nodes;
 	for (int j = g->n_nodes - 1; j > node; j--)
 		for (int s = 0; s < JF_MAX_IN; s++)
-			if (plan->nodes[j].when != JF_NEVER && g->nodes[j].in[s] == node)
+			if (plan->nodes[j].when != JF_NEVER && reads(plan, j, s, node))
 				return backward_time(plan, j);
 	return backward_time(plan, node);
 }
@@ -222,23 +281,38 @@ static void add_span(
 	plan->unplanned_floats += floats;
 }
 
+/* Of all gradients that share the memory of node i's, which is the first of them in line. */
+static void add_gradient_span(struct jf_plan *plan, int i, struct span *spans, int *n) {
+	struct jf_plan_node *p = &plan->nodes[i];
+	int first = first_gradient_time(plan, i), last = backward_time(plan, i);
+
+	p->grad_stride = jf_shape_count(plan->graph->nodes[i].shape);
+	p->grad_root = grad_root(plan, i);
+	if (p->grad_root != i)
+		return;
+	for (int j = 0; j < plan->graph->n_nodes; j++) {
+		if (plan->nodes[j].when == JF_NEVER || grad_root(plan, j) != i)
+			continue;
+		first = first_gradient_time(plan, j) < first ? first_gradient_time(plan, j) : first;
+		last = backward_time(plan, j) > last ? backward_time(plan, j) : last;
+	}
+	add_span(plan, spans, n, p->grad_stride * (size_t)plan->spec.batch, first, last, true, &p->grad_offset);
+}
+
 static void add_node_spans(struct jf_plan *plan, const bool *wanted, int i, struct span *spans, int *n) {
 	struct jf_plan_node *p = &plan->nodes[i];
 	bool persistent = outlives_phase(plan, i);
 	int now = forward_time(plan, p->fused != JF_NONE ? p->fused : i);
 
-	if (p->when == JF_NEVER)
+	if (p->when == JF_NEVER || p->view)
 		return;
 	add_span(plan, spans, n, p->stride * (size_t)p->slots, persistent ? 0 : now, last_use(plan, i), p->lasts,
 	    &p->offset);
 	if (p->aux_stride)
 		add_span(plan, spans, n, p->aux_stride * (size_t)(p->shared ? 1 : plan->spec.micro_batch), now,
 		    plan->spec.train ? backward_time(plan, i) : now, plan->spec.train, &p->aux_offset);
-	if (plan->spec.train && wanted[i]) {
-		p->grad_stride = jf_shape_count(plan->graph->nodes[i].shape);
-		add_span(plan, spans, n, p->grad_stride * (size_t)plan->spec.batch, first_gradient_time(plan, i),
-		    backward_time(plan, i), true, &p->grad_offset);
-	}
+	if (plan->spec.train && wanted[i])
+		add_gradient_span(plan, i, spans, n);
 }
 
 static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
@@ -260,7 +334,8 @@ static enum jf_err plan_memory(struct jf_plan *plan, struct jf_error *err) {
 	plan->lasting_floats = place(spans, n, true);
 	plan->temporary_floats = place(spans, n, false);
 	for (int i = 0; i < nodes; i++) {
-		const struct jf_plan_node *p = &plan->nodes[i];
+		struct jf_plan_node *p = &plan->nodes[i];
+		p->grad_offset = plan->nodes[p->grad_root].grad_offset;
 		size_t need = p->when == JF_NEVER ? 0 : jf_op_scratch_floats(plan->graph, i, p->partner, &plan->spec);
 		plan->scratch_floats = need > plan->scratch_floats ? need : plan->scratch_floats;
 	}
@@ -293,12 +368,17 @@ struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_pla
 	mark_wanted(plan);
 	mark_fixed_and_shared(plan);
 	mark_fused(plan);
+	mark_views(plan);
 	size_nodes(plan);
 	if (plan_memory(plan, err) != JF_OK) {
 		jf_plan_destroy(plan);
 		return NULL;
 	}
 	return plan;
+}
+
+int jf_plan_source(const struct jf_plan *plan, int node) {
+	return node != JF_NONE && plan->nodes[node].view ? plan->graph->nodes[node].in[0] : node;
 }
 
 void jf_plan_destroy(struct jf_plan *plan) {

@@ -6,6 +6,8 @@
  *   hoisting     nodes that depend only on fixed inputs run once per request, not once per step
  *   time tables  nodes that depend only on inputs that the whole batch shares run for one sample, not for each
  *   fusion       attentions over the same keys and values are computed together
+ *   views        what only a concatenation reads in another order is never written in that order by itself; what
+ *                the backward pass would hand on unchanged is not copied
  *   memory       values whose lifetimes do not overlap share memory; what no phase leaves behind lies apart, so that
  * all plans of a thread can share it
  *
@@ -40,6 +42,7 @@ struct jf_plan_node {
 	bool lasts;        /* the value outlives its phase: it lies in lasting memory; always when training */
 	int fused;         /* the earlier node that computes this one along with itself, or JF_NONE */
 	int partner;       /* the later node that this one computes, or JF_NONE */
+	bool view;         /* has no memory and never runs: who reads it takes its input's value, in its order */
 	int slots;         /* samples there is room for: 1, micro_batch or batch */
 	size_t offset;     /* floats into lasting or temporary memory: value of slot 0; slots follow each other */
 	size_t stride;     /* floats from slot to slot */
@@ -48,6 +51,7 @@ struct jf_plan_node {
 	size_t
 	    grad_offset; /* training: gradient of the value (never padded), [batch][grad_stride]; else JF_NO_OFFSET */
 	size_t grad_stride;
+	int grad_root;              /* training: the node whose gradient's memory this one's shares, itself if none */
 	bool accumulate[JF_MAX_IN]; /* training: the gradient of in[s] was written before this node's backward */
 	long long multiply_adds;    /* of one sample's forward pass */
 };
@@ -64,6 +68,10 @@ struct jf_plan {
 
 struct jf_plan *jf_plan_create(const struct jf_graph *graph, const struct jf_plan_spec *spec, struct jf_error *err);
 void jf_plan_destroy(struct jf_plan *plan); /* NULL allowed */
+
+/* The node whose value there is in memory: of a view what it is a view of, of any other the node itself (JF_NONE too).
+ */
+int jf_plan_source(const struct jf_plan *plan, int node);
 
 /* Sums of multiply-adds of one sample over the nodes that run `when`. */
 long long jf_plan_multiply_adds(const struct jf_plan *plan, enum jf_when when);

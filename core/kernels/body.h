@@ -7,6 +7,8 @@
 
 #include "core/kernels/conv.h"
 
+#include "core/kernels/copy.h"
+
 #include "core/kernels/grad.h"
 
 #include "core/kernels/norm.h"
@@ -25,6 +27,7 @@ const struct jf_kernels JF_KERNELS_TABLE = {
     .name = JF_KERNELS_NAME,
     JF_KERNELS_GEMM,
     JF_KERNELS_CONV,
+    JF_KERNELS_COPY,
     JF_KERNELS_GRAD,
     JF_KERNELS_NORM,
     JF_KERNELS_WINOGRAD,

@@ -138,6 +138,10 @@ struct jf_kernels {
 	/* sum[n] += the sum of the m rows[n] */
 	void (*row_sums)(float *sum, const float *rows, int m, int n);
 
+	/* to[r][n] = from[r][n] (accumulate: +=) for some rows, to_stride and from_stride floats apart. */
+	void (*copy_rows)(
+	    float *to, size_t to_stride, const float *from, size_t from_stride, size_t rows, size_t n, bool accumulate);
+
 	/* y = x * sigmoid(x), n elements. */
 	void (*silu)(float *y, const float *x, size_t n);
 	/* dx = dy * silu'(x) (accumulate: dx +=). */

@@ -482,6 +482,13 @@ def test_info_plans():
     assert when["generate"]["enc1.0.conv1"] == when["generate"]["conv_out"] == "step"
     assert when["sample"]["conv_out"] == when["sample"]["head.fc2"] == "step"
     assert {when["train"][n] for n in when["train"] if not n.startswith("features.")} == {"step"}
+    # what concatenations read in another order lies nowhere else; what backward hands on is not copied
+    told = {name: {node["name"]: node for node in plan["nodes"]} for name, plan in plans.items()}
+    assert told["generate"]["up1.space"]["view_of"] == "up1" and told["generate"]["up1.space"]["bytes"] == 0
+    assert told["train"]["conv_in"]["gradient_with"] == "enc1.0.conv2"
+    assert not any("gradient_with" in node for node in told["sample"].values())
+    text = good("info", "--plan", "train")
+    assert "  read where up1 lies\n" in text and "  gradient with enc1.0.conv2's\n" in text
     text = good("info", "--plan", "classify")
     for word in ("once a request: ", "every step: ", "never: ", "multiply-adds", "bytes"):
         assert word in text

@@ -335,8 +335,52 @@ static void test_moves(void **state) {
 	check("concat", &r, jf_g_concat(r.graph, "op", x, y), 0.5);
 	rig_begin(&r);
 	check("depth to space", &r, jf_g_depth_to_space(r.graph, "op", variable(&r, "x", shape(3, 2, 20))), 0.5);
+	rig_begin(&r); /* concat moves the space's values itself */
+	x = jf_g_depth_to_space(r.graph, "space", variable(&r, "x", shape(3, 2, 20)));
+	y = variable(&r, "y", shape(6, 4, 18));
+	check("depth to space beside another", &r, jf_g_concat(r.graph, "op", x, y), 0.5);
+	rig_begin(&r);
+	x = variable(&r, "x", shape(2, 3, 68));
+	y = jf_g_depth_to_space(r.graph, "space", x);
+	y = jf_g_concat(r.graph, "beside", variable(&r, "y", shape(4, 6, 3)), y);
+	x = jf_g_depth_to_space(r.graph, "again", x);
+	check("depth to space twice", &r, jf_g_concat(r.graph, "op", x, y), 0.5);
+	rig_begin(&r);
+	x = jf_g_depth_to_space(r.graph, "space", variable(&r, "x", shape(1, 2, 8)));
+	check("depth to space beside itself", &r, jf_g_concat(r.graph, "op", x, x), 0.5);
 	rig_begin(&r);
 	check("mean of rows", &r, jf_g_mean_rows(r.graph, "op", variable(&r, "x", shape(7, 3, 11))), 0.5);
+}
+
+/* Gradients that are handed on lie in one place: of a chain of residual layers, of a padded copy and of what is read
+ * once more before or after. */
+static void test_shared_gradients(void **state) {
+	struct rig r;
+	int x, y, z;
+
+	(void)state;
+	rig_begin(&r);
+	x = variable(&r, "x", shape(3, 1, 8));
+	y = jf_g_linear(r.graph, "one", jf_g_silu(r.graph, "a", x), shape(3, 1, 8), x, JF_INIT_FAN_IN);
+	y = jf_g_linear(r.graph, "two", jf_g_silu(r.graph, "b", y), shape(3, 1, 8), y, JF_INIT_FAN_IN);
+	y = jf_g_add_rows(r.graph, "rows", y, variable(&r, "v", shape(1, 1, 8)));
+	check("residual layers in a chain", &r, jf_g_linear(r.graph, "op", y, shape(3, 1, 8), y, JF_INIT_FAN_IN), 0.02);
+	rig_begin(&r); /* x is read by a later node than the one that hands its gradient on */
+	x = variable(&r, "x", shape(3, 1, 8));
+	y = jf_g_linear(r.graph, "one", variable(&r, "y", shape(3, 1, 4)), shape(3, 1, 8), x, JF_INIT_FAN_IN);
+	check("read again after a residual layer", &r, jf_g_concat(r.graph, "op", y, x), 0.5);
+	rig_begin(&r); /* one value is the residual of two */
+	x = variable(&r, "x", shape(3, 1, 8));
+	y = jf_g_linear(r.graph, "one", variable(&r, "y", shape(3, 1, 4)), shape(3, 1, 8), x, JF_INIT_FAN_IN);
+	z = jf_g_linear(r.graph, "two", variable(&r, "z", shape(3, 1, 4)), shape(3, 1, 8), x, JF_INIT_FAN_IN);
+	check("two residuals of one value", &r, jf_g_concat(r.graph, "op", y, jf_g_silu(r.graph, "s", z)), 0.02);
+	rig_begin(&r);
+	x = variable(&r, "x", shape(4, 6, 8));
+	y = jf_g_conv3x3(r.graph, "one", jf_g_pad(r.graph, "a", x), 8, 1, JF_NONE, x, JF_INIT_FAN_IN);
+	z = jf_g_conv3x3(r.graph, "two", jf_g_pad(r.graph, "b", y), 8, 2, JF_NONE, JF_NONE, JF_INIT_FAN_IN);
+	z = jf_g_depth_to_space(
+	    r.graph, "space", jf_g_linear(r.graph, "up", z, shape(2, 3, 32), JF_NONE, JF_INIT_FAN_IN));
+	check("a padded copy that is its own residual", &r, jf_g_concat(r.graph, "op", z, y), 0.02);
 }
 
 static void test_time_features(void **state) {
@@ -387,6 +431,7 @@ int main(void) {
 	    cmocka_unit_test(test_add),
 	    cmocka_unit_test(test_attention),
 	    cmocka_unit_test(test_moves),
+	    cmocka_unit_test(test_shared_gradients),
 	    cmocka_unit_test(test_time_features),
 	};
 	int failed = 0;

@@ -413,6 +413,34 @@ static void test_attention_of_two(void **state) {
 	}
 }
 
+/* Rows that end within and beyond 16 numbers, with gaps and without; what lies between them stays. */
+static void test_copy_rows(void **state) {
+	static const size_t widths[] = {1, 15, 16, 17, 40};
+	const size_t rows = 3, stride = 43, other = 41, total = (rows - 1) * stride;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(isa_names); i++)
+		for (size_t w = 0; isa(i) != NULL && w < COUNT(widths); w++)
+			for (int adds = 0; adds < 2; adds++) {
+				const size_t n = widths[w];
+				float *from = noise((rows - 1) * other + n), *to = noise(total + n),
+				      *before = malloc((total + n) * sizeof(float));
+
+				assert_non_null(before);
+				memcpy(before, to, (total + n) * sizeof(float));
+				isa(i)->copy_rows(to, stride, from, other, rows, n, adds != 0);
+				for (size_t at = 0; at < total + n; at++) {
+					const size_t r = at / stride, j = at % stride;
+					const float x = j < n ? from[r * other + j] : 0.0f;
+
+					assert_true(to[at] == (j >= n ? before[at] : adds ? before[at] + x : x));
+				}
+				free(from);
+				free(to);
+				free(before);
+			}
+}
+
 /* --- the choice --- */
 
 static void test_by_name(void **state) {
@@ -472,6 +500,7 @@ int main(void) {
 		cmocka_unit_test(test_attention_of_two),
 		cmocka_unit_test(test_by_name),
 		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_copy_rows),
 		cmocka_unit_test(test_gemm),
 #if defined __SANITIZE_ADDRESS__
 		cmocka_unit_test(test_gemm_is_watched),

@@ -79,6 +79,41 @@ static void test_attentions_go_together(void **state) {
 	jf_graph_destroy(g);
 }
 
+static const struct jf_plan_node *planned(const struct jf_plan *plan, const char *name) {
+	return &plan->nodes[node_of(plan->graph, name)];
+}
+
+/* What a concatenation reads in another order is not written in it; what backward hands on lies where it lay. */
+static void test_nothing_is_copied_twice(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *draw = plan_of(g, jf_sampler_plan_spec(JF_TASK_GENERATE, 8));
+	struct jf_plan *train =
+	    plan_of(g, (struct jf_plan_spec){.outputs = 3, .train = true, .batch = 2, .micro_batch = 2});
+
+	(void)state;
+	for (int i = 0; i < g->n_nodes; i++) {
+		const bool view = g->nodes[i].op == JF_OP_DEPTH_TO_SPACE;
+
+		assert_true(draw->nodes[i].view == view && train->nodes[i].view == view);
+		assert_true(!view || (draw->nodes[i].offset == JF_NO_OFFSET && draw->nodes[i].slots == 0));
+		assert_int_equal(draw->nodes[i].grad_root, i);
+	}
+	assert_int_equal(jf_plan_source(draw, node_of(g, "up1.space")), node_of(g, "up1"));
+	/* a residual block's way past its convolutions; what down1 reads is a padded copy of what the block put out */
+	assert_int_equal(planned(train, "conv_in")->grad_root, node_of(g, "enc1.0.conv2"));
+	assert_int_equal(planned(train, "conv_in")->grad_offset, planned(train, "enc1.0.conv2")->grad_offset);
+	assert_int_equal(planned(train, "down1.pad")->grad_root, planned(train, "enc1.0.conv2")->grad_root);
+	assert_true(planned(train, "down1")->accumulate[0]);
+	assert_false(planned(train, "up1.concat")->accumulate[0]);
+	/* the image tokens through all layers, from the decoder's side */
+	assert_int_equal(planned(train, "mid0.img_proj")->grad_root, node_of(g, "mid1.img_fc2"));
+	assert_int_not_equal(planned(train, "enc1.0.norm1")->grad_root, planned(train, "enc1.0.conv1")->grad_root);
+	jf_plan_destroy(draw);
+	jf_plan_destroy(train);
+	jf_graph_destroy(g);
+}
+
 static void test_generate_hoists_the_label(void **state) {
 	const struct jf_network_config c = jf_network_config_default();
 	struct jf_graph *g = jf_network_build(&c, NULL);
@@ -289,6 +324,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_attentions_go_together),
 	    cmocka_unit_test(test_classify_hoists_the_encoder),
+	    cmocka_unit_test(test_nothing_is_copied_twice),
 	    cmocka_unit_test(test_generate_hoists_the_label),
 	    cmocka_unit_test(test_shared_clock_runs_once_for_the_batch),
 	    cmocka_unit_test(test_plans_change_no_result),
