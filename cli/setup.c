@@ -86,15 +86,17 @@ enum jf_err cli_picture_read(float *out, struct jf_framing_report *report, const
 	enum jf_invert invert = jf_invert_settle((enum jf_invert)args->invert, preprocess, (enum jf_paper)model->paper);
 	struct jf_framing_options options = {preprocess, invert};
 	const struct jf_network_config *config = &model->config;
-	struct jf_image image = {0};
-	enum jf_err status = jf_picture_read(&image, file, err);
+	uint8_t *data;
+	size_t size;
+	enum jf_err status = jf_file_read(&data, &size, file, JF_PICTURE_MAX_BYTES, err);
 
 	if (status)
 		return status;
-	status = jf_frame(out, report, &image, config->height, config->width, config->image_channels, &options, err);
+	status = jf_frame_picture(
+	    out, report, data, size, 0, config->height, config->width, config->image_channels, &options, err);
 	if (status)
 		jf_error_prefix(err, "%s", file);
-	jf_image_deinit(&image);
+	free(data);
 	return status;
 }
 

@@ -1,6 +1,5 @@
 #include "core/pictures/exif.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define TAG_ORIENTATION 0x0112
@@ -47,31 +46,37 @@ int jf_exif_orientation(const void *bytes, size_t size_bytes) {
 	return 1;
 }
 
-enum jf_err jf_exif_turn(struct jf_image *image, int orientation, struct jf_error *err) {
+void jf_exif_turn_pixels(void *out, const void *in, int height, int width, size_t pixel_bytes, int orientation) {
 	/* what the stored picture's axes must undergo: first mirrored, then (5 to 8) rows and columns exchanged */
 	bool transposed = orientation >= 5;
 	bool flip_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
 	bool flip_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-	size_t channels = (size_t)image->channels;
+	const uint8_t *from = in;
+	uint8_t *to = out;
+
+	for (int y = 0; y < (transposed ? width : height); y++)
+		for (int x = 0; x < (transposed ? height : width); x++, to += pixel_bytes) {
+			int from_y = transposed ? x : y, from_x = transposed ? y : x;
+
+			from_y = flip_y ? height - 1 - from_y : from_y;
+			from_x = flip_x ? width - 1 - from_x : from_x;
+			memcpy(to, from + ((size_t)from_y * (size_t)width + (size_t)from_x) * pixel_bytes, pixel_bytes);
+		}
+}
+
+enum jf_err jf_exif_turn(struct jf_image *image, int orientation, struct jf_error *err) {
+	bool transposed = orientation >= 5;
 	struct jf_image turned;
 	enum jf_err rc;
 
-	if (orientation <= 1 || orientation > 8)
+	if (jf_exif_is_upright(orientation))
 		return JF_OK;
 	rc = jf_image_init(&turned, transposed ? image->width : image->height,
 	    transposed ? image->height : image->width, image->channels, err);
 	if (rc != JF_OK)
 		return rc;
-	for (int y = 0; y < turned.height; y++)
-		for (int x = 0; x < turned.width; x++) {
-			int from_y = transposed ? x : y, from_x = transposed ? y : x;
-
-			from_y = flip_y ? image->height - 1 - from_y : from_y;
-			from_x = flip_x ? image->width - 1 - from_x : from_x;
-			memcpy(turned.pixels + ((size_t)y * (size_t)turned.width + (size_t)x) * channels,
-			    image->pixels + ((size_t)from_y * (size_t)image->width + (size_t)from_x) * channels,
-			    channels);
-		}
+	jf_exif_turn_pixels(
+	    turned.pixels, image->pixels, image->height, image->width, (size_t)image->channels, orientation);
 	jf_image_deinit(image);
 	*image = turned;
 	return JF_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/pictures/ink.h"
+#include "core/pictures/intake.h"
 #include "core/pictures/paper.h"
 #include "core/pictures/resample.h"
 
@@ -34,43 +35,25 @@ const char *jf_invert_name(enum jf_invert invert) {
 	return (unsigned)invert < JF_N_INVERT ? jf_invert_names[invert] : "unknown";
 }
 
-/* A picture's rows as floats, levels 0 to 255, with `channels` channels: grey from colour by luma, colour from grey by
- * repetition. One row at a time: as floats a large picture takes four times its bytes. */
-struct levels {
-	const struct jf_image *image;
-	int channels;
-	float *row; /* [width][channels] */
+/* What is framed: a picture in memory, or one that is still packed. */
+struct source {
+	const struct jf_image *image; /* NULL: */
+	const void *data;
+	size_t size_bytes;
+	int max_side;
 };
 
-static const float *levels_row(void *context, int y) {
-	struct levels *levels = context;
-	const struct jf_image *image = levels->image;
-	const uint8_t *p = image->pixels + (size_t)y * (size_t)image->width * (size_t)image->channels;
-	float *out = levels->row;
+/* Takes it in, and tells the report what it was. */
+static enum jf_err take_in(struct jf_intake *intake, struct jf_framing_report *report, const struct source *source,
+    struct jf_intake_options options, struct jf_error *err) {
+	enum jf_err status;
 
-	for (int x = 0; x < image->width; x++, p += image->channels)
-		for (int c = 0; c < levels->channels; c++) {
-			uint8_t level = p[0];
-
-			if (image->channels == 3)
-				level = levels->channels == 3 ? p[c] : jf_luma(p[0], p[1], p[2]);
-			*out++ = level;
-		}
-	return levels->row;
-}
-
-/* The picture resized to out [height][width][channels]. */
-static enum jf_err resize(
-    float *out, int height, int width, int channels, const struct jf_image *image, struct jf_error *err) {
-	struct levels levels = {image, channels, malloc((size_t)image->width * (size_t)channels * sizeof(float))};
-	enum jf_err status = JF_ENOMEM;
-
-	if (levels.row)
-		status = jf_resample_rows(
-		    out, height, width, levels_row, &levels, image->height, image->width, channels, err);
-	else
-		jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
-	free(levels.row);
+	options.max_side = source->max_side;
+	status = source->image ? jf_intake_image(intake, &options, source->image, err)
+			       : jf_intake_picture(intake, &options, source->data, source->size_bytes, err);
+	report->source_height = intake->source_height;
+	report->source_width = intake->source_width;
+	report->source_channels = intake->source_channels;
 	return status;
 }
 
@@ -95,20 +78,24 @@ static bool border_is_light(const float *field, int height, int width, int chann
 	return 2 * light > seen;
 }
 
-static enum jf_err frame_none(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
+static enum jf_err frame_none(float *out, struct jf_framing_report *report, const struct source *source, int height,
     int width, int channels, enum jf_invert invert, struct jf_error *err) {
 	size_t n = (size_t)height * (size_t)width * (size_t)channels;
-	enum jf_err status = resize(out, height, width, channels, image, err);
+	struct jf_intake_options options = {.channels = channels, .height = height, .width = width};
+	struct jf_intake field;
+	enum jf_err status = take_in(&field, report, source, options, err);
 
 	if (status)
 		return status;
+	memcpy(out, field.levels, n * sizeof(*out));
+	jf_intake_deinit(&field);
 	report->inverted =
 	    invert == JF_INVERT_YES || (invert == JF_INVERT_AUTO && border_is_light(out, height, width, channels));
-	report->resized = image->height != height || image->width != width;
-	report->ink_height = image->height;
-	report->ink_width = image->width;
-	report->scale_y = (float)height / (float)image->height;
-	report->scale_x = (float)width / (float)image->width;
+	report->resized = report->source_height != height || report->source_width != width;
+	report->ink_height = report->source_height;
+	report->ink_width = report->source_width;
+	report->scale_y = (float)height / (float)report->source_height;
+	report->scale_x = (float)width / (float)report->source_width;
 	report->paper = report->inverted ? 255 : 0;
 	report->ink = 255 - report->paper;
 	for (size_t i = 0; i < n; i++) {
@@ -120,28 +107,6 @@ static enum jf_err frame_none(float *out, struct jf_framing_report *report, cons
 }
 
 /* --- mnist --- */
-
-/* The picture in grey, made smaller when it is large: fewer pixels, less noise. *factor out: work pixels a source
- * pixel. */
-static float *to_work(int *height, int *width, float *factor, const struct jf_image *image) {
-	int longer = image->height > image->width ? image->height : image->width;
-	float *work;
-
-	*height = image->height;
-	*width = image->width;
-	*factor = 1;
-	if (longer > WORK_SIDE) {
-		*factor = (float)WORK_SIDE / (float)longer;
-		*height = (int)fmaxf(1, roundf((float)image->height * *factor));
-		*width = (int)fmaxf(1, roundf((float)image->width * *factor));
-	}
-	work = malloc((size_t)*height * (size_t)*width * sizeof(*work));
-	if (work && resize(work, *height, *width, 1, image, NULL)) {
-		free(work);
-		work = NULL;
-	}
-	return work;
-}
 
 /* The scale at which the ink's box just fits. */
 static float fit(const struct jf_ink *ink, int height, int width) {
@@ -271,34 +236,52 @@ out:
 	return status;
 }
 
-/* Looks for paper, then for ink on it. *top, *left: where the ink's picture lies in the work picture, which is not
- * changed. When what was taken for something besides ink leaves none, it was the ink. */
-static enum jf_err find_ink(struct jf_ink *ink, int *top, int *left, const float *work, int height, int width,
-    enum jf_ink_side side, struct jf_error *err) {
+/* What is besides ink, taken away from a copy of the work picture: sheet->grey is owned, and NULL where there is
+ * nothing of the kind. */
+static enum jf_err find_paper(struct jf_sheet *sheet, const float *work, int height, int width, struct jf_error *err) {
 	size_t size = (size_t)height * (size_t)width * sizeof(*work);
-	struct jf_sheet sheet = {.height = height, .width = width};
 	bool changed = false;
 	enum jf_err status = JF_OK;
 
-	*top = *left = 0;
+	*sheet = (struct jf_sheet){.height = height, .width = width};
 	if (height < JF_INK_SMALL_SIDE || width < JF_INK_SMALL_SIDE)
-		return jf_ink_find(ink, work, height, width, side, false, err);
-	sheet.grey = malloc(size);
-	if (!sheet.grey)
+		return JF_OK;
+	sheet->grey = malloc(size);
+	if (!sheet->grey)
 		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
-	memcpy(sheet.grey, work, size);
-	status = jf_paper_crop(&sheet, &changed, err);
+	memcpy(sheet->grey, work, size);
+	status = jf_paper_crop(sheet, &changed, err);
 	if (!status)
-		status = jf_paper_unrule(&sheet, &changed, err);
+		status = jf_paper_unrule(sheet, &changed, err);
 	if (!status)
-		status = jf_paper_flatten(&sheet, &changed, err);
-	if (!status && changed)
+		status = jf_paper_flatten(sheet, &changed, err);
+	if (status || !changed) {
+		free(sheet->grey);
+		sheet->grey = NULL;
+	}
+	return status;
+}
+
+/* Looks for paper, then for ink on it. *top, *left: where the ink's picture lies in the work picture, which is used up.
+ * When what was taken for something besides ink leaves none, it was the ink. */
+static enum jf_err find_ink(struct jf_ink *ink, int *top, int *left, float *work, int height, int width,
+    enum jf_ink_side side, struct jf_error *err) {
+	struct jf_sheet sheet;
+	enum jf_err status = find_paper(&sheet, work, height, width, err);
+
+	*top = *left = 0;
+	if (!status && sheet.grey) {
 		status = jf_ink_find(ink, sheet.grey, sheet.height, sheet.width, side, true, err);
-	free(sheet.grey);
-	if (!changed || status == JF_EEMPTY)
-		return status && status != JF_EEMPTY ? status : jf_ink_find(ink, work, height, width, side, false, err);
-	*top = sheet.top;
-	*left = sheet.left;
+		*top = sheet.top;
+		*left = sheet.left;
+	} else if (!status) {
+		status = JF_EEMPTY;
+	}
+	if (status == JF_EEMPTY) {
+		*top = *left = 0;
+		return jf_ink_find(ink, work, height, width, side, false, err);
+	}
+	free(work);
 	return status;
 }
 
@@ -315,19 +298,19 @@ static void report_ink(struct jf_framing_report *report, const struct jf_ink *in
 	    (int)fminf((float)(report->source_width - report->ink_x), ceilf((float)ink->box_width / factor));
 }
 
-static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, const struct jf_image *image, int height,
+static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, const struct source *source, int height,
     int width, int channels, enum jf_invert invert, struct jf_error *err) {
 	static const enum jf_ink_side sides[JF_N_INVERT] = {JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT};
-	int pixels = height * width, work_height, work_width, top, left;
-	float factor;
-	float *work = to_work(&work_height, &work_width, &factor, image);
+	struct jf_intake work;
+	int pixels = height * width, top, left;
 	struct jf_ink ink = {0};
-	enum jf_err status;
+	enum jf_err status =
+	    take_in(&work, report, source, (struct jf_intake_options){.channels = 1, .side = WORK_SIDE}, err);
+	float factor = work.factor;
 
-	if (!work)
-		return jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
-	status = find_ink(&ink, &top, &left, work, work_height, work_width, sides[invert], err);
-	free(work);
+	if (status)
+		return status;
+	status = find_ink(&ink, &top, &left, work.levels, work.height, work.width, sides[invert], err);
 	if (status)
 		return status;
 	report_ink(report, &ink, top, left, factor);
@@ -348,25 +331,36 @@ static enum jf_err frame_mnist(float *out, struct jf_framing_report *report, con
 	return JF_OK;
 }
 
-enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct jf_image *image, int height, int width,
-    int channels, const struct jf_framing_options *options, struct jf_error *err) {
+static enum jf_err frame(float *out, struct jf_framing_report *report, const struct source *source, int height,
+    int width, int channels, const struct jf_framing_options *options, struct jf_error *err) {
 	struct jf_framing_report unwanted;
 
 	if (!report)
 		report = &unwanted;
-	*report = (struct jf_framing_report){.preprocess = options->preprocess,
-	    .source_height = image->height,
-	    .source_width = image->width,
-	    .source_channels = image->channels};
-	if (!image->pixels || image->height < 1 || image->width < 1 || (image->channels != 1 && image->channels != 3))
-		return jf_error_set(
-		    err, JF_EINVAL, "a picture of %d x %d x %d", image->height, image->width, image->channels);
+	*report = (struct jf_framing_report){.preprocess = options->preprocess};
 	if (height < 1 || width < 1 || height > 4096 || width > 4096 || (channels != 1 && channels != 3))
 		return jf_error_set(
 		    err, JF_EINVAL, "cannot frame a picture into %d x %d x %d", height, width, channels);
 	if ((unsigned)options->preprocess >= JF_N_PREPROCESS || (unsigned)options->invert >= JF_N_INVERT)
 		return jf_error_set(err, JF_EINVAL, "unknown preprocess or invert");
 	if (options->preprocess == JF_PREPROCESS_NONE)
-		return frame_none(out, report, image, height, width, channels, options->invert, err);
-	return frame_mnist(out, report, image, height, width, channels, options->invert, err);
+		return frame_none(out, report, source, height, width, channels, options->invert, err);
+	return frame_mnist(out, report, source, height, width, channels, options->invert, err);
+}
+
+enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct jf_image *image, int height, int width,
+    int channels, const struct jf_framing_options *options, struct jf_error *err) {
+	const struct source source = {.image = image};
+
+	if (!image->pixels || image->height < 1 || image->width < 1 || (image->channels != 1 && image->channels != 3))
+		return jf_error_set(
+		    err, JF_EINVAL, "a picture of %d x %d x %d", image->height, image->width, image->channels);
+	return frame(out, report, &source, height, width, channels, options, err);
+}
+
+enum jf_err jf_frame_picture(float *out, struct jf_framing_report *report, const void *data, size_t size_bytes,
+    int max_side, int height, int width, int channels, const struct jf_framing_options *options, struct jf_error *err) {
+	const struct source source = {.data = data, .size_bytes = size_bytes, .max_side = max_side};
+
+	return frame(out, report, &source, height, width, channels, options, err);
 }

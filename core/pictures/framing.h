@@ -64,4 +64,10 @@ struct jf_framing_report {
 enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct jf_image *image, int height, int width,
     int channels, const struct jf_framing_options *options, struct jf_error *err);
 
+/* The same of a PNG or JPEG, which is unpacked row by row: beside its decoder's memory (core/pictures/png.h, jpeg.h)
+ * this takes less than 4 MB, however large the picture is. JF_ELIMIT: a side, as decoded, is longer than max_side (0:
+ * any); or an error of core/pictures/picture.h. */
+enum jf_err jf_frame_picture(float *out, struct jf_framing_report *report, const void *data, size_t size_bytes,
+    int max_side, int height, int width, int channels, const struct jf_framing_options *options, struct jf_error *err);
+
 #endif

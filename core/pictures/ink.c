@@ -215,17 +215,17 @@ static bool find_box(struct jf_ink *ink) {
 	return true;
 }
 
-/* difference [n] (level - paper) -> ink->amount, 0 to 1. */
-static enum jf_err extract(
-    struct jf_ink *ink, const float *difference, float *scratch, float noise, bool inner, struct jf_error *err) {
+/* ink->amount from differences (level - paper) to amounts, 0 to 1. scratch: n, freed. */
+static enum jf_err extract(struct jf_ink *ink, float *scratch, float noise, bool inner, struct jf_error *err) {
 	size_t n = (size_t)ink->height * (size_t)ink->width;
 	float sign = ink->dark ? -1.0f : 1.0f;
 	float full, cut;
 	enum jf_err status = JF_OK;
 
 	for (size_t i = 0; i < n; i++)
-		ink->amount[i] = jf_upper(0, sign * difference[i]);
+		ink->amount[i] = jf_upper(0, sign * ink->amount[i]);
 	full = find_full(ink->amount, scratch, n, noise);
+	free(scratch); /* before the specks' search takes memory of its own */
 	if (full < MIN_CONTRAST)
 		return jf_error_set(err, JF_EEMPTY, "the picture is blank: no ink found");
 	cut = find_cut(ink, full, noise);
@@ -243,18 +243,17 @@ static enum jf_err extract(
 	return JF_OK;
 }
 
-enum jf_err jf_ink_find(struct jf_ink *ink, const float *grey, int height, int width, enum jf_ink_side side, bool inner,
-    struct jf_error *err) {
+enum jf_err jf_ink_find(
+    struct jf_ink *ink, float *grey, int height, int width, enum jf_ink_side side, bool inner, struct jf_error *err) {
 	size_t n = (size_t)height * (size_t)width;
-	float *difference = malloc(n * sizeof(float)), *scratch = malloc(n * sizeof(float));
+	float *scratch = malloc(n * sizeof(float));
 	enum jf_err status = JF_OK;
 	struct jf_plane paper;
 	float noise;
 	bool found;
 
-	*ink = (struct jf_ink){.height = height, .width = width};
-	ink->amount = malloc(n * sizeof(float));
-	if (!difference || !scratch || !ink->amount) {
+	*ink = (struct jf_ink){.height = height, .width = width, .amount = grey};
+	if (!scratch) {
 		status = jf_error_set(err, JF_ENOMEM, "out of memory for finding ink");
 		goto out;
 	}
@@ -262,13 +261,10 @@ enum jf_err jf_ink_find(struct jf_ink *ink, const float *grey, int height, int w
 	noise = jf_levels_noise(grey, scratch, height, width);
 	ink->paper = paper.middle;
 	for (int y = 0; y < height; y++)
-		for (int x = 0; x < width; x++) {
-			size_t at = (size_t)y * (size_t)width + (size_t)x;
-
-			difference[at] = grey[at] - jf_plane_at(&paper, y, x, height, width);
-		}
-	smooth(scratch, difference, height, width);
-	found = find_side(&ink->dark, difference, scratch, n, noise);
+		for (int x = 0; x < width; x++)
+			grey[(size_t)y * (size_t)width + (size_t)x] -= jf_plane_at(&paper, y, x, height, width);
+	smooth(scratch, grey, height, width);
+	found = find_side(&ink->dark, grey, scratch, n, noise);
 	if (side != JF_INK_AUTO)
 		ink->dark = side == JF_INK_DARK;
 	if (!found) {
@@ -276,12 +272,12 @@ enum jf_err jf_ink_find(struct jf_ink *ink, const float *grey, int height, int w
 		goto out;
 	}
 	if (noise > 4 && !is_small(ink)) {
-		memcpy(difference, scratch, n * sizeof(float));
+		memcpy(grey, scratch, n * sizeof(float));
 		noise /= 3;
 	}
-	status = extract(ink, difference, scratch, noise, inner, err);
+	status = extract(ink, scratch, noise, inner, err);
+	scratch = NULL;
 out:
-	free(difference);
 	free(scratch);
 	if (status)
 		jf_ink_deinit(ink);

@@ -19,12 +19,12 @@ struct jf_ink {
 
 enum jf_ink_side { JF_INK_AUTO, JF_INK_DARK, JF_INK_LIGHT };
 
-/* grey [height][width], 0 to 255. The paper's level is the border's (a plane through its four sides, so an even shadow
- * does no harm); the ink's side is where the levels lie further from it. Paper noise, and specks that are small
- * compared to the whole, are not ink; with `inner`, what reaches the picture's border is not either. JF_EEMPTY when
- * there is none; JF_ENOMEM. On failure *ink is {0}. */
-enum jf_err jf_ink_find(struct jf_ink *ink, const float *grey, int height, int width, enum jf_ink_side side, bool inner,
-    struct jf_error *err);
+/* grey [height][width], 0 to 255, from malloc and taken over: it becomes ink->amount. The paper's level is the border's
+ * (a plane through its four sides, so an even shadow does no harm); the ink's side is where the levels lie further from
+ * it. Paper noise, and specks that are small compared to the whole, are not ink; with `inner`, what reaches the
+ * picture's border is not either. JF_EEMPTY when there is none; JF_ENOMEM. On failure *ink is {0}. */
+enum jf_err jf_ink_find(
+    struct jf_ink *ink, float *grey, int height, int width, enum jf_ink_side side, bool inner, struct jf_error *err);
 
 /* Makes every stroke 2 * radius pixels wider (and the picture 2 * radius larger, so that nothing is cut). JF_ENOMEM. */
 enum jf_err jf_ink_thicken(struct jf_ink *ink, int radius, struct jf_error *err);

@@ -28,8 +28,10 @@ struct codec {
 	struct jpeg_progress_mgr progress;
 	struct jpeg_decompress_struct jpeg;
 	jmp_buf way_out;
-	uint8_t *rows; /* [height][width][1, 3 or 4] */
-	int orientation;
+	const struct jf_rows *rows; /* who takes the picture */
+	struct jf_error *err;       /* where they say why they do not */
+	enum jf_err refused;
+	uint8_t *row; /* [width][1, 3 or 4] */
 	enum jf_err status;
 	char failure[JMSG_LENGTH_MAX];
 };
@@ -136,27 +138,50 @@ static void read_header(struct codec *codec, const void *data, size_t size_bytes
 	check_size(codec);
 }
 
-/* The result is in codec->rows. */
+/* row[pixels][4] -> [pixels][3], in place. Inks are stored as what they leave of the light where Adobe's marker
+ * stands, which is all there is in the wild. */
+static void from_inks(uint8_t *row, size_t pixels, bool inverted) {
+	uint8_t *out = row;
+
+	for (size_t i = 0; i < pixels; i++, row += 4) {
+		int black = inverted ? row[3] : 255 - row[3];
+
+		for (size_t c = 0; c < 3; c++) {
+			int light = inverted ? row[c] : 255 - row[c];
+
+			*out++ = (uint8_t)((light * black + 127) / 255);
+		}
+	}
+}
+
 static void decode_rows(struct codec *codec, const void *data, size_t size_bytes) {
 	struct jpeg_decompress_struct *jpeg = &codec->jpeg;
-	size_t stride;
+	struct jf_rows_form form;
 
 	read_header(codec, data, size_bytes);
-	codec->orientation = orientation_of(jpeg); /* the markers are gone once it has finished */
+	form.orientation = orientation_of(jpeg);
 	jpeg->out_color_space = colours_wanted(jpeg->jpeg_color_space);
 	jpeg->scale_num = jpeg->scale_denom = 1;
 	while (jpeg->scale_denom < 8 && (jpeg->image_height > JF_JPEG_REDUCE_ABOVE * jpeg->scale_denom ||
 					    jpeg->image_width > JF_JPEG_REDUCE_ABOVE * jpeg->scale_denom))
 		jpeg->scale_denom *= 2;
 	jpeg_start_decompress(jpeg);
-	stride = (size_t)jpeg->output_width * (size_t)jpeg->output_components;
-	codec->rows = calloc(jpeg->output_height, stride);
-	if (!codec->rows)
+	form.height = (int)jpeg->output_height;
+	form.width = (int)jpeg->output_width;
+	form.channels = jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3;
+	codec->refused = codec->rows->begin(codec->rows->context, &form, codec->err);
+	if (codec->refused)
+		give_up(codec, codec->refused);
+	codec->row = malloc((size_t)jpeg->output_width * (size_t)jpeg->output_components);
+	if (!codec->row)
 		give_up(codec, JF_ENOMEM);
 	while (jpeg->output_scanline < jpeg->output_height) {
-		JSAMPROW row = codec->rows + jpeg->output_scanline * stride;
+		JSAMPROW row = codec->row;
 
 		jpeg_read_scanlines(jpeg, &row, 1);
+		if (jpeg->out_color_space == JCS_CMYK)
+			from_inks(codec->row, jpeg->output_width, jpeg->saw_Adobe_marker);
+		codec->rows->row(codec->rows->context, codec->row);
 	}
 	jpeg_finish_decompress(jpeg);
 }
@@ -185,7 +210,7 @@ static void destroy_codec(struct codec *codec) {
 	if (!codec)
 		return;
 	jpeg_destroy_decompress(&codec->jpeg);
-	free(codec->rows);
+	free(codec->row);
 	free(codec);
 }
 
@@ -212,57 +237,25 @@ size_t jf_jpeg_pixels(const void *data, size_t size_bytes) {
 	return pixels;
 }
 
-/* rows[pixels][4] -> [pixels][3], in place. Inks are stored as what they leave of the light where Adobe's marker
- * stands, which is all there is in the wild. */
-static void from_inks(uint8_t *rows, size_t pixels, bool inverted) {
-	uint8_t *out = rows;
-
-	for (size_t i = 0; i < pixels; i++, rows += 4) {
-		int black = inverted ? rows[3] : 255 - rows[3];
-
-		for (size_t c = 0; c < 3; c++) {
-			int light = inverted ? rows[c] : 255 - rows[c];
-
-			*out++ = (uint8_t)((light * black + 127) / 255);
-		}
-	}
-}
-
-/* The rows become the picture, and the decoder's memory is given back before anything else is taken. */
-static enum jf_err collect(struct jf_image *out, struct codec *codec, struct jf_error *err) {
-	struct jpeg_decompress_struct *jpeg = &codec->jpeg;
-	int height = (int)jpeg->output_height, width = (int)jpeg->output_width;
-	bool grey = jpeg->out_color_space == JCS_GRAYSCALE;
-	enum jf_err rc;
-
-	if (jpeg->out_color_space == JCS_CMYK)
-		from_inks(codec->rows, (size_t)height * (size_t)width, jpeg->saw_Adobe_marker);
-	jpeg_destroy_decompress(jpeg);
-	rc = jf_image_take(out, height, width, grey ? 1 : 3, &codec->rows, err);
-	if (rc != JF_OK)
-		return rc;
-	rc = jf_exif_turn(out, codec->orientation, err);
-	if (rc != JF_OK)
-		jf_image_deinit(out);
-	return rc;
-}
-
-enum jf_err jf_jpeg_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
+enum jf_err jf_jpeg_rows(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err) {
 	struct codec *codec;
-	enum jf_err rc;
+	enum jf_err rc = JF_OK;
 
-	*out = (struct jf_image){0};
 	if (!jf_jpeg_is(data, size_bytes))
 		return jf_error_set(err, JF_EFORMAT, "not a JPEG: it does not begin like one");
 	codec = create_codec();
 	if (!codec)
 		return jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
-	if (guarded(decode_rows, codec, data, size_bytes))
-		rc = collect(out, codec, err);
-	else if (codec->status == JF_ENOMEM)
-		rc = jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
-	else
-		rc = jf_error_set(err, codec->status, "JPEG: %s", codec->failure);
+	codec->rows = rows;
+	codec->err = err;
+	if (!guarded(decode_rows, codec, data, size_bytes)) {
+		if (codec->refused)
+			rc = codec->refused;
+		else if (codec->status == JF_ENOMEM)
+			rc = jf_error_set(err, JF_ENOMEM, "JPEG: out of memory");
+		else
+			rc = jf_error_set(err, codec->status, "JPEG: %s", codec->failure);
+	}
 	destroy_codec(codec);
 	return rc;
 }

@@ -242,13 +242,13 @@ enum jf_err jf_paper_flatten(const struct jf_sheet *sheet, bool *changed, struct
 	enum jf_err status = jf_zones_find(&zones, sheet->grey, sheet->height, sheet->width, err);
 	size_t n = (size_t)zones.height * (size_t)zones.width, pixels = (size_t)sheet->height * (size_t)sheet->width;
 	double *sums = malloc(2 * ((size_t)zones.height + 1) * ((size_t)zones.width + 1) * sizeof(*sums));
-	float *local = malloc(n * sizeof(*local)), *level = malloc(pixels * sizeof(*level));
+	float *local = malloc(n * sizeof(*local)), *level = NULL;
 	uint8_t *paper = malloc(2 * n);
 	struct jf_plane plane;
 
 	if (status)
 		goto out;
-	if (!sums || !local || !level || !paper) {
+	if (!sums || !local || !paper) {
 		status = jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
 		goto out;
 	}
@@ -261,7 +261,13 @@ enum jf_err jf_paper_flatten(const struct jf_sheet *sheet, bool *changed, struct
 			local[y * zones.width + x] = local_level(sums, y, x, zones.height, zones.width);
 	if (!is_uneven(local, &zones, paper, &plane))
 		goto out;
-	status = jf_resample(level, sheet->height, sheet->width, local, zones.height, zones.width, 1, err);
+	free(sums);
+	sums = NULL;
+	level = malloc(pixels * sizeof(*level));
+	if (!level)
+		status = jf_error_set(err, JF_ENOMEM, "out of memory for a picture");
+	else
+		status = jf_resample(level, sheet->height, sheet->width, local, zones.height, zones.width, 1, err);
 	if (status)
 		goto out;
 	even_out(sheet->grey, level, pixels, jf_levels_quantile(local, n, 0.5f));

@@ -109,16 +109,15 @@ bool jf_picture_is_named(const char *name) {
 	return false;
 }
 
-enum jf_err jf_picture_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
+enum jf_err jf_picture_rows(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err) {
 	const char *what;
 
-	*out = (struct jf_image){0};
 	if (size_bytes == 0)
 		return jf_error_set(err, JF_EFORMAT, "not a " JF_PICTURE_KINDS ": empty");
 	if (jf_png_is(data, size_bytes))
-		return jf_png_decode(out, data, size_bytes, err);
+		return jf_png_rows(rows, data, size_bytes, err);
 	if (jf_jpeg_is(data, size_bytes))
-		return jf_jpeg_decode(out, data, size_bytes, err);
+		return jf_jpeg_rows(rows, data, size_bytes, err);
 	what = jf_picture_guess(data, size_bytes);
 	if (what)
 		return jf_error_set(err, JF_EFORMAT, "not a " JF_PICTURE_KINDS " but %s", what);
@@ -134,7 +133,7 @@ enum jf_err jf_picture_read(struct jf_image *out, const char *path, struct jf_er
 	rc = jf_file_read(&data, &size, path, JF_PICTURE_MAX_BYTES, err);
 	if (rc != JF_OK)
 		return rc;
-	rc = jf_picture_decode(out, data, size, err);
+	rc = jf_rows_collect(out, jf_picture_rows, data, size, err);
 	if (rc != JF_OK)
 		jf_error_prefix(err, "%s", path);
 	free(data);

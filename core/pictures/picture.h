@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/pictures/image.h"
+#include "core/pictures/rows.h"
 
 #define JF_PICTURE_KINDS "PNG or JPEG"          /* as messages name them */
 #define JF_PICTURE_MAX_BYTES ((size_t)32 << 20) /* of a file that jf_picture_read accepts */
@@ -25,11 +26,12 @@ bool jf_picture_is_named(const char *name);
  * is none, NULL when it looks like nothing known. Only what the first bytes say. */
 const char *jf_picture_guess(const void *data, size_t size_bytes);
 
-/* 8 bit, 1 or 3 channels, upright: see core/pictures/png.h and core/pictures/jpeg.h for what is read, limits and
- * errors. Data of an unknown kind: JF_EFORMAT. */
-enum jf_err jf_picture_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
+/* Row by row, as it is stored: see core/pictures/png.h and core/pictures/jpeg.h for what is read, limits and errors.
+ * Data of an unknown kind: JF_EFORMAT. */
+enum jf_err jf_picture_rows(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err);
 
-/* The same from a file ("-": standard input); messages begin with its name. JF_EIO besides. */
+/* A file ("-": standard input) as a whole: 8 bit, 1 or 3 channels, upright; messages begin with its name. JF_EIO
+ * besides. */
 enum jf_err jf_picture_read(struct jf_image *out, const char *path, struct jf_error *err);
 
 #endif

@@ -16,7 +16,6 @@
 #define MAX_CHUNKS 16384                /* 2048 x 2048 at 16 bit RGBA in 2 KiB pieces */
 #define MAX_ANCILLARY ((size_t)8 << 20) /* bytes of any chunk that is not image data */
 #define MESSAGE_SIZE 160
-#define LOST 16 /* a transparent picture whose levels over white lie closer together shows nothing */
 /* Compressed image data is handed to zlib in pieces of this size. What is left of the piece that completes the last row
  * is the most that is unpacked for nothing. */
 #define PIECE 1024
@@ -32,7 +31,10 @@ struct codec {
 	size_t in_left;
 	uint8_t *out; /* encode: the growing result */
 	size_t out_used, out_capacity;
-	uint8_t *raw;    /* decode: [height][width][1 to 4], before compositing */
+	const struct jf_rows *rows; /* decode: who takes the picture */
+	struct jf_error *err;       /* decode: where they say why they do not */
+	enum jf_err refused;
+	uint8_t *raw;    /* decode: a row [width][1 to 4]; all of them where the file has them in no such order */
 	int rows_left;   /* decode: of all passes together, not yet unpacked */
 	size_t tail;     /* decode: bytes read since the last row, until libpng takes the image data for finished */
 	bool has_pixels; /* decode: libpng has taken the image data for finished */
@@ -193,10 +195,11 @@ static int count_rows(png_structp png, png_infop info) {
 	return rows;
 }
 
-/* Runs under setjmp: may be left at any libpng call. The result is in codec->raw. */
-static void decode_rows(struct codec *codec, int *height, int *width, int *channels) {
+/* Runs under setjmp: may be left at any libpng call. */
+static void decode_rows(struct codec *codec) {
+	struct jf_rows_form form = {.orientation = codec->orientation};
 	png_structp png = codec->png;
-	size_t stride;
+	size_t stride, all;
 	int passes;
 
 	png_set_read_fn(png, codec, on_read);
@@ -217,80 +220,43 @@ static void decode_rows(struct codec *codec, int *height, int *width, int *chann
 	passes = png_set_interlace_handling(png);
 	png_read_update_info(png, codec->info);
 
-	*height = (int)png_get_image_height(png, codec->info);
-	*width = (int)png_get_image_width(png, codec->info);
-	*channels = png_get_channels(png, codec->info);
+	form.height = (int)png_get_image_height(png, codec->info);
+	form.width = (int)png_get_image_width(png, codec->info);
+	form.channels = png_get_channels(png, codec->info);
 	stride = png_get_rowbytes(png, codec->info);
-	if (png_get_bit_depth(png, codec->info) != 8 || stride != (size_t)*width * (size_t)*channels)
+	if (png_get_bit_depth(png, codec->info) != 8 || stride != (size_t)form.width * (size_t)form.channels)
 		png_error(png, "unexpected row format");
-	codec->raw = calloc((size_t)*height, stride);
+	codec->refused = codec->rows->begin(codec->rows->context, &form, codec->err);
+	if (codec->refused)
+		png_error(png, "refused");
+	all = passes > 1 ? (size_t)form.height : 1;
+	codec->raw = calloc(all, stride);
 	if (!codec->raw) {
 		codec->no_memory = true;
 		png_error(png, "out of memory");
 	}
 	for (int pass = 0; pass < passes; pass++)
-		for (int y = 0; y < *height; y++)
-			png_read_row(png, codec->raw + (size_t)y * stride, NULL);
+		for (int y = 0; y < form.height; y++) {
+			uint8_t *row = codec->raw + (all > 1 ? (size_t)y * stride : 0);
+
+			png_read_row(png, row, NULL);
+			if (pass == passes - 1)
+				codec->rows->row(codec->rows->context, row);
+		}
 	codec->has_pixels = true;
 	png_read_end(png, NULL);
 }
 
-static bool guarded_decode(struct codec *codec, int *height, int *width, int *channels) {
+static bool guarded_decode(struct codec *codec) {
 	if (setjmp(png_jmpbuf(codec->png)))
 		return false;
-	decode_rows(codec, height, width, channels);
+	decode_rows(codec);
 	return true;
 }
 
-/* One colour of a pixel over a ground of that grey. */
-static int over(int level, int alpha, int ground) {
-	return (level * alpha + ground * (255 - alpha) + 127) / 255;
-}
-
-/* raw[pixels][2 or 4: grey or RGB with alpha]: how far its levels over white lie apart. */
-static int range_over_white(const uint8_t *raw, size_t pixels, size_t colours) {
-	int least = 255, most = 0;
-
-	for (size_t i = 0; i < pixels; i++, raw += colours + 1)
-		for (size_t c = 0; c < colours; c++) {
-			int level = over(raw[c], raw[colours], 255);
-
-			least = level < least ? level : least;
-			most = level > most ? level : most;
-		}
-	return most - least;
-}
-
-/* Whether the picture is light ink on nothing: less than half of it is there, and that is light. */
-static bool is_light_ink(const uint8_t *raw, size_t pixels, size_t colours) {
-	uint64_t there = 0, light = 0;
-
-	for (size_t i = 0; i < pixels; i++, raw += colours + 1) {
-		there += raw[colours];
-		light += (uint64_t)raw[colours] * (colours == 3 ? jf_luma(raw[0], raw[1], raw[2]) : raw[0]);
-	}
-	return there * 2 < pixels * 255 && light * 2 > there * 255;
-}
-
-/* raw[pixels][1 to 4: grey, grey + alpha, RGB, RGBA] loses its alpha in place: over white, as browsers show it, or over
- * black where that would lose the ink. */
-static void composite(uint8_t *raw, size_t pixels, int channels) {
-	size_t colours = channels >= 3 ? 3 : 1;
-	const uint8_t *from = raw;
-	int ground;
-
-	if ((size_t)channels == colours)
-		return;
-	ground = is_light_ink(raw, pixels, colours) || range_over_white(raw, pixels, colours) < LOST ? 0 : 255;
-	for (size_t i = 0; i < pixels; i++, from += colours + 1) {
-		int alpha = from[colours];
-
-		for (size_t c = 0; c < colours; c++)
-			*raw++ = (uint8_t)over(from[c], alpha, ground);
-	}
-}
-
 static enum jf_err explain(const struct codec *codec, struct jf_error *err) {
+	if (codec->refused)
+		return codec->refused;
 	if (codec->no_memory)
 		return jf_error_set(err, JF_ENOMEM, "PNG: out of memory");
 	if (codec->warning[0] && strcmp(codec->warning, codec->failure) != 0)
@@ -298,12 +264,10 @@ static enum jf_err explain(const struct codec *codec, struct jf_error *err) {
 	return jf_error_set(err, JF_EFORMAT, "PNG: corrupt: %s", codec->failure);
 }
 
-enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
-	struct codec codec = {.in = data, .in_left = size_bytes, .orientation = 1};
-	int height = 0, width = 0, channels = 0;
+enum jf_err jf_png_rows(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err) {
+	struct codec codec = {.in = data, .in_left = size_bytes, .rows = rows, .err = err, .orientation = 1};
 	enum jf_err status;
 
-	*out = (struct jf_image){0};
 	if (size_bytes == 0)
 		return jf_error_set(err, JF_EFORMAT, "not a PNG: empty");
 	if (!jf_png_is(data, size_bytes))
@@ -320,21 +284,16 @@ enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_by
 		status = jf_error_set(err, JF_ENOMEM, "PNG: out of memory");
 		goto out;
 	}
-	if (!guarded_decode(&codec, &height, &width, &channels)) {
+	if (!guarded_decode(&codec))
 		status = explain(&codec, err);
-		goto out;
-	}
-	composite(codec.raw, (size_t)height * (size_t)width, channels);
-	status = jf_image_take(out, height, width, channels >= 3 ? 3 : 1, &codec.raw, err);
-	if (status)
-		goto out;
-	status = jf_exif_turn(out, codec.orientation, err);
-	if (status)
-		jf_image_deinit(out);
 out:
 	png_destroy_read_struct(&codec.png, &codec.info, NULL);
 	free(codec.raw);
 	return status;
+}
+
+enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err) {
+	return jf_rows_collect(out, jf_png_rows, data, size_bytes, err);
 }
 
 /* --- encoding --- */

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/pictures/image.h"
+#include "core/pictures/rows.h"
 
 #define JF_PNG_MAX_SIDE 2048 /* pixels a side, when reading */
 
@@ -24,6 +25,10 @@ enum jf_err jf_png_size(uint32_t *width, uint32_t *height, const void *data, siz
  * corrupt (the message names the cause); JF_ELIMIT larger than JF_PNG_MAX_SIDE or chunks beyond our limits; JF_ENOMEM.
  * Thread-safe. */
 enum jf_err jf_png_decode(struct jf_image *out, const void *data, size_t size_bytes, struct jf_error *err);
+
+/* The same row by row, as it is stored and before its alpha is composited. Takes some rows of memory, but all of the
+ * picture where it is interlaced. */
+enum jf_err jf_png_rows(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err);
 
 /* Grey or RGB, 8 bit. *data out: malloc'd, caller frees; NULL on failure (JF_EINVAL, JF_ENOMEM). The same picture gives
  * the same bytes (with one version of zlib). */

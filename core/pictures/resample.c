@@ -10,70 +10,109 @@ static void add_row(float *out, const float *in, float weight, size_t n) {
 		out[i] += weight * in[i];
 }
 
-/* One output position of one axis: the weighted sum of the input positions it covers. in [n_in][inner]. */
-static void gather(float *out, int i, int n_out, const float *in, int n_in, size_t inner) {
-	double ratio = (double)n_in / n_out;
+/* The input positions of one axis that output position i is a weighted sum of: from `begin` up to but not including
+ * `end`. */
+struct span {
+	int begin, end;
+	double ratio;     /* input positions an output position */
+	double low, high; /* averaging: the area covered */
+	double part;      /* interpolation: the second position's share */
+};
 
-	memset(out, 0, inner * sizeof(*out));
+static struct span span_of(int i, int n_out, int n_in) {
+	struct span span = {.ratio = (double)n_in / n_out};
+
 	if (n_out < n_in) {
-		double begin = i * ratio, end = (i + 1) * ratio;
-
-		for (int j = (int)begin; j < n_in && j < end; j++) {
-			double low = j > begin ? j : begin, high = j + 1 < end ? j + 1 : end;
-
-			add_row(out, in + (size_t)j * inner, (float)((high - low) / ratio), inner);
-		}
+		span.low = i * span.ratio;
+		span.high = (i + 1) * span.ratio;
+		span.begin = (int)span.low;
+		span.end = (int)span.high < n_in && (int)span.high < span.high ? (int)span.high + 1 : (int)span.high;
 	} else {
-		double centre = (i + 0.5) * ratio - 0.5;
-		int below = centre < 0 ? 0 : (int)centre;
-		int above = below + 1 < n_in ? below + 1 : below;
-		double part = centre < below ? 0 : centre - below;
+		double centre = (i + 0.5) * span.ratio - 0.5;
 
-		add_row(out, in + (size_t)below * inner, (float)(1 - part), inner);
-		add_row(out, in + (size_t)above * inner, (float)part, inner);
+		span.begin = centre < 0 ? 0 : (int)centre;
+		span.end = span.begin + 2 < n_in ? span.begin + 2 : n_in;
+		span.part = centre < span.begin ? 0 : centre - span.begin;
 	}
+	return span;
 }
 
-/* in [outer][n_in][inner] -> out [outer][n_out][inner] */
-static void resample_axis(float *out, int n_out, const float *in, int n_in, int outer, size_t inner) {
-	if (n_out == n_in) {
-		memcpy(out, in, (size_t)outer * (size_t)n_in * inner * sizeof(*out));
+/* Adds what input position j, which lies in the span, gives to its output position. */
+static void add(float *out, const struct span *span, int j, int n_out, int n_in, const float *in, size_t inner) {
+	if (n_out < n_in) {
+		double low = j > span->low ? j : span->low, high = j + 1 < span->high ? j + 1 : span->high;
+
+		add_row(out, in, (float)((high - low) / span->ratio), inner);
 		return;
 	}
-	for (int o = 0; o < outer; o++)
-		for (int i = 0; i < n_out; i++)
-			gather(out + ((size_t)o * (size_t)n_out + (size_t)i) * inner, i, n_out,
-			    in + (size_t)o * (size_t)n_in * inner, n_in, inner);
+	if (j == span->begin)
+		add_row(out, in, (float)(1 - span->part), inner);
+	if (j > span->begin || span->begin == n_in - 1) /* the last position stands for what is beyond it, too */
+		add_row(out, in, (float)span->part, inner);
 }
 
-enum jf_err jf_resample_rows(float *out, int out_height, int out_width, const float *(*row)(void *context, int y),
-    void *context, int height, int width, int channels, struct jf_error *err) {
-	size_t inner = (size_t)channels, stride = (size_t)out_width * inner;
-	float *narrow = malloc((size_t)height * stride * sizeof(*narrow));
+/* in [n_in][inner] -> out [n_out][inner] */
+static void resample_row(float *out, int n_out, const float *in, int n_in, size_t inner) {
+	memset(out, 0, (size_t)n_out * inner * sizeof(*out));
+	for (int i = 0; i < n_out; i++) {
+		struct span span = span_of(i, n_out, n_in);
 
-	if (!narrow)
-		return jf_error_set(err, JF_ENOMEM, "out of memory for resizing a picture");
-	for (int y = 0; y < height; y++)
-		resample_axis(narrow + (size_t)y * stride, out_width, row(context, y), width, 1, inner);
-	resample_axis(out, out_height, narrow, height, 1, stride);
-	free(narrow);
+		for (int j = span.begin; j < span.end; j++)
+			add(out + (size_t)i * inner, &span, j, n_out, n_in, in + (size_t)j * inner, inner);
+	}
+}
+
+enum jf_err jf_resampler_init(struct jf_resampler *resampler, float *out, int out_height, int out_width, int height,
+    int width, int channels, struct jf_error *err) {
+	size_t stride = (size_t)out_width * (size_t)channels;
+
+	*resampler = (struct jf_resampler){out, out_height, out_width, height, width, channels, 0, 0, NULL};
+	if (out_width != width) {
+		resampler->narrow = malloc(stride * sizeof(*resampler->narrow));
+		if (!resampler->narrow)
+			return jf_error_set(err, JF_ENOMEM, "out of memory for resizing a picture");
+	}
+	memset(out, 0, (size_t)out_height * stride * sizeof(*out));
 	return JF_OK;
 }
 
-struct floats {
-	const float *in;
-	size_t stride;
-};
+void jf_resampler_row(struct jf_resampler *r, const float *row) {
+	size_t stride = (size_t)r->out_width * (size_t)r->channels;
+	int y = r->y++;
 
-static const float *row_of_floats(void *context, int y) {
-	const struct floats *floats = context;
+	if (r->narrow) {
+		resample_row(r->narrow, r->out_width, row, r->width, (size_t)r->channels);
+		row = r->narrow;
+	}
+	if (r->out_height == r->height) {
+		memcpy(r->out + (size_t)y * stride, row, stride * sizeof(*row));
+		return;
+	}
+	for (int i = r->first; i < r->out_height; i++) {
+		struct span span = span_of(i, r->out_height, r->height);
 
-	return floats->in + (size_t)y * floats->stride;
+		if (span.begin > y)
+			break;
+		add(r->out + (size_t)i * stride, &span, y, r->out_height, r->height, row, stride);
+		if (span.end == y + 1)
+			r->first = i + 1;
+	}
+}
+
+void jf_resampler_deinit(struct jf_resampler *resampler) {
+	free(resampler->narrow);
+	*resampler = (struct jf_resampler){0};
 }
 
 enum jf_err jf_resample(float *out, int out_height, int out_width, const float *in, int height, int width, int channels,
     struct jf_error *err) {
-	struct floats floats = {in, (size_t)width * (size_t)channels};
+	struct jf_resampler resampler;
+	enum jf_err status = jf_resampler_init(&resampler, out, out_height, out_width, height, width, channels, err);
 
-	return jf_resample_rows(out, out_height, out_width, row_of_floats, &floats, height, width, channels, err);
+	if (status)
+		return status;
+	for (int y = 0; y < height; y++)
+		jf_resampler_row(&resampler, in + (size_t)y * (size_t)width * (size_t)channels);
+	jf_resampler_deinit(&resampler);
+	return JF_OK;
 }

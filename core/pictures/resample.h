@@ -10,9 +10,20 @@
 enum jf_err jf_resample(float *out, int out_height, int out_width, const float *in, int height, int width, int channels,
     struct jf_error *err);
 
-/* The same of a picture that need not be there as floats: row(context, y) is called once for each y in order and
- * returns [width][channels], which it may reuse at the next call. */
-enum jf_err jf_resample_rows(float *out, int out_height, int out_width, const float *(*row)(void *context, int y),
-    void *context, int height, int width, int channels, struct jf_error *err);
+/* The same of a picture that comes row by row and need not be there as a whole. */
+struct jf_resampler {
+	float *out; /* the caller's */
+	int out_height, out_width, height, width, channels;
+	int y;         /* rows seen */
+	int first;     /* output row, the first that is not complete */
+	float *narrow; /* owned, [out_width][channels]: a row resized; NULL where rows keep their width */
+};
+
+/* Clears out. JF_ENOMEM; then there is nothing to deinit. */
+enum jf_err jf_resampler_init(struct jf_resampler *resampler, float *out, int out_height, int out_width, int height,
+    int width, int channels, struct jf_error *err);
+/* The next of `height` rows, [width][channels]; after the last one out is complete. */
+void jf_resampler_row(struct jf_resampler *resampler, const float *row);
+void jf_resampler_deinit(struct jf_resampler *resampler); /* {0} allowed */
 
 #endif

@@ -261,8 +261,7 @@ size_t jf_ask_image_weight(const struct jf_call *call, const struct jf_ask_image
 
 enum jf_err jf_ask_image_frame(struct jf_call *call, float *out, struct jf_framing_report *report,
     const struct jf_ask_image *image, const struct jf_network_config *config, struct jf_error *err) {
-	unsigned long max = (unsigned long)call->http->parts.conf->max_image_side;
-	struct jf_image decoded = {0};
+	int max = call->http->parts.conf->max_image_side;
 	int64_t start = jf_clock_ns();
 	uint32_t width, height;
 	enum jf_err rc;
@@ -272,16 +271,10 @@ enum jf_err jf_ask_image_frame(struct jf_call *call, float *out, struct jf_frami
 	if (!jf_picture_is(image->bytes, image->size))
 		return refuse_other(image, err);
 	if (is_oversized(call, image, &width, &height))
-		return jf_error_set(err, JF_ELIMIT,
-		    "it is %" PRIu32 " x %" PRIu32 " pixels, at most %lu x %lu are taken", width, height, max, max);
-	rc = jf_picture_decode(&decoded, image->bytes, image->size, err);
-	if (rc == JF_OK && ((unsigned long)decoded.width > max || (unsigned long)decoded.height > max))
-		rc = jf_error_set(err, JF_ELIMIT, "it is %d x %d pixels, at most %lu x %lu are taken", decoded.width,
-		    decoded.height, max, max);
-	if (rc == JF_OK)
-		rc = jf_frame(out, report, &decoded, config->height, config->width, config->image_channels,
-		    &call->ask.framing, err);
-	jf_image_deinit(&decoded);
+		return jf_error_set(err, JF_ELIMIT, "it is %" PRIu32 " x %" PRIu32 " pixels, at most %d x %d are taken",
+		    width, height, max, max);
+	rc = jf_frame_picture(out, report, image->bytes, image->size, max, config->height, config->width,
+	    config->image_channels, &call->ask.framing, err);
 	call->ask.decode_ms += (double)(jf_clock_ns() - start) * 1e-6;
 	return rc;
 }

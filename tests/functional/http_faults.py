@@ -166,10 +166,16 @@ def large_pictures():
                                            ("deep colours and alpha", 16, 6, bytes(6) + b"\xff\xff", b"\xff" * 8)):
         plain, inked = b"\0" + ground * 2048, b"\0" + ground * 800 + ink * 400 + ground * 848
         data = picture(2048, 2048, depth, kind, plain * 300 + inked * 1448 + plain * 300)
-        yield f"a PNG of 2048 x 2048, {name}", data, 12 if kind == 0 else 28
+        yield f"a PNG of 2048 x 2048, {name}", data, 4
         turn = jf.png_chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
-        yield f"the same, turned by its Exif: {name}", data[:33] + turn + data[33:], 12 if kind == 0 else 28
-    yield "a JPEG of 16384 x 4096", b"\xff\xd8" + WHITE, 28
+        yield f"the same, turned by its Exif: {name}", data[:33] + turn + data[33:], 4
+    # seven passes over blank paper
+    passes = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
+    rows = b"".join((b"\0" + bytes(4 * len(range(x, 2048, dx)))) * len(range(y, 2048, dy)) for y, dy, x, dx in passes)
+    yield "an interlaced picture with alpha", (
+        b"\x89PNG\r\n\x1a\n" + jf.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2048, 2048, 8, 6, 0, 0, 1)) +
+        jf.png_chunk(b"IDAT", packed(rows, 0)) + jf.png_chunk(b"IEND", b"")), 22
+    yield "a JPEG of 16384 x 4096", b"\xff\xd8" + WHITE, 4
     yield "a JPEG of 6000 x 4000 in many scans", SCANS, 96
     yield "a JPEG of 8000 x 8000 in many scans", SCANS.replace(b"\x0f\xa0\x17\x70", b"\x1f\x40\x1f\x40"), 4
 

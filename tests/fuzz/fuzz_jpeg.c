@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct jf_error err = {0};
 	struct jf_image image;
 
-	if (jf_jpeg_decode(&image, data, size, &err)) {
+	if (jf_rows_collect(&image, jf_jpeg_rows, data, size, &err)) {
 		REQUIRE(!image.pixels && err.message[0]);
 		return 0;
 	}

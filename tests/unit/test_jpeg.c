@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "core/pictures/exif.h"
+#include "core/pictures/framing.h"
 #include "core/pictures/jpeg.h"
 #include "core/pictures/picture.h"
 #include "core/pictures/png.h"
@@ -121,6 +122,21 @@ static void assert_near(const struct jf_image *image, int y, int x, const uint8_
 	}
 }
 
+/* Framed from the file is framed from the decoded picture; turning later rounds otherwise. */
+static void assert_framed_alike(const struct file *file, const struct jf_image *image) {
+	const struct jf_framing_options none = {JF_PREPROCESS_NONE, JF_INVERT_NO};
+	float packed[9 * 14 * 3], whole[9 * 14 * 3];
+	struct jf_framing_report report;
+
+	assert_int_equal(jf_frame(whole, NULL, image, 9, 14, 3, &none, NULL), JF_OK);
+	assert_int_equal(jf_frame_picture(packed, &report, file->bytes, file->size, 0, 9, 14, 3, &none, NULL), JF_OK);
+	assert_int_equal(report.source_height, image->height);
+	assert_int_equal(report.source_width, image->width);
+	for (size_t i = 0; i < sizeof(whole) / sizeof(*whole); i++)
+		if (!(packed[i] - whole[i] < 1e-4f && whole[i] - packed[i] < 1e-4f))
+			fail_msg("value %zu: %g, not %g", i, (double)packed[i], (double)whole[i]);
+}
+
 static void test_kinds(void **state) {
 	struct kind kinds[] = {
 	    {JCS_GRAYSCALE, JCS_GRAYSCALE, 1, .width = WIDTH, .height = HEIGHT},
@@ -141,7 +157,7 @@ static void test_kinds(void **state) {
 		uint8_t want[4];
 
 		assert_true(jf_jpeg_is(file.bytes, file.size) && jf_picture_is(file.bytes, file.size));
-		assert_int_equal(jf_picture_decode(&image, file.bytes, file.size, &err), JF_OK);
+		assert_int_equal(jf_rows_collect(&image, jf_picture_rows, file.bytes, file.size, &err), JF_OK);
 		assert_int_equal(image.width, kinds[i].width);
 		assert_int_equal(image.height, kinds[i].height);
 		assert_int_equal(image.channels, kinds[i].components == 1 ? 1 : 3);
@@ -153,6 +169,7 @@ static void test_kinds(void **state) {
 				pixel(want, &kinds[i], y, x);
 				assert_near(&image, y, x, want);
 			}
+		assert_framed_alike(&file, &image);
 		jf_image_deinit(&image);
 		free(file.bytes);
 	}
@@ -167,7 +184,7 @@ static void test_large(void **state) {
 	struct jf_image image;
 
 	(void)state;
-	assert_int_equal(jf_jpeg_decode(&image, file.bytes, file.size, &err), JF_OK);
+	assert_int_equal(jf_rows_collect(&image, jf_jpeg_rows, file.bytes, file.size, &err), JF_OK);
 	assert_int_equal(image.width, 500);
 	assert_int_equal(image.height, 2000);
 	assert_near(&image, 20, 480, (const uint8_t[]){255});
@@ -193,7 +210,7 @@ static void test_orientations(void **state) {
 			kind.orientation = orientation;
 			kind.big_endian = big_endian;
 			file = write_jpeg(&kind);
-			assert_int_equal(jf_jpeg_decode(&image, file.bytes, file.size, &err), JF_OK);
+			assert_int_equal(jf_rows_collect(&image, jf_jpeg_rows, file.bytes, file.size, &err), JF_OK);
 			assert_int_equal(image.width, places[orientation].transposed ? HEIGHT : WIDTH);
 			assert_int_equal(image.height, places[orientation].transposed ? WIDTH : HEIGHT);
 			y = places[orientation].low ? image.height - 2 : 1;
@@ -205,6 +222,7 @@ static void test_orientations(void **state) {
 			else
 				x = image.width - 1 - x;
 			assert_near(&image, y, x, (const uint8_t[]){255, 40, 0});
+			assert_framed_alike(&file, &image);
 			jf_image_deinit(&image);
 			free(file.bytes);
 		}
@@ -280,7 +298,7 @@ static void assert_refused(const void *bytes, size_t size, enum jf_err code, con
 	struct jf_error err = {0};
 	struct jf_image image;
 
-	if (jf_picture_decode(&image, bytes, size, &err) != code)
+	if (jf_rows_collect(&image, jf_picture_rows, bytes, size, &err) != code)
 		fail_msg("%d: %s", err.code, err.message);
 	assert_null(image.pixels);
 	if (!strstr(err.message, words))
@@ -312,13 +330,13 @@ static void test_damaged(void **state) {
 	copy = malloc(file.size + 100);
 	memcpy(copy, file.bytes, file.size);
 	memset(copy + file.size, 7, 100);
-	assert_int_equal(jf_jpeg_decode(&image, copy, file.size + 100, &err), JF_OK);
+	assert_int_equal(jf_rows_collect(&image, jf_jpeg_rows, copy, file.size + 100, &err), JF_OK);
 	jf_image_deinit(&image);
 	free(copy);
 	free(file.bytes);
 	assert_refused("", 0, JF_EFORMAT, "not a PNG or JPEG: empty");
 	assert_refused("GIF89a", 6, JF_EFORMAT, "not a PNG or JPEG but a GIF");
-	assert_int_equal(jf_jpeg_decode(&image, "GIF89a", 6, &err), JF_EFORMAT);
+	assert_int_equal(jf_rows_collect(&image, jf_jpeg_rows, "GIF89a", 6, &err), JF_EFORMAT);
 }
 
 /* Finds marker 0xff `code`. */
@@ -418,7 +436,7 @@ static void test_pixels(void **state) {
 			memcpy(copy + at + before[i].size, file.bytes + at, file.size - at);
 			if (jf_picture_pixels(copy, size) != kinds[k].scans * WIDTH * HEIGHT)
 				fail_msg("kind %zu, bytes %zu: %zu pixels", k, i, jf_picture_pixels(copy, size));
-			assert_int_equal(jf_jpeg_decode(&image, copy, size, &err), JF_OK);
+			assert_int_equal(jf_rows_collect(&image, jf_jpeg_rows, copy, size, &err), JF_OK);
 			jf_image_deinit(&image);
 			free(copy);
 		}

@@ -136,6 +136,20 @@ static enum jf_err frame(struct jf_error *err) {
 	return jf_frame(floats, NULL, &picture, 28, 28, 3, &mnist, err);
 }
 
+/* 3 x 2 pixels with alpha, to be turned. */
+static const char turned[] =
+    "\211\120\116\107\015\012\032\012\000\000\000\015\111\110\104\122\000\000\000\003\000\000\000\002\010\006"
+    "\000\000\000\235\164\146\032\000\000\000\032\145\130\111\146\115\115\000\052\000\000\000\010\000\001\001"
+    "\022\000\003\000\000\000\001\000\006\000\000\000\000\000\000\326\147\113\151\000\000\000\043\111\104\101"
+    "\124\170\332\143\140\120\365\312\237\262\363\036\263\206\157\321\164\206\350\206\245\247\336\213\130\306"
+    "\065\257\070\373\011\000\176\202\013\131\006\031\301\162\000\000\000\000\111\105\116\104\256\102\140\202";
+
+static enum jf_err frame_packed(struct jf_error *err) {
+	const struct jf_framing_options none = {JF_PREPROCESS_NONE, JF_INVERT_AUTO};
+
+	return jf_frame_picture(floats, NULL, turned, sizeof(turned) - 1, 0, 28, 28, 3, &none, err);
+}
+
 static enum jf_err frame_hairline(struct jf_error *err) {
 	struct jf_image image = {0};
 	enum jf_err status = jf_image_init(&image, 600, 600, 1, err);
@@ -207,6 +221,7 @@ static const struct {
     {"decode a PNG", decode_png, 2},
     {"write a PNG", write_png, 4},
     {"frame a picture", frame, 5},
+    {"frame a packed picture", frame_packed, 8},
     {"frame a hairline", frame_hairline, 8},
     {"frame a photograph", frame_photo, 30},
     {"make a sheet", make_sheet, 2},

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/base/file.h"
+#include "core/pictures/framing.h"
 #include "core/pictures/picture.h"
 #include "core/pictures/png.h"
 
@@ -140,6 +141,34 @@ static void expected_pixel(int *out, int p, int type, int depth, bool transparen
 		out[c] = over(ground, level8(sample(p * step + c, depth), depth), alpha);
 }
 
+/* Framed from the file is framed from the decoded picture, to the bit. */
+static void assert_framed_alike(const struct buffer *file, const struct jf_image *image) {
+	static const struct jf_framing_options options[] = {
+	    {JF_PREPROCESS_MNIST, JF_INVERT_AUTO}, {JF_PREPROCESS_NONE, JF_INVERT_NO}};
+	static const int sizes[][3] = {{28, 28, 1}, {8, 40, 3}, {40, 8, 1}, {HEIGHT, WIDTH, 3}};
+	static float packed[40 * 40 * 3], whole[40 * 40 * 3];
+
+	for (size_t i = 0; i < 8; i++) {
+		const int *size = sizes[i / 2];
+		struct jf_framing_report reports[2];
+		enum jf_err status =
+		    jf_frame(whole, &reports[0], image, size[0], size[1], size[2], &options[i % 2], NULL);
+
+		assert_int_equal(jf_frame_picture(packed, &reports[1], file->bytes, file->used, 0, size[0], size[1],
+				     size[2], &options[i % 2], NULL),
+		    status);
+		assert_int_equal(reports[0].source_height, reports[1].source_height);
+		assert_int_equal(reports[0].source_width, reports[1].source_width);
+		assert_int_equal(reports[0].source_channels, reports[1].source_channels);
+		if (status)
+			continue;
+		assert_memory_equal(packed, whole, sizeof(*whole) * (size_t)(size[0] * size[1] * size[2]));
+		assert_int_equal(reports[0].ink_width, reports[1].ink_width);
+		assert_int_equal(reports[0].ink_y, reports[1].ink_y);
+		assert_true(reports[0].scale_y == reports[1].scale_y);
+	}
+}
+
 static void test_every_kind(void **state) {
 	static const struct {
 		int type, depth;
@@ -176,8 +205,36 @@ static void test_every_kind(void **state) {
 					fail_msg("type %d, %d bit, pixel %d.%d: %d, not %d", type, depth, p, c,
 					    image.pixels[p * image.channels + c], expected[c]);
 		}
+		assert_framed_alike(&file, &image);
 		jf_image_deinit(&image);
 	}
+}
+
+/* Larger than what ink is looked for on, so it is made smaller as its rows come. */
+static void test_large_framed(void **state) {
+	static struct buffer file;
+	struct jf_error err = {0};
+	struct jf_image image;
+	uint8_t *data;
+	size_t size;
+
+	(void)state;
+	assert_int_equal(jf_image_init(&image, 700, 1100, 3, &err), JF_OK);
+	for (int y = 0; y < image.height; y++)
+		for (int x = 0; x < image.width; x++)
+			for (int c = 0; c < 3; c++)
+				image.pixels[(y * image.width + x) * 3 + c] =
+				    (uint8_t)(y > 100 && y < 600 && x > 500 && x < 580 ? 20 + c : 220 - x / 100 + c);
+	assert_int_equal(jf_png_encode(&data, &size, &image, &err), JF_OK);
+	file.used = 0;
+	put(&file, data, size);
+	free(data);
+	assert_framed_alike(&file, &image);
+	assert_int_equal(jf_frame_picture((float[1]){0}, NULL, file.bytes, file.used, 1099, 1, 1, 1,
+			     &(struct jf_framing_options){JF_PREPROCESS_NONE, JF_INVERT_NO}, &err),
+	    JF_ELIMIT);
+	assert_non_null(strstr(err.message, "1100 x 700"));
+	jf_image_deinit(&image);
 }
 
 static void test_round_trip(void **state) {
@@ -551,6 +608,7 @@ static void test_files(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_every_kind),
+	    cmocka_unit_test(test_large_framed),
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_damaged),
 	    cmocka_unit_test(test_size),
