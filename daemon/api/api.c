@@ -19,8 +19,7 @@
 #include "daemon/http/watch.h"
 #include "daemon/service/log.h"
 
-#define MAX_WAITING_PIXELS (16L * 2048 * 2048) /* two seconds of one thread's decoding */
-#define HEARD_ABOVE_LIMIT 8                    /* connections of an address that get 429; more are closed */
+#define HEARD_ABOVE_LIMIT 8 /* connections of an address that get 429; more are closed */
 #define BODIES_OF_ADDRESS 8
 #define BODIES_AT_A_TIME 32 /* of the largest size; many more small ones */
 
@@ -183,6 +182,7 @@ static void on_release(void *context, void *user) {
 	jf_json_writer_deinit(&call->trace);
 	free(call->client_id);
 	free(call->ask.pictures);
+	jf_ask_reading_deinit(&call->reading);
 	jf_morph_destroy(call->ask.morph);
 	free(call);
 }
@@ -267,7 +267,7 @@ struct jf_http *jf_http_start(const struct jf_http_parts *parts, struct jf_secre
 	    .tls = http->tls,
 	    .listeners = parts->listeners,
 	};
-	http->errands = jf_errands_create((parts->conf->http_threads + 1) / 2, MAX_WAITING_PIXELS, err);
+	http->errands = jf_errands_create((parts->conf->http_threads + 1) / 2, err);
 	if (!http->errands)
 		goto fail;
 	http->server = jf_server_start(&options, &handlers, err);

@@ -11,6 +11,7 @@
 
 struct jf_call;
 struct jf_job;
+struct jf_model;
 struct jf_morph;
 
 /* What became of one picture of a classification. */
@@ -19,6 +20,16 @@ struct jf_ask_picture {
 	struct jf_framing_report framed;
 	char fault[208]; /* why not */
 };
+
+/* A list of pictures that is decoded in pieces: what there is of it between two of them. */
+struct jf_ask_reading {
+	struct jf_model *model;          /* that they are framed for, referenced; NULL: nothing has begun */
+	struct jf_ask_picture *pictures; /* owned [of the list] */
+	float *pixels;                   /* owned [used][H][W][C] */
+	int done, used;                  /* looked at; of these, can be used */
+	double decode_ms;
+};
+void jf_ask_reading_deinit(struct jf_ask_reading *reading);
 
 /* The parts of a request that its answer needs. */
 struct jf_ask {

@@ -59,6 +59,7 @@ struct jf_call {
 	/* see daemon/api/heavy.h */
 	atomic_size_t charged; /* the weight with which it was moved away from the network thread; 0: it was not */
 	size_t heavy;          /* weight of pictures that shall not be decoded here and now; 0 none */
+	struct jf_ask_reading reading;
 	/* Owned reference; NULL before submit. Whoever sets one of the two looks at the other afterwards. */
 	_Atomic(struct jf_job *) job;
 	atomic_bool left;                                               /* the client has hung up */

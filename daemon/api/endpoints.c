@@ -38,7 +38,8 @@ static bool answered_by_tag(struct jf_call *call, const struct jf_model *model) 
 }
 
 static void handle(struct jf_call *call, enum jf_question question) {
-	struct jf_model *model = jf_call_model(call);
+	/* of a list that has been begun, that with which it was */
+	struct jf_model *model = call->reading.model ? jf_model_ref(call->reading.model) : jf_call_model(call);
 	struct jf_job *job;
 
 	if (!model)

@@ -16,25 +16,26 @@
 #define MAX_THREADS 16
 #define NICE 5 /* steps of the workers go first where processors are short */
 
+#define SAFETY 1.5 /* what is ahead may take so many times as long as expected */
+
 struct errand {
-	void (*run)(void *context);
-	void *context;
-	long weight;
-	int64_t rank_ns;
+	struct jf_errand what;
+	char client[64];
+	int64_t rank_ns; /* smaller ones go first */
 	struct errand *next;
 };
 
 struct jf_errands {
-	long capacity;
 	int threads, n_started;
 	pthread_t thread[MAX_THREADS];
 
 	pthread_mutex_t lock; /* guards what follows; never held while an errand runs */
 	pthread_cond_t work;  /* something waits, or stop; CLOCK_MONOTONIC */
 	struct errand *first;
-	long waiting;
-	int64_t moved_ns[MAX_THREADS];    /* the errand that runs began or beat; 0: none runs */
-	struct jf_beat beat[MAX_THREADS]; /* while none runs */
+	struct errand *running[MAX_THREADS]; /* or resting from it; NULL: none */
+	int64_t until_ns[MAX_THREADS];       /* when that ends, at the rate */
+	int64_t moved_ns[MAX_THREADS];       /* the errand that runs began or beat; 0: none runs */
+	struct jf_beat beat[MAX_THREADS];    /* while none runs */
 	int n_named;
 	bool stop;
 };
@@ -75,21 +76,23 @@ static void *run(void *argument) {
 		if (!errand)
 			break;
 		errands->first = errand->next;
-		errands->waiting -= errand->weight;
-		int64_t began = errands->moved_ns[me] = jf_clock_ns();
+		errands->running[me] = errand;
+		errands->moved_ns[me] = jf_clock_ns();
+		errands->until_ns[me] = errands->moved_ns[me] + time_for(errand->what.weight);
 		pthread_mutex_unlock(&errands->lock);
-		errand->run(errand->context);
+		errand->what.run(errand->what.context);
 		pthread_mutex_lock(&errands->lock);
 		errands->moved_ns[me] = 0;
 		jf_beat_answer(&errands->beat[me]);
-		rest(errands, began + time_for(errand->weight));
+		rest(errands, errands->until_ns[me]);
+		errands->running[me] = NULL;
 		free(errand);
 	}
 	pthread_mutex_unlock(&errands->lock);
 	return NULL;
 }
 
-struct jf_errands *jf_errands_create(int threads, long capacity, struct jf_error *err) {
+struct jf_errands *jf_errands_create(int threads, struct jf_error *err) {
 	struct jf_errands *errands = calloc(1, sizeof(*errands));
 	pthread_condattr_t attributes;
 	int code = 0;
@@ -98,7 +101,6 @@ struct jf_errands *jf_errands_create(int threads, long capacity, struct jf_error
 		jf_error_set(err, JF_ENOMEM, "no memory for the threads that decode");
 		return NULL;
 	}
-	errands->capacity = capacity;
 	errands->threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
 	pthread_mutex_init(&errands->lock, NULL);
 	pthread_condattr_init(&attributes);
@@ -117,29 +119,67 @@ struct jf_errands *jf_errands_create(int threads, long capacity, struct jf_error
 	return errands;
 }
 
-bool jf_errands_submit(
-    struct jf_errands *errands, long weight, void (*run_it)(void *context), void *context, int *retry_after_s) {
-	struct errand *errand = malloc(sizeof(*errand)), **at;
+/* With the lock held: behind everything of the same client's. */
+static int64_t rank_of(const struct jf_errands *errands, const struct errand *errand, int64_t now) {
+	const struct errand *other;
+	int64_t last = now;
+	int i;
+
+	for (other = errands->first; other; other = other->next)
+		if (other->rank_ns > last && strcmp(other->client, errand->client) == 0)
+			last = other->rank_ns;
+	for (i = 0; i < errands->threads; i++) {
+		other = errands->running[i];
+		if (other && other->rank_ns > last && strcmp(other->client, errand->client) == 0)
+			last = other->rank_ns;
+	}
+	return last + time_for(errand->what.weight);
+}
+
+/* With the lock held: when it would be done. */
+static int64_t expected_ns(const struct jf_errands *errands, const struct errand *errand, int64_t now) {
+	const struct errand *other;
+	int64_t ahead = 0;
+	int i;
+
+	for (other = errands->first; other && other->rank_ns <= errand->rank_ns; other = other->next)
+		ahead += time_for(other->what.weight);
+	for (i = 0; i < errands->threads; i++)
+		if (errands->running[i] && errands->until_ns[i] > now)
+			ahead += errands->until_ns[i] - now;
+	return now + (int64_t)(SAFETY * (double)ahead / errands->threads) +
+	       time_for(errand->what.weight + errand->what.rest);
+}
+
+bool jf_errands_submit(struct jf_errands *errands, const struct jf_errand *what, int *retry_after_s) {
+	struct errand *errand = calloc(1, sizeof(*errand)), **at;
+	int64_t now, late = 0;
 	bool fits;
 
+	*retry_after_s = 1;
+	if (!errand)
+		return false;
+	errand->what = *what;
+	errand->what.client = NULL;
+	snprintf(errand->client, sizeof(errand->client), "%s", what->client);
 	pthread_mutex_lock(&errands->lock);
-	*retry_after_s = 1 + (int)(time_for(errands->waiting) / errands->threads / 1000000000);
-	if (*retry_after_s > 60)
-		*retry_after_s = 60;
-	fits = errand && !errands->stop && (!errands->first || errands->waiting + weight <= errands->capacity);
+	now = jf_clock_ns();
+	errand->rank_ns = rank_of(errands, errand, now);
+	if (errands->first && !what->goes_on)
+		late = expected_ns(errands, errand, now) - what->deadline_ns;
+	fits = !errands->stop && late <= 0;
 	if (fits) {
-		*errand = (struct errand){
-		    .run = run_it, .context = context, .weight = weight, .rank_ns = jf_clock_ns() + time_for(weight)};
 		for (at = &errands->first; *at && (*at)->rank_ns <= errand->rank_ns; at = &(*at)->next)
 			;
 		errand->next = *at;
 		*at = errand;
-		errands->waiting += weight;
-		pthread_cond_broadcast(&errands->work);
 		errand = NULL;
+		pthread_cond_broadcast(&errands->work);
 	}
 	pthread_mutex_unlock(&errands->lock);
 	free(errand);
+	if (late > 0)
+		*retry_after_s = late / 1000000000 < 60 ? 1 + (int)(late / 1000000000) : 60;
 	return fits;
 }
 

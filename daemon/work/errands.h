@@ -3,11 +3,16 @@
  *
  * Each errand has a weight, in pixels or what takes as long as one. A thread does at most JF_ERRAND_RATE of them a
  * second, and rests when it was quicker, so that a flood of large pictures leaves the processor to the workers. Small
- * errands go before large ones that came a little earlier; nothing waits for ever behind later ones. */
+ * errands go before large ones that came a little earlier; nothing waits for ever behind later ones. A client's errands
+ * stand one behind the other, so that one client who sends many does not keep the others from their turn. What takes
+ * long is to be done in pieces, each an errand of its own, between which the others have theirs.
+ *
+ * As much may wait as is done by its deadline. */
 #ifndef JF_DAEMON_WORK_ERRANDS_H
 #define JF_DAEMON_WORK_ERRANDS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/base/error.h"
 
@@ -15,13 +20,22 @@
 
 struct jf_errands;
 
-/* capacity: weight that may wait at a time. NULL on failure. */
-struct jf_errands *jf_errands_create(int threads, long capacity, struct jf_error *err);
+struct jf_errand {
+	void (*run)(void *context); /* called once, on one of the threads */
+	void *context;
+	long weight;         /* of this piece */
+	long rest;           /* of the pieces that will follow it */
+	const char *client;  /* whose it is; read by jf_errands_submit only */
+	int64_t deadline_ns; /* when all pieces are to be done (core/base/clock.h) */
+	bool goes_on;        /* a piece that follows another: it was let in with that one */
+};
 
-/* run(context) is called once, on one of the threads. False: no room, and *retry_after_s says when there will be (1 to
- * 60). An errand always fits when nothing waits. Any thread. */
-bool jf_errands_submit(
-    struct jf_errands *errands, long weight, void (*run)(void *context), void *context, int *retry_after_s);
+/* NULL on failure. */
+struct jf_errands *jf_errands_create(int threads, struct jf_error *err);
+
+/* False: no room, as what goes before it takes too long for its deadline, and *retry_after_s says when there will be (1
+ * to 60). An errand always fits when nothing waits. Any thread. */
+bool jf_errands_submit(struct jf_errands *errands, const struct jf_errand *errand, int *retry_after_s);
 
 /* By an errand that has many parts, between two of them: it moves. Of no effect on other threads. */
 void jf_errands_beat(struct jf_errands *errands);

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import struct
@@ -142,6 +143,45 @@ def bombs():
         equal((answer.status, answer.json()["type"]), (422, "urn:jointflow:problem:invalid-parameters"), "answer")
         check("83 million pixels" in answer.json()["detail"] and "64 million" in answer.json()["detail"], answer.json()["detail"])
         check(d.cpu_by_thread()["jf-errands-0"] < 0.05, "something was decoded")
+
+
+def post(d, address, body, headers):
+    link = from_address(d, address)
+    link.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % len(body) +
+                 "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n" + body)
+    return link
+
+
+def turns():
+    """Large pictures wait for their turn; a list of them is decoded in pieces, between which others have theirs."""
+    white = b"\xff\xd8" + WHITE  # half a second each, at the rate at which pictures are decoded
+    short = jf.png(bytes(512 * 256) + b"\xff" * (512 * 256), 512, 512)
+    with Daemon("--http-threads=1") as d:
+        with case("turns: large pictures wait, while a list is decoded, and nobody is turned away"):
+            many = post(d, "127.0.0.2", *jf.form([("images", white)] * 6))
+            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 2), "it does not arrive")
+            large = [post(d, "127.0.0.3", white, {"Content-Type": "image/jpeg"}) for _ in range(5)]
+            brief = [post(d, address, short, {"Content-Type": "image/png"}) for address in ("127.0.0.4", "127.0.0.2")]
+            equal([link.recv(65536)[9:12] for link in brief], [b"200"] * 2, "short ones, one of them of the list's client")
+            check(not select.select([many], [], [], 0)[0], "the list was answered first")
+            equal([link.recv(65536)[9:12] for link in large], [b"422"] * 5, "blank ones")
+            equal(many.recv(65536)[9:12], b"422", "the list")
+            for link in [many, *large, *brief]:
+                link.close()
+        with case("turns: what will not be decoded in time is refused at once, and told when to come"):
+            link = [post(d, "127.0.0.3", white, {"Content-Type": "image/jpeg"}) for _ in range(3)]
+            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 4), "they do not arrive")
+            answer = d.request("POST", "/v1/classify", white, {"Content-Type": "image/jpeg", "Request-Timeout-Ms": "600"})
+            equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:queue-full"), "answer")
+            check(1 <= int(answer.headers["retry-after"]) <= 60, answer.headers)
+            for one in link:
+                one.close()
+        with case("turns: a list in pieces is answered like one at a time"):
+            one, seven = d.classify(short).json(), d.classify(SEVEN).json()
+            answer = d.request("POST", "/v1/classify", *jf.form([("images", short), ("images", white), ("images", SEVEN), ("images", white)]))
+            results = answer.json()["results"]
+            equal([result.get("label") for result in results], [one["label"], None, seven["label"], None], results)
+            equal(results[0]["probabilities"], one["probabilities"], "the first")
 
 
 def peak(d, ask):
@@ -515,4 +555,4 @@ def hidden_values():
 
 
 if __name__ == "__main__":
-    jf.main(bombs, memory, one_for_all, pixels, blocked_log, connections, bodies, slow_readers, hidden_values)
+    jf.main(bombs, turns, memory, one_for_all, pixels, blocked_log, connections, bodies, slow_readers, hidden_values)

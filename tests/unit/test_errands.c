@@ -28,56 +28,91 @@ static void note(void *context) {
 	order[atomic_fetch_add(&n_ran, 1)] = *(int *)context;
 }
 
-static struct jf_errands *start(long capacity) {
+/* Whether there is room for an errand of that weight of that client's, to be done within so many seconds. */
+static bool submit_within(struct jf_errands *errands, const char *client, long weight, long rest, double seconds,
+    void (*run)(void *context), void *context) {
+	int64_t deadline_ns = jf_clock_ns() + (int64_t)(seconds * 1e9);
+	struct jf_errand errand = {run, context, weight, rest, client, deadline_ns, false};
+	int retry = 0;
+	bool fits = jf_errands_submit(errands, &errand, &retry);
+
+	assert_true(retry >= 1 && retry <= 60);
+	return fits;
+}
+
+static bool submit(struct jf_errands *errands, long weight, void (*run)(void *context), void *context) {
+	return submit_within(errands, "anybody", weight, 0, 1000, run, context);
+}
+
+static struct jf_errands *start(void) {
 	struct jf_error error;
-	struct jf_errands *errands = jf_errands_create(1, capacity, &error);
-	int retry;
+	struct jf_errands *errands = jf_errands_create(1, &error);
 
 	assert_non_null(errands);
 	sem_init(&gate, 0, 0);
 	sem_init(&entered, 0, 0);
 	atomic_store(&n_ran, 0);
-	assert_true(jf_errands_submit(errands, 1, hold, NULL, &retry));
+	assert_true(submit(errands, 1, hold, NULL));
 	while (sem_wait(&entered) != 0)
 		;
 	return errands;
 }
 
-static void test_order(void **state) {
-	static int number[] = {0, 1, 2, 3};
-	struct jf_errands *errands = start(JF_ERRAND_RATE * 100);
-	int retry = 0;
-
-	(void)state;
-	/* ranks lie minutes apart, so however slow this machine is */
-	assert_true(jf_errands_submit(errands, JF_ERRAND_RATE * 60, note, &number[3], &retry));
-	assert_int_equal(retry, 1);
-	assert_true(jf_errands_submit(errands, JF_ERRAND_RATE * 20, note, &number[2], &retry));
-	assert_true(jf_errands_submit(errands, 1, note, &number[0], &retry));
-	assert_true(jf_errands_submit(errands, 1, note, &number[1], &retry));
+/* Lets it run, without resting, what waits; n errands, in the order of their numbers. */
+static void assert_order(struct jf_errands *errands, int n) {
 	sem_post(&gate);
-	jf_errands_destroy(errands); /* runs what waits, without resting */
-	assert_int_equal(atomic_load(&n_ran), 4);
-	for (int i = 0; i < 4; i++)
+	jf_errands_destroy(errands);
+	assert_int_equal(atomic_load(&n_ran), n);
+	for (int i = 0; i < n; i++)
 		assert_int_equal(order[i], i);
 }
 
-static void test_room(void **state) {
-	static int number;
-	struct jf_errands *errands = start(100);
-	int retry = 0;
+static int number[] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+static void test_order(void **state) {
+	struct jf_errands *errands = start();
 
 	(void)state;
-	assert_true(jf_errands_submit(errands, 1000, note, &number, &retry)); /* nothing waits, so it fits */
-	assert_false(jf_errands_submit(errands, 1, note, &number, &retry));
-	assert_true(retry >= 1 && retry <= 60);
-	sem_post(&gate);
-	jf_errands_destroy(errands);
-	assert_int_equal(atomic_load(&n_ran), 1);
+	/* ranks lie minutes apart, so however slow this machine is */
+	assert_true(submit_within(errands, "a", JF_ERRAND_RATE * 60, 0, 1000, note, &number[3]));
+	assert_true(submit_within(errands, "b", JF_ERRAND_RATE * 20, 0, 1000, note, &number[2]));
+	assert_true(submit_within(errands, "c", 1, 0, 1000, note, &number[0]));
+	assert_true(submit_within(errands, "c", 1, 0, 1000, note, &number[1]));
+	assert_order(errands, 4);
+}
+
+/* Who sends many has his own stand in line, not everybody's. */
+static void test_fair(void **state) {
+	struct jf_errands *errands = start();
+
+	(void)state;
+	assert_true(submit_within(errands, "many", JF_ERRAND_RATE * 20, 0, 1000, note, &number[0]));
+	assert_true(submit_within(errands, "many", JF_ERRAND_RATE * 20, 0, 1000, note, &number[2]));
+	assert_true(submit_within(errands, "many", JF_ERRAND_RATE * 20, 0, 1000, note, &number[4]));
+	assert_true(submit_within(errands, "one", JF_ERRAND_RATE * 30, 0, 1000, note, &number[1]));
+	assert_true(submit_within(errands, "other", JF_ERRAND_RATE * 50, 0, 1000, note, &number[3]));
+	assert_order(errands, 5);
+}
+
+/* There is room for what will be done in time, whatever else waits: of that only what goes before it counts. */
+static void test_room(void **state) {
+	struct jf_errands *errands = start();
+	struct jf_errand piece = {note, &number[4], JF_ERRAND_RATE * 60, 0, "list", jf_clock_ns(), true};
+	int retry;
+
+	(void)state;
+	assert_true(submit_within(errands, "list", JF_ERRAND_RATE * 100, JF_ERRAND_RATE * 900L, 0, note, &number[3]));
+	assert_true(submit_within(errands, "a", JF_ERRAND_RATE * 20, 0, 1000, note, &number[0]));
+	assert_false(submit_within(errands, "b", JF_ERRAND_RATE * 30, 0, 40, note, NULL)); /* 30 s behind a's 20 */
+	assert_true(submit_within(errands, "b", JF_ERRAND_RATE * 30, 0, 100, note, &number[1]));
+	assert_false(submit_within(errands, "c", JF_ERRAND_RATE * 40, JF_ERRAND_RATE * 80L, 150, note, NULL));
+	assert_true(submit_within(errands, "c", JF_ERRAND_RATE * 40, 0, 150, note, &number[2]));
+	assert_true(jf_errands_submit(errands, &piece, &retry)); /* it was let in before; the client's next rank */
+	assert_order(errands, 5);
 }
 
 static void test_alive(void **state) {
-	struct jf_errands *errands = start(100);
+	struct jf_errands *errands = start();
 
 	(void)state;
 	assert_true(jf_errands_alive(errands, 1000000));
@@ -102,11 +137,10 @@ static void go_on(void *context) {
 
 /* A long errand that shows that it moves does not look stuck, and only its own beat does that. */
 static void test_beat(void **state) {
-	struct jf_errands *errands = start(100);
-	int retry;
+	struct jf_errands *errands = start();
 
 	(void)state;
-	assert_true(jf_errands_submit(errands, 1, go_on, errands, &retry));
+	assert_true(submit(errands, 1, go_on, errands));
 	sem_post(&gate);
 	while (jf_errands_alive(errands, 20)) {
 		jf_errands_beat(errands); /* this is none of their threads */
@@ -120,14 +154,12 @@ static void test_beat(void **state) {
 }
 
 static void test_rate(void **state) {
-	static int number;
-	struct jf_errands *errands = start(JF_ERRAND_RATE);
+	struct jf_errands *errands = start();
 	int64_t begin = jf_clock_ns();
-	int retry;
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		assert_true(jf_errands_submit(errands, JF_ERRAND_RATE / 20, note, &number, &retry));
+		assert_true(submit(errands, JF_ERRAND_RATE / 20, note, &number[i]));
 	sem_post(&gate);
 	while (atomic_load(&n_ran) < 3)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -138,6 +170,7 @@ static void test_rate(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_order),
+	    cmocka_unit_test(test_fair),
 	    cmocka_unit_test(test_room),
 	    cmocka_unit_test(test_alive),
 	    cmocka_unit_test(test_beat),
