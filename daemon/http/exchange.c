@@ -187,14 +187,6 @@ static enum MHD_Result queue(struct jf_request *request, bool early) {
 	return result;
 }
 
-void jf_exchange_resume(struct jf_request *request) {
-	if (!request->suspended)
-		return;
-	request->suspended = false;
-	jf_watch_hangup(request->server->watch, request->connection->slot, false);
-	MHD_resume_connection(request->mhd);
-}
-
 bool jf_request_reply(struct jf_request *request, struct jf_response *response) {
 	struct jf_server *server = request->server;
 	bool taken = false;
@@ -208,7 +200,7 @@ bool jf_request_reply(struct jf_request *request, struct jf_response *response) 
 			request->response.status = 499;
 		if (request->connection->phase == JF_PHASE_WORK)
 			jf_watch_deadline(server->watch, request->connection->slot, -1);
-		jf_exchange_resume(request);
+		jf_resume(request);
 	}
 	pthread_mutex_unlock(&server->lock);
 	jf_response_deinit(response);
@@ -245,7 +237,7 @@ bool jf_request_write(struct jf_request *request, const void *data, size_t size,
 		memcpy(request->stream + request->stream_size, data, size);
 		request->stream_size += size;
 		if (request->queued)
-			jf_exchange_resume(request);
+			jf_resume(request);
 		written = true;
 	}
 	pthread_mutex_unlock(&server->lock);
@@ -260,7 +252,7 @@ void jf_request_end(struct jf_request *request, int status) {
 	request->outcome = status;
 	if (request->connection && request->queued) {
 		jf_watch_deadline(server->watch, request->connection->slot, sending_ms(server, request->stream_size));
-		jf_exchange_resume(request);
+		jf_resume(request);
 	}
 	pthread_mutex_unlock(&server->lock);
 }
@@ -454,6 +446,7 @@ enum MHD_Result jf_exchange_handler(void *context, struct MHD_Connection *mhd, c
 	if (!request)
 		return jf_pulse_answer(mhd);
 	place = enter(server);
+	jf_resume_behind(request);
 	result = handle_part(request, method, version, upload, upload_size);
 	leave(server, place);
 	return result;
@@ -470,6 +463,7 @@ void jf_exchange_completed(
 	if (!request)
 		return;
 	*state = NULL;
+	jf_resume_behind(request);
 	pthread_mutex_lock(&server->lock);
 	connection = request->connection;
 	connection->phase = JF_PHASE_IDLE;

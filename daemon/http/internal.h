@@ -42,6 +42,9 @@ struct jf_request {
 	atomic_int references;
 	struct jf_server *server;
 	struct MHD_Connection *mhd; /* valid while connection is */
+	/* Answered, and not resumed yet: the next one of the list that it is in, and those that its network thread
+	 * resumes as soon as the library has gone on with this one. */
+	struct jf_request *next, *behind;
 	struct jf_peer peer;
 	pthread_t thread; /* the network thread that serves it */
 	bool tls, unwelcome, overflow, is_head;
@@ -141,7 +144,10 @@ bool jf_exchange_split_target(struct jf_request *request);
 /* Sets `declared` and tells what is wrong with the framing. method: as the library passed it. */
 enum jf_framing_fault jf_exchange_read_head(struct jf_request *request, const char *method, const char *version);
 
-/* With the lock held: lets the network thread continue a suspended request. */
-void jf_exchange_resume(struct jf_request *request);
+/* resume.c. With the lock held: lets the network thread continue a suspended request, at once or, within a row of
+ * answers (daemon/service/later.h), at its end. Whoever answers in a row has ended it before the server is stopped. */
+void jf_resume(struct jf_request *request);
+/* On the network thread, without the lock: the library has gone on with this request, so those behind it follow. */
+void jf_resume_behind(struct jf_request *request);
 
 #endif

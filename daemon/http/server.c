@@ -14,7 +14,7 @@
 #include "daemon/http/tls.h"
 
 /* A head of JF_MAX_HEAD_BYTES, the library's copy of a Cookie field that is nearly all of it, and the answer's head. */
-#define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 16384)
+#define CONNECTION_MEMORY (2 * JF_MAX_HEAD_BYTES + 12288)
 #define STOP_GRACE_MS 1000
 #define CLOSED_LATER 256     /* connections that the library counts a moment longer than we do */
 #define FIRST_REQUEST_MS 250 /* the first request of a connection taken this short a time ago may be on its way */
@@ -33,7 +33,7 @@ static void hang_up(struct jf_server *server, struct jf_request *request) {
 	jf_request_ref(request);
 	request->hung_up = true;
 	if (request->queued)
-		jf_exchange_resume(request); /* a stream: its reader sees hung_up and ends it */
+		jf_resume(request); /* a stream: its reader sees hung_up and ends it */
 	pthread_mutex_unlock(&server->lock);
 	server->handlers.trouble(server->handlers.context, request, JF_TROUBLE_HUNG_UP);
 	jf_request_unref(request);
@@ -236,7 +236,7 @@ void jf_server_stop(struct jf_server *server) {
 			jf_response_init(&request->response, 503);
 			request->replied = true;
 		}
-		jf_exchange_resume(request);
+		jf_resume(request);
 	}
 	pthread_mutex_unlock(&server->lock);
 	/* what was answered a moment ago gets its chance to leave */

@@ -34,7 +34,7 @@ enum jf_request_trouble {
 #define JF_SPARE_CONNECTIONS 32
 
 /* Of a request's head: its first line and all its fields. */
-#define JF_MAX_HEAD_BYTES 32768
+#define JF_MAX_HEAD_BYTES 16384
 #define JF_MAX_HEAD_FIELDS 100
 
 /* What was wrong with a request's framing; `begin` gets it and should answer 400, 413, 431 or 501. */

@@ -1,5 +1,6 @@
 #include "daemon/work/dispatch.h"
 #include "core/base/clock.h"
+#include "daemon/service/later.h"
 
 #include <stdint.h>
 
@@ -72,12 +73,14 @@ static void hand_back(struct jf_scheduler *s, struct jf_job *job) {
 
 static void hand_back_list(struct jf_scheduler *s, struct jf_job *list) {
 	int n = 0;
+	if (!list)
+		return;
+	jf_later_begin();
 	for (struct jf_job *next; list; list = next, n++) {
 		next = list->q.done_next;
 		hand_back(s, list);
 	}
-	if (n == 0)
-		return;
+	jf_later_end();
 	pthread_mutex_lock(&s->lock);
 	s->outstanding -= n;
 	s->handing_back -= n;

@@ -192,6 +192,21 @@ def leaving():
             equal([link.getresponse().status for link in waiting[1::2]], [200] * 3, "the others")
             for link in waiting:
                 link.close()
+        with case("leaving: some of those that one batch answers, the others get their answers"):
+            seven = jf.png(dict(DIGITS)[7], 28, 28)
+            ask = b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(seven) + seven
+            for turn in range(20):
+                links = [d.connect() for _ in range(12)]
+                for link in links:
+                    link.sendall(ask)
+                for link in links[turn % 2::2]:
+                    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    link.close()
+                for link in links[1 - turn % 2::2]:
+                    equal(link.recv(65536)[:15], b"HTTP/1.1 200 OK", f"turn {turn}")
+                    link.close()
+            check(d.metric("jointflow_batch_size_sum", task="posterior") > d.metric("jointflow_batch_size_count", task="posterior"),
+                  "no batch had two of them")
         with case("leaving: a client that sent its request, half-closed and went away later is noticed by a reset"):
             body = json.dumps(long).encode()
             before = d.metric("jointflow_cancellations_total")

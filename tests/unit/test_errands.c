@@ -1,4 +1,5 @@
-/* Errands: each runs once, small ones first, a bounded number waits, and a thread keeps to its rate. */
+/* Errands: each runs once, small ones first, a bounded number waits, and a thread keeps to its rate. What a thread does
+ * at the end of a row. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/base/clock.h"
+#include "daemon/service/later.h"
 #include "daemon/work/errands.h"
 
 static sem_t gate, entered;
@@ -167,6 +169,34 @@ static void test_rate(void **state) {
 	jf_errands_destroy(errands);
 }
 
+/* What is to be done later is done once the outermost row ends, each in its turn, and without a row not at all. */
+static void test_later(void **state) {
+	static int numbers[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+	int n = 0;
+
+	(void)state;
+	atomic_store(&n_ran, 0);
+	assert_false(jf_later(note, &numbers[0]));
+	jf_later_begin();
+	assert_true(jf_later(note, &numbers[1]));
+	jf_later_begin();
+	assert_true(jf_later(note, &numbers[2]));
+	jf_later_end();
+	assert_int_equal(atomic_load(&n_ran), 0);
+	jf_later_end();
+	assert_int_equal(atomic_load(&n_ran), 2);
+	assert_int_equal(order[0], 1);
+	assert_int_equal(order[1], 2);
+	assert_false(jf_later(note, &numbers[0]));
+	jf_later_begin();
+	atomic_store(&n_ran, 0);
+	while (n < 10 && jf_later(note, &numbers[n]))
+		n++;
+	assert_in_range(n, 4, 8); /* and of the rest the caller takes care */
+	jf_later_end();
+	assert_int_equal(atomic_load(&n_ran), n);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_order),
@@ -175,6 +205,7 @@ int main(void) {
 	    cmocka_unit_test(test_alive),
 	    cmocka_unit_test(test_beat),
 	    cmocka_unit_test(test_rate),
+	    cmocka_unit_test(test_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
