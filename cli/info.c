@@ -158,6 +158,8 @@ static void print_node(const struct jf_plan *plan, int i) {
 		printf("  read where %s lies", plan->graph->nodes[jf_plan_source(plan, i)].name);
 	if (plan->nodes[i].grad_root != i)
 		printf("  gradient with %s's", plan->graph->nodes[plan->nodes[i].grad_root].name);
+	if (node->op == JF_OP_GROUP_NORM && plan->nodes[node->in[0]].gathers)
+		printf("  statistics with %s", plan->graph->nodes[node->in[0]].name);
 	putchar('\n');
 }
 
@@ -206,6 +208,8 @@ static void put_node(struct jf_json_writer *json, const struct jf_plan *plan, in
 		jf_json_put_string(json, "view_of", plan->graph->nodes[jf_plan_source(plan, i)].name);
 	if (plan->nodes[i].grad_root != i)
 		jf_json_put_string(json, "gradient_with", plan->graph->nodes[plan->nodes[i].grad_root].name);
+	if (node->op == JF_OP_GROUP_NORM && plan->nodes[node->in[0]].gathers)
+		jf_json_put_string(json, "statistics_with", plan->graph->nodes[node->in[0]].name);
 	jf_json_begin_array(json, "shape");
 	jf_json_put_integer(json, NULL, node->shape.rows);
 	jf_json_put_integer(json, NULL, node->shape.columns);

@@ -45,10 +45,36 @@ static const float *conv_bias(struct jf_exec *e, int node, int i, float *to) {
 	return to;
 }
 
+static struct jf_group_norm norm_of(struct jf_exec *e, int node, int i) {
+	const struct jf_node *n = op_node(e, node);
+
+	return (struct jf_group_norm){
+	    .y = op_value(e, node, i),
+	    .stats = op_aux(e, node, i),
+	    .x = op_value(e, n->in[0], i),
+	    .channels = e->plan->nodes[n->in[0]].gathers ? op_aux(e, n->in[0], i) : NULL,
+	    .scale = op_plain(e, node, 0),
+	    .bias = op_plain(e, node, 1),
+	    .h = n->shape.rows,
+	    .w = n->shape.columns,
+	    .c = n->shape.channels,
+	    .groups = n->attr.groups,
+	    .silu = n->attr.silu,
+	    .padded = n->shape.padded,
+	};
+}
+
+static void group_norm(struct jf_exec *e, int node, int i) {
+	const struct jf_group_norm norm = norm_of(e, node, i);
+
+	e->kernels->group_norm(&norm);
+}
+
 /* Samples i .. i + count - 1; more than one only by Winograd, and only where they lie together. */
 static void conv3x3_images(struct jf_exec *e, int node, int i, int count) {
 	const struct jf_node *n = op_node(e, node);
-	const int co = n->attr.n, bias_stride = JF_PAD16(co);
+	const int co = n->attr.n, bias_stride = JF_PAD16(co), partner = e->plan->nodes[node].partner;
+	struct jf_group_norm norm;
 	struct jf_conv conv = {
 	    .y = op_value(e, node, i),
 	    .x = op_value(e, n->in[0], i),
@@ -63,10 +89,18 @@ static void conv3x3_images(struct jf_exec *e, int node, int i, int count) {
 	    .stride = n->attr.stride,
 	    .images = count,
 	    .bias_stride = n->in[1] == JF_NONE ? 0 : bias_stride,
+	    .channels = e->plan->nodes[node].gathers ? op_aux(e, node, i) : NULL,
 	};
 
 	for (int s = 1; s < count && n->in[1] != JF_NONE; s++)
 		conv_bias(e, node, i + s, e->scratch + s * bias_stride);
+	if (partner != JF_NONE) {
+		norm = norm_of(e, partner, i);
+		if (n->attr.winograd)
+			conv.norm = &norm;
+		else
+			e->kernels->group_norm(&norm);
+	}
 	if (n->attr.narrow) {
 		conv.weight = op_plain(e, node, 0);
 		e->kernels->conv3x3_narrow(&conv);
@@ -103,23 +137,6 @@ void jf_op_pad_image(float *padded, const float *image, int rows, int columns, i
 static void pad(struct jf_exec *e, int node, int i) {
 	struct jf_shape s = op_node(e, node)->shape;
 	jf_op_pad_image(op_value(e, node, i), op_value(e, op_node(e, node)->in[0], i), s.rows, s.columns, s.channels);
-}
-
-static void group_norm(struct jf_exec *e, int node, int i) {
-	const struct jf_node *n = op_node(e, node);
-	e->kernels->group_norm(&(struct jf_group_norm){
-	    .y = op_value(e, node, i),
-	    .stats = op_aux(e, node, i),
-	    .x = op_value(e, n->in[0], i),
-	    .scale = op_plain(e, node, 0),
-	    .bias = op_plain(e, node, 1),
-	    .h = n->shape.rows,
-	    .w = n->shape.columns,
-	    .c = n->shape.channels,
-	    .groups = n->attr.groups,
-	    .silu = n->attr.silu,
-	    .padded = n->shape.padded,
-	});
 }
 
 static void layer_norm(struct jf_exec *e, int node, int i) {

@@ -17,8 +17,10 @@ struct span {
 /* Times: forward node i of the ONCE phase is i, of the STEP phase n + i; the loss is 2n; backward of i is 3n - i. */
 
 static int forward_time(const struct jf_plan *plan, int node) {
-	int n = plan->graph->n_nodes;
-	return plan->nodes[node].when == JF_ONCE ? node : n + node;
+	const struct jf_plan_node *p = &plan->nodes[node];
+	const int at = p->fused != JF_NONE ? p->fused : node;
+
+	return p->when == JF_ONCE ? at : plan->graph->n_nodes + at;
 }
 
 static int backward_time(const struct jf_plan *plan, int node) {
@@ -64,6 +66,13 @@ static void mark_fixed_and_shared(struct jf_plan *plan) {
 	}
 }
 
+static bool is_output(const struct jf_plan *plan, int node) {
+	for (int o = 0; o < JF_MAX_OUTPUTS; o++)
+		if ((plan->spec.outputs >> o & 1u) && plan->graph->outputs[o] == node)
+			return true;
+	return false;
+}
+
 /* Two attentions over the same keys and values, the second's queries ready when the first runs: with the lanes along
  * the queries, both together fill more of them. Training keeps the weights of each for its backward pass. */
 static bool go_together(const struct jf_plan *plan, int first, int second) {
@@ -75,9 +84,7 @@ static bool go_together(const struct jf_plan *plan, int first, int second) {
 	       plan->nodes[first].shared == plan->nodes[second].shared;
 }
 
-static void mark_fused(struct jf_plan *plan) {
-	for (int i = 0; i < plan->graph->n_nodes; i++)
-		plan->nodes[i].fused = plan->nodes[i].partner = JF_NONE;
+static void mark_attentions(struct jf_plan *plan) {
 	for (int j = 0; j < plan->graph->n_nodes && !plan->spec.train; j++)
 		for (int i = 0; i < j && plan->nodes[j].when != JF_NEVER && plan->nodes[j].fused == JF_NONE; i++)
 			if (plan->nodes[i].fused == JF_NONE && plan->nodes[i].partner == JF_NONE &&
@@ -87,11 +94,47 @@ static void mark_fused(struct jf_plan *plan) {
 			}
 }
 
-static bool is_output(const struct jf_plan *plan, int node) {
-	for (int o = 0; o < JF_MAX_OUTPUTS; o++)
-		if ((plan->spec.outputs >> o & 1u) && plan->graph->outputs[o] == node)
-			return true;
-	return false;
+/* The convolution that alone reads a group norm, for the same samples in the same phase: what one reads, the other can
+ * write a moment before. */
+static int only_convolution(const struct jf_plan *plan, int norm) {
+	const struct jf_graph *g = plan->graph;
+	int reader = JF_NONE;
+
+	for (int j = norm + 1; j < g->n_nodes; j++)
+		for (int s = 0; s < JF_MAX_IN; s++) {
+			if (g->nodes[j].in[s] != norm || plan->nodes[j].when == JF_NEVER)
+				continue;
+			if (reader != JF_NONE || g->nodes[j].op != JF_OP_CONV3X3 || s != 0)
+				return JF_NONE;
+			reader = j;
+		}
+	if (reader == JF_NONE || is_output(plan, norm) || plan->nodes[reader].when != plan->nodes[norm].when ||
+	    plan->nodes[reader].shared != plan->nodes[norm].shared)
+		return JF_NONE;
+	return reader;
+}
+
+static void mark_norms(struct jf_plan *plan) {
+	const struct jf_graph *g = plan->graph;
+
+	for (int i = 0; i < g->n_nodes; i++) {
+		const int from = g->nodes[i].in[0];
+
+		if (g->nodes[i].op != JF_OP_GROUP_NORM || plan->nodes[i].when == JF_NEVER)
+			continue;
+		plan->nodes[i].fused = only_convolution(plan, i);
+		if (plan->nodes[i].fused != JF_NONE)
+			plan->nodes[plan->nodes[i].fused].partner = i;
+		/* Nothing else decides when the norm runs and for whom, so both are the same. */
+		plan->nodes[from].gathers = g->nodes[from].op == JF_OP_CONV3X3 && !g->nodes[from].attr.narrow;
+	}
+}
+
+static void mark_fused(struct jf_plan *plan) {
+	for (int i = 0; i < plan->graph->n_nodes; i++)
+		plan->nodes[i].fused = plan->nodes[i].partner = JF_NONE;
+	mark_attentions(plan);
+	mark_norms(plan);
 }
 
 /* Depth to space only moves values, and a concatenation moves them once more: it can do both at once. */
@@ -158,6 +201,20 @@ static int last_use(const struct jf_plan *plan, int node) {
 	return last;
 }
 
+/* The last time that anybody wants the statistics or weights of a node. */
+static int last_aux_use(const struct jf_plan *plan, int node) {
+	const struct jf_graph *g = plan->graph;
+	int last = forward_time(plan, node);
+
+	if (!plan->nodes[node].gathers)
+		return plan->spec.train ? backward_time(plan, node) : last;
+	for (int j = node + 1; j < g->n_nodes; j++)
+		if (g->nodes[j].op == JF_OP_GROUP_NORM && g->nodes[j].in[0] == node &&
+		    plan->nodes[j].when != JF_NEVER && forward_time(plan, j) > last)
+			last = forward_time(plan, j);
+	return last;
+}
+
 static void size_nodes(struct jf_plan *plan) {
 	const struct jf_graph *g = plan->graph;
 
@@ -173,7 +230,10 @@ static void size_nodes(struct jf_plan *plan) {
 		p->slots = p->shared ? 1 : outlives ? plan->spec.batch : plan->spec.micro_batch;
 		/* No gaps, so that a linear layer reads a micro-batch's slots as the rows of one product. */
 		p->stride = jf_shape_floats(g->nodes[i].shape);
-		p->aux_stride = p->fused != JF_NONE ? 0 : jf_op_aux_floats(g, i, p->partner, &plan->spec);
+		p->aux_stride = p->gathers ? 3 * (size_t)g->nodes[i].shape.channels
+					   : jf_op_aux_floats(g, i, p->partner, &plan->spec);
+		if (p->fused != JF_NONE && g->nodes[i].op == JF_OP_ATTENTION)
+			p->aux_stride = 0; /* its weights are the other's */
 		p->multiply_adds = jf_op_multiply_adds(g, i);
 	}
 }
@@ -302,7 +362,7 @@ static void add_gradient_span(struct jf_plan *plan, int i, struct span *spans, i
 static void add_node_spans(struct jf_plan *plan, const bool *wanted, int i, struct span *spans, int *n) {
 	struct jf_plan_node *p = &plan->nodes[i];
 	bool persistent = outlives_phase(plan, i);
-	int now = forward_time(plan, p->fused != JF_NONE ? p->fused : i);
+	int now = forward_time(plan, i);
 
 	if (p->when == JF_NEVER || p->view)
 		return;
@@ -310,7 +370,7 @@ static void add_node_spans(struct jf_plan *plan, const bool *wanted, int i, stru
 	    &p->offset);
 	if (p->aux_stride)
 		add_span(plan, spans, n, p->aux_stride * (size_t)(p->shared ? 1 : plan->spec.micro_batch), now,
-		    plan->spec.train ? backward_time(plan, i) : now, plan->spec.train, &p->aux_offset);
+		    last_aux_use(plan, i), plan->spec.train, &p->aux_offset);
 	if (plan->spec.train && wanted[i])
 		add_gradient_span(plan, i, spans, n);
 }

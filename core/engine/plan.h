@@ -5,7 +5,8 @@
  *   pruning      nodes that no wanted output depends on never run
  *   hoisting     nodes that depend only on fixed inputs run once per request, not once per step
  *   time tables  nodes that depend only on inputs that the whole batch shares run for one sample, not for each
- *   fusion       attentions over the same keys and values are computed together
+ *   fusion       attentions over the same keys and values are computed together; a group norm by the convolution
+ *                that reads it, with statistics that the convolution before gathers
  *   views        what only a concatenation reads in another order is never written in that order by itself; what
  *                the backward pass would hand on unchanged is not copied
  *   memory       values whose lifetimes do not overlap share memory; what no phase leaves behind lies apart, so that
@@ -40,8 +41,9 @@ struct jf_plan_node {
 	enum jf_when when;
 	bool shared;       /* runs for one sample, read by all */
 	bool lasts;        /* the value outlives its phase: it lies in lasting memory; always when training */
-	int fused;         /* the earlier node that computes this one along with itself, or JF_NONE */
-	int partner;       /* the later node that this one computes, or JF_NONE */
+	int fused;         /* the node that computes this one along with itself, or JF_NONE */
+	int partner;       /* the node that this one computes, or JF_NONE */
+	bool gathers;      /* leaves the statistics of its channels to the group norms that read it */
 	bool view;         /* has no memory and never runs: who reads it takes its input's value, in its order */
 	int slots;         /* samples there is room for: 1, micro_batch or batch */
 	size_t offset;     /* floats into lasting or temporary memory: value of slot 0; slots follow each other */

@@ -5,13 +5,13 @@
 
 #include "core/kernels/gemm.h"
 
+#include "core/kernels/norm.h"
+
 #include "core/kernels/conv.h"
 
 #include "core/kernels/copy.h"
 
 #include "core/kernels/grad.h"
-
-#include "core/kernels/norm.h"
 
 #include "core/kernels/conv_winograd.h"
 

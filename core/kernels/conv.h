@@ -7,6 +7,7 @@
 
 #include "core/kernels/gemm.h"
 #include "core/kernels/kernels.h"
+#include "core/kernels/norm.h"
 #include "core/kernels/simd.h"
 
 static void conv3x3(const struct jf_conv *c) {
@@ -28,8 +29,21 @@ static void conv3x3(const struct jf_conv *c) {
 	    .y_stride = (size_t)c->cout,
 	};
 
-	if (p.m > 0)
+	if (p.m > 0 && c->channels == NULL)
 		product_run(&p);
+	for (int row = 0; row < c->h && c->channels != NULL; row += BAND_ROWS) {
+		const int rows = c->h - row < BAND_ROWS ? c->h - row : BAND_ROWS;
+		const size_t at = (size_t)(row * c->w) * (size_t)c->cout;
+		struct product band = p;
+
+		band.m = rows * c->w;
+		band.x += (size_t)row * p.line_stride;
+		band.y += at;
+		if (p.residual != NULL)
+			band.residual += at;
+		product_run(&band);
+		channel_statistics(c->channels, c->y, row, c->h, c->w, c->cout);
+	}
 }
 
 /* --- few outputs: lanes run along the inputs --- */

@@ -30,6 +30,9 @@ struct winograd {
 	float *v;     /* transformed inputs */
 	float *m;     /* products */
 	size_t lanes; /* floats from one group of channels to the next */
+	/* How far c->norm has written: images, and rows of the last of them. */
+	struct group_coefficients *coefficients;
+	int images, rows;
 };
 
 /* Where a tile lies. */
@@ -114,6 +117,22 @@ SIMD_INLINE void winograd_lanes_input(float *out, const float *x, size_t line, s
 		winograd_half(out + c, x + c, line, pixel, false);
 		winograd_half(out + c, x + c, line, pixel, true);
 	}
+}
+
+/* Sees to it that the rows that a tile reads have been written. */
+static void winograd_load(struct winograd *g, const struct winograd_place *place) {
+	const int end = place->i + WINOGRAD_N < g->c->h + 2 ? place->i + WINOGRAD_N : g->c->h + 2;
+
+	if (g->c->norm == NULL || place->j != 0)
+		return;
+	const struct jf_group_norm norm = group_norm_image(g->c->norm, place->image);
+	if (g->images <= (int)place->image) {
+		group_norm_begin(g->coefficients, &norm);
+		g->images++;
+		g->rows = 0;
+	}
+	group_norm_rows(g->coefficients, &norm, g->rows, end);
+	g->rows = end;
 }
 
 /* Transforms the inputs of a tile into place `at` of the block. What lies beyond the padded image is zero. */
@@ -304,11 +323,13 @@ static void winograd_products(const struct winograd *g, int count) {
 }
 
 /* One block of `count` tiles from tile `first` on. */
-static void winograd_block(const struct winograd *g, int first, int count) {
+static void winograd_block(struct winograd *g, int first, int count) {
+	const struct jf_conv *c = g->c;
 
 	for (int at = 0; at < count; at++) {
 		const struct winograd_place place = winograd_place(g, first + at);
 
+		winograd_load(g, &place);
 		winograd_tile_input(g, at, &place);
 	}
 	winograd_products(g, count);
@@ -319,6 +340,9 @@ static void winograd_block(const struct winograd *g, int first, int count) {
 			winograd_tile_output(g, at, &place, true);
 		else
 			winograd_tile_output(g, at, &place, false);
+		if (c->channels != NULL && place.j + WINOGRAD_TILE >= c->w)
+			channel_statistics(c->channels + place.image * 3 * (size_t)c->cout,
+			    c->y + place.image * (size_t)(c->h * c->w) * (size_t)c->cout, place.i, c->h, c->w, c->cout);
 	}
 }
 
@@ -331,8 +355,10 @@ static void conv3x3_winograd(const struct jf_conv *c) {
 	const int blocks = (tiles + JF_WINOGRAD_BLOCK - 1) / JF_WINOGRAD_BLOCK;
 	const int block = (tiles + blocks - 1) / blocks;
 	const size_t lanes = (size_t)block * JF_WINOGRAD_STRIDE;
-	const struct winograd g = {
+	struct group_coefficients coefficients;
+	struct winograd g = {
 	    .c = c,
+	    .coefficients = &coefficients,
 	    .across = across,
 	    .tiles = per_image,
 	    .v = c->scratch,

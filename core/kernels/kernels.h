@@ -21,6 +21,16 @@
 
 #define JF_WHITEN_ROWS 4 /* sets of values that whiten takes at a time */
 
+/* GroupNorm of one image x[h][w][c], then SiLU if `silu`. Source: Wu and He, arXiv:1803.08494. */
+struct jf_group_norm {
+	float *y;                      /* [h][w][c] or, if `padded`, [h + 2][w + 2][c] with its zero border */
+	float *stats;                  /* out [2][groups]: mean and 1 / sqrt(var + 1e-5) */
+	const float *x, *scale, *bias; /* [h][w][c], [c], [c] */
+	const float *channels; /* what a convolution gathered of x, see jf_conv; NULL: worked out, the same bytes */
+	int h, w, c, groups;
+	bool silu, padded;
+};
+
 /* A 3x3 convolution of one image with a zero border; Winograd's of several at once. */
 struct jf_conv {
 	float *y;              /* [h][w][cout] */
@@ -36,6 +46,12 @@ struct jf_conv {
 	 * from one image's bias to the next one's. */
 	int images;
 	int bias_stride;
+	/* out [images][3][cout], or NULL: sums over y's channels (channel_statistics in norm.h), gathered while y's
+	 * rows are in the cache; not conv3x3_narrow's */
+	float *channels;
+	/* conv3x3_winograd's, or NULL: what writes x, row by row as it is read; the first image's, the others' x, y,
+	 * stats and channels one behind the other */
+	const struct jf_group_norm *norm;
 };
 
 /* The weight gradient of a 3x3 convolution over some images, one behind the other. */
@@ -46,15 +62,6 @@ struct jf_conv_grad {
 	const float *dy; /* [h][w][cout], NOT padded */
 	float *scratch;  /* conv3x3_grad_winograd's: jf_winograd_grad_scratch floats */
 	int images, h, w, cin, cout, stride;
-};
-
-/* GroupNorm of one image x[h][w][c], then SiLU if `silu`. Source: Wu and He, arXiv:1803.08494. */
-struct jf_group_norm {
-	float *y;                      /* [h][w][c] or, if `padded`, [h + 2][w + 2][c] with its zero border */
-	float *stats;                  /* out [2][groups]: mean and 1 / sqrt(var + 1e-5) */
-	const float *x, *scale, *bias; /* [h][w][c], [c], [c] */
-	int h, w, c, groups;
-	bool silu, padded;
 };
 
 struct jf_group_norm_grad {

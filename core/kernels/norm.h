@@ -110,48 +110,96 @@ static float row_max(const float *x, int n) {
 #define NORM_EPSILON 1e-5f
 #define NORM_MAX_CHANNELS 2048
 
-/* Per-channel sums over pixels of x - shift[c] (squared if asked); four partial sums by pixel number modulo 4. */
-static void channel_sums(float *sum, const float *x, const float *shift, int pixels, int c, bool square) {
-	for (int c0 = 0; c0 < c; c0 += VL) {
-		int lanes = c - c0 < VL ? c - c0 : VL;
-		vf s = shift ? load_n(shift + c0, lanes) : vf_zero();
-		vf acc[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
-		int p = 0;
+#define BAND_ROWS 4 /* as many as a Winograd tile has */
 
-		for (; p + 4 <= pixels; p += 4)
-			for (int q = 0; q < 4; q++) {
-				vf d = vf_sub(load_n(x + (size_t)(p + q) * (size_t)c + c0, lanes), s);
-				acc[q] = square ? vf_fma(d, d, acc[q]) : vf_add(acc[q], d);
-			}
-		for (int q = 0; p + q < pixels; q++) {
-			vf d = vf_sub(load_n(x + (size_t)(p + q) * (size_t)c + c0, lanes), s);
-			acc[q] = square ? vf_fma(d, d, acc[q]) : vf_add(acc[q], d);
+/* Adds x - shift and its square, of one block of channels, over some pixels; four partial sums each by pixel modulo 4.
+ */
+SIMD_INLINE void channel_sums(
+    vf *sum, vf *square, const float *x, vf shift, int pixels, size_t c, int lanes, const bool full) {
+	vf s[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()}, q[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
+	int p = 0;
+
+	for (; p + 4 <= pixels; p += 4, x += 4 * c)
+#pragma GCC unroll 4
+		for (size_t i = 0; i < 4; i++) {
+			const vf d = vf_sub(full ? vf_load(x + i * c) : vf_load_part(x + i * c, lanes), shift);
+
+			s[i] = vf_add(s[i], d);
+			q[i] = vf_fma(d, d, q[i]);
 		}
-		store_n(sum + c0, vf_add(vf_add(acc[0], acc[1]), vf_add(acc[2], acc[3])), lanes);
+#pragma GCC unroll 4
+	for (int i = 0; i < 3; i++, x += c)
+		if (p + i < pixels) {
+			const vf d = vf_sub(full ? vf_load(x) : vf_load_part(x, lanes), shift);
+
+			s[i] = vf_add(s[i], d);
+			q[i] = vf_fma(d, d, q[i]);
+		}
+	*sum = vf_add(*sum, vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3])));
+	*square = vf_add(*square, vf_add(vf_add(q[0], q[1]), vf_add(q[2], q[3])));
+}
+
+/* One block of channels of a band. */
+SIMD_INLINE void channel_block(
+    float *stats, const float *x, const bool first, int pixels, size_t c, int lanes, const bool full) {
+	vf shift = vf_zero(), sum = vf_zero(), square = vf_zero();
+
+	if (first) {
+		channel_sums(&sum, &square, x, shift, pixels, c, lanes, full);
+		shift = vf_mul(sum, vf_set1(1.0f / (float)pixels));
+		sum = square = vf_zero();
+		store_n(stats, shift, lanes);
+	} else {
+		shift = load_n(stats, lanes);
+		sum = load_n(stats + c, lanes);
+		square = load_n(stats + 2 * c, lanes);
+	}
+	channel_sums(&sum, &square, x, shift, pixels, c, lanes, full);
+	store_n(stats + c, sum, lanes);
+	store_n(stats + 2 * c, square, lanes);
+}
+
+/* Takes the band of rows from `row` on, at most BAND_ROWS of h, into the statistics [3][c] of an image's channels: a
+ * shift, the sum of the differences from it and that of their squares. Bands come from top to bottom. The shift is the
+ * first band's mean: however far from zero the values lie, and however far the others from the first band, a variance
+ * loses no more digits than there are bands. */
+static void channel_statistics(float *stats, const float *x, int row, int h, int w, int c) {
+	const int pixels = (h - row < BAND_ROWS ? h - row : BAND_ROWS) * w;
+
+	x += (size_t)row * (size_t)w * (size_t)c;
+	for (int c0 = 0; c0 < c; c0 += VL, x += VL, stats += VL) {
+		const int lanes = c - c0 < VL ? c - c0 : VL;
+
+		if (lanes == VL)
+			channel_block(stats, x, row == 0, pixels, (size_t)c, VL, true);
+		else
+			channel_block(stats, x, row == 0, pixels, (size_t)c, lanes, false);
 	}
 }
 
-static void group_statistics(float *stats, const float *x, int pixels, int c, int groups) {
-	float sum[NORM_MAX_CHANNELS], shift[NORM_MAX_CHANNELS];
-	int size = c / groups;
-	float count = (float)(pixels * size);
+/* Of all channels of a group, each over as many pixels: stats[2][groups], as jf_group_norm says. What is summed is
+ * how far the channels' means are from the first one's shift, so that no digits are lost here either. */
+static void group_statistics(float *stats, const float *channels, int pixels, int c, int groups) {
+	const int size = c / groups;
+	const float n = (float)pixels, share = 1.0f / n;
+	float delta[NORM_MAX_CHANNELS];
 
-	channel_sums(sum, x, NULL, pixels, c, false);
-	shift[0] = 0.0f; /* for compilers that cannot tell that there is a group */
-	for (int g = 0; g < groups; g++) {
-		float total = 0.0f;
-		for (int i = 0; i < size; i++)
-			total += sum[g * size + i];
-		stats[g] = total / count;
-		for (int i = 0; i < size; i++)
-			shift[g * size + i] = stats[g];
-	}
-	channel_sums(sum, x, shift, pixels, c, true);
-	for (int g = 0; g < groups; g++) {
-		float total = 0.0f;
-		for (int i = 0; i < size; i++)
-			total += sum[g * size + i];
-		stats[groups + g] = 1.0f / sqrtf(total / count + NORM_EPSILON);
+	for (int g = 0; g < groups; g++, channels += size) {
+		float mean = 0.0f, squares = 0.0f;
+
+		for (int i = 0; i < size; i++) {
+			delta[i] = channels[i] - channels[0] + channels[c + i] * share;
+			mean += delta[i];
+		}
+		mean /= (float)size;
+		for (int i = 0; i < size; i++) {
+			const float sum = channels[c + i], within = channels[2 * c + i] - sum * (sum * share);
+			const float between = delta[i] - mean;
+
+			squares += (within > 0.0f ? within : 0.0f) + n * between * between;
+		}
+		stats[g] = channels[0] + mean;
+		stats[groups + g] = 1.0f / sqrtf(squares / (n * (float)size) + NORM_EPSILON);
 	}
 }
 
@@ -177,28 +225,62 @@ static void group_coefficients(
 	}
 }
 
-static void group_norm(const struct jf_group_norm *n) {
-	const float *x = n->x;
-	float *y = n->y;
-	int h = n->h, w = n->w, c = n->c;
+/* What turns x into y, per channel. */
+struct group_coefficients {
 	float a[NORM_MAX_CHANNELS], b[NORM_MAX_CHANNELS];
-	size_t row = (size_t)w * (size_t)c, wide = (size_t)(w + 2) * (size_t)c;
+};
 
-	group_statistics(n->stats, x, h * w, c, n->groups);
-	group_coefficients(a, b, n->stats, n->scale, n->bias, c, n->groups);
-	if (!n->padded) {
-		affine_run(y, x, a, b, h * w, c, n->silu);
-		return;
-	}
-	memset(y, 0, wide * sizeof(float));
-	for (int i = 0; i < h; i++) {
-		float *out = y + (size_t)(i + 1) * wide;
+/* The norm of another of the images that lie one behind the other. */
+static struct jf_group_norm group_norm_image(const struct jf_group_norm *first, size_t image) {
+	struct jf_group_norm n = *first;
+	const size_t c = (size_t)n.c;
 
-		memset(out, 0, (size_t)c * sizeof(float));
-		affine_run(out + c, x + (size_t)i * row, a, b, w, c, n->silu);
-		memset(out + c + row, 0, (size_t)c * sizeof(float));
+	n.x += image * (size_t)(n.h * n.w) * c;
+	n.y += image * (size_t)((n.h + 2) * (n.w + 2)) * c;
+	n.stats += image * 2 * (size_t)n.groups;
+	if (n.channels != NULL)
+		n.channels += image * 3 * c;
+	return n;
+}
+
+static void group_norm_begin(struct group_coefficients *k, const struct jf_group_norm *n) {
+	float own[3 * NORM_MAX_CHANNELS];
+	const float *channels = n->channels;
+
+	if (channels == NULL) {
+		for (int row = 0; row < n->h; row += BAND_ROWS)
+			channel_statistics(own, n->x, row, n->h, n->w, n->c);
+		channels = own;
 	}
-	memset(y + (size_t)(h + 1) * wide, 0, wide * sizeof(float));
+	group_statistics(n->stats, channels, n->h * n->w, n->c, n->groups);
+	group_coefficients(k->a, k->b, n->stats, n->scale, n->bias, n->c, n->groups);
+}
+
+/* Rows `from` to `to` - 1 of the padded y, which has h + 2. */
+static void group_norm_rows(const struct group_coefficients *k, const struct jf_group_norm *n, int from, int to) {
+	const size_t c = (size_t)n->c, row = (size_t)n->w * c, wide = row + 2 * c;
+
+	for (int i = from; i < to; i++) {
+		float *out = n->y + (size_t)i * wide;
+
+		if (i == 0 || i == n->h + 1) {
+			memset(out, 0, wide * sizeof(float));
+			continue;
+		}
+		memset(out, 0, c * sizeof(float));
+		affine_run(out + c, n->x + (size_t)(i - 1) * row, k->a, k->b, n->w, n->c, n->silu);
+		memset(out + c + row, 0, c * sizeof(float));
+	}
+}
+
+static void group_norm(const struct jf_group_norm *n) {
+	struct group_coefficients k;
+
+	group_norm_begin(&k, n);
+	if (n->padded)
+		group_norm_rows(&k, n, 0, n->h + 2);
+	else
+		affine_run(n->y, n->x, k.a, k.b, n->h * n->w, n->c, n->silu);
 }
 
 /* Sums of one channel block over the pixels. */

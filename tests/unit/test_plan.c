@@ -114,6 +114,36 @@ static void test_nothing_is_copied_twice(void **state) {
 	jf_graph_destroy(g);
 }
 
+/* A residual block's norms: gathered in the convolution before, computed in the one behind. Behind a concatenation, and
+ * where the two run in different phases, a norm does one or both for itself. */
+static void test_norms_go_with_convolutions(void **state) {
+	const struct jf_network_config c = jf_network_config_default();
+	struct jf_graph *g = jf_network_build(&c, NULL);
+	struct jf_plan *sample = plan_of(g, jf_sampler_plan_spec(JF_TASK_SAMPLE, 8));
+	struct jf_plan *still = plan_of(
+	    g, (struct jf_plan_spec){
+		   .outputs = 1u << JF_OUTPUT_IMAGE, .fixed = 1u << JF_INPUT_IMAGE, .batch = 4, .micro_batch = 4});
+	const int norm = node_of(g, "enc1.0.norm2"), conv = node_of(g, "enc1.0.conv2");
+	const int first = node_of(g, "enc1.0.norm1"), in = node_of(g, "conv_in");
+
+	(void)state;
+	assert_int_equal(sample->nodes[norm].fused, conv);
+	assert_int_equal(sample->nodes[conv].partner, norm);
+	assert_true(sample->nodes[node_of(g, "enc1.0.conv1")].gathers);
+	assert_true(sample->nodes[in].gathers && sample->nodes[node_of(g, "down1")].gathers);
+	assert_false(sample->nodes[node_of(g, "conv_out")].gathers);
+	assert_false(sample->nodes[node_of(g, "dec1.0.norm1")].fused == JF_NONE);
+	assert_false(sample->nodes[node_of(g, "up2.concat")].gathers);
+	/* the image stays as it is, the clock of the first block's vector does not */
+	assert_int_equal(still->nodes[first].when, JF_ONCE);
+	assert_int_equal(still->nodes[node_of(g, "enc1.0.conv1")].when, JF_STEP);
+	assert_int_equal(still->nodes[first].fused, JF_NONE);
+	assert_true(still->nodes[in].gathers);
+	jf_plan_destroy(sample);
+	jf_plan_destroy(still);
+	jf_graph_destroy(g);
+}
+
 static void test_generate_hoists_the_label(void **state) {
 	const struct jf_network_config c = jf_network_config_default();
 	struct jf_graph *g = jf_network_build(&c, NULL);
@@ -325,6 +355,7 @@ int main(void) {
 	    cmocka_unit_test(test_attentions_go_together),
 	    cmocka_unit_test(test_classify_hoists_the_encoder),
 	    cmocka_unit_test(test_nothing_is_copied_twice),
+	    cmocka_unit_test(test_norms_go_with_convolutions),
 	    cmocka_unit_test(test_generate_hoists_the_label),
 	    cmocka_unit_test(test_shared_clock_runs_once_for_the_batch),
 	    cmocka_unit_test(test_plans_change_no_result),
