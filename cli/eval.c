@@ -16,6 +16,10 @@ struct evaluation {
 	struct jf_model *model;
 	struct jf_task_options options;
 	struct jf_json_writer json;
+	/* with --against */
+	struct jf_dataset other;
+	float *familiarity; /* [n] of the data, as it was classified */
+	size_t n;
 };
 
 /* --- on labelled images ------------------------------------------------------ */
@@ -46,10 +50,12 @@ static enum jf_err classify(struct evaluation *e, struct scores *s, int n, struc
 	enum jf_err status;
 
 	s->seconds = jf_clock_s();
+	e->options.familiarity = e->familiarity;
 	cli_progress_begin(&progress, &e->options, "classify", args->quiet);
 	status = jf_classify(e->model, (enum jf_method)args->method, s->votes, s->probabilities, s->images, n,
 	    cli_samples(args), &e->options, err);
 	cli_progress_end(&progress);
+	e->options.familiarity = NULL;
 	s->seconds = jf_clock_s() - s->seconds;
 	return status;
 }
@@ -188,19 +194,31 @@ static enum jf_err scores_init(struct evaluation *e, struct scores *s, size_t n,
 	return JF_OK;
 }
 
-static enum jf_err eval_data(struct evaluation *e, struct jf_error *err) {
-	size_t limit = e->args->limit ? (size_t)e->args->limit : 1000 * 1000 * 1000;
+static size_t at_most(const struct evaluation *e, const struct jf_dataset *data) {
+	size_t limit = (size_t)e->args->limit;
+
+	return limit && limit < data->n ? limit : data->n;
+}
+
+static enum jf_err load(struct evaluation *e, struct jf_dataset *data, const char *path, struct jf_error *err) {
 	const struct jf_network_config *c = &e->model->config;
 	const struct jf_dataset_form form = {c->height, c->width, c->image_channels, tell, NULL};
+
+	return jf_dataset_load(data, path, JF_DATASET_TEST, &form, err);
+}
+
+static enum jf_err eval_data(struct evaluation *e, struct jf_error *err) {
 	struct jf_dataset data = {0};
 	struct scores s = {0};
 	size_t n;
 
-	if (jf_dataset_load(&data, e->args->data, JF_DATASET_TEST, &form, err) ||
-	    jf_dataset_match(&data, e->model->class_names, c->classes, e->args->data, err))
+	if (load(e, &data, e->args->data, err) ||
+	    jf_dataset_match(&data, e->model->class_names, e->model->config.classes, e->args->data, err))
 		goto out;
-	n = data.n < limit ? data.n : limit;
+	e->n = n = at_most(e, &data);
 	if (scores_init(e, &s, n, err))
+		goto out;
+	if (e->args->against && !(e->familiarity = cli_floats(n, err)))
 		goto out;
 	for (size_t i = 0; i < n; i++)
 		jf_dataset_image(&data, i, s.images + i * jf_network_image_floats(&e->model->config));
@@ -219,26 +237,20 @@ out:
 
 /* --- beside other data ------------------------------------------------------------ */
 
-/* How familiar the images of a test set look: owned by the caller, *n of them; NULL on failure. Labels do not matter.
+/* How familiar the images of the other set look: owned by the caller, *n of them; NULL on failure. Labels do not
+ * matter.
  */
-static float *familiarity_of(struct evaluation *e, const char *path, size_t *n, struct jf_error *err) {
-	size_t limit = e->args->limit ? (size_t)e->args->limit : 1000 * 1000 * 1000, size, classes;
-	const struct jf_network_config *c = &e->model->config;
-	const struct jf_dataset_form form = {c->height, c->width, c->image_channels, tell, NULL};
-	float *images = NULL, *probabilities = NULL, *out = NULL;
-	struct jf_dataset data = {0};
+static float *familiarity_of_other(struct evaluation *e, size_t *n, struct jf_error *err) {
+	size_t size = jf_network_image_floats(&e->model->config);
+	float *images, *probabilities, *out;
 
-	if (jf_dataset_load(&data, path, JF_DATASET_TEST, &form, err))
-		return NULL;
-	*n = data.n < limit ? data.n : limit;
-	size = jf_network_image_floats(c);
-	classes = (size_t)c->classes;
+	*n = at_most(e, &e->other);
 	images = cli_floats(*n * size, err);
-	probabilities = cli_floats(*n * classes, err);
+	probabilities = cli_floats(*n * (size_t)e->model->config.classes, err);
 	out = cli_floats(*n, err);
 	if (images && probabilities && out) {
 		for (size_t i = 0; i < *n; i++)
-			jf_dataset_image(&data, i, images + i * size);
+			jf_dataset_image(&e->other, i, images + i * size);
 		e->options.progress = NULL;
 		e->options.familiarity = out;
 		jf_classify_posterior(e->model, probabilities, images, (int)*n, 1, &e->options, err);
@@ -246,7 +258,6 @@ static float *familiarity_of(struct evaluation *e, const char *path, size_t *n, 
 	}
 	free(images);
 	free(probabilities);
-	jf_dataset_deinit(&data);
 	if (!err->code)
 		return out;
 	free(out);
@@ -277,37 +288,27 @@ static void put_against(struct evaluation *e, double auroc, double error, double
 	    JF_UNFAMILIAR_BELOW, 100 * alarms, 100 * found);
 }
 
-/* Whether there is something to compare, which is asked before minutes of evaluation are printed. */
-static enum jf_err against_check(struct evaluation *e, struct jf_error *err) {
-	const struct jf_network_config *c = &e->model->config;
-	const struct jf_dataset_form form = {c->height, c->width, c->image_channels, NULL, NULL};
-	struct jf_dataset data = {0};
-
+/* What is to be compared with, of which it is known before minutes of evaluation are printed that it is there. */
+static enum jf_err load_other(struct evaluation *e, struct jf_error *err) {
 	if (!e->model->familiarity)
 		return jf_error_set(err, JF_EINVAL,
 		    "--against needs a calibrated model; this one is not calibrated (jointflow "
 		    "calibrate does it)");
-	jf_dataset_load(&data, e->args->against, JF_DATASET_TEST, &form, err);
-	jf_dataset_deinit(&data);
-	return err->code;
+	return load(e, &e->other, e->args->against, err);
 }
 
 static enum jf_err eval_against(struct evaluation *e, struct jf_error *err) {
-	float *ours = NULL, *others = NULL;
-	size_t n = 0, m = 0;
+	size_t m;
+	float *others = familiarity_of_other(e, &m, err);
 	double auroc, error;
 
-	ours = familiarity_of(e, e->args->data, &n, err);
-	if (ours)
-		others = familiarity_of(e, e->args->against, &m, err);
-	if (others) {
-		auroc = jf_auroc(ours, n, others, m, &error);
-		put_against(e, auroc, error, share_below(ours, n, JF_UNFAMILIAR_BELOW),
-		    share_below(others, m, JF_UNFAMILIAR_BELOW));
-	}
-	free(ours);
+	if (!others)
+		return err->code;
+	auroc = jf_auroc(e->familiarity, e->n, others, m, &error);
+	put_against(e, auroc, error, share_below(e->familiarity, e->n, JF_UNFAMILIAR_BELOW),
+	    share_below(others, m, JF_UNFAMILIAR_BELOW));
 	free(others);
-	return err->code;
+	return JF_OK;
 }
 
 /* --- on what the model draws ---------------------------------------------------- */
@@ -446,7 +447,7 @@ int cli_eval(const struct cli_args *args) {
 	jf_json_begin_object(&e.json, NULL);
 	jf_answer_put_model(&e.json, e.model);
 	if (args->against)
-		against_check(&e, &err);
+		load_other(&e, &err);
 	if (args->data && !err.code)
 		eval_data(&e, &err);
 	if (args->against && !err.code)
@@ -464,6 +465,8 @@ int cli_eval(const struct cli_args *args) {
 	if (args->json && !err.code)
 		cli_json_print(&e.json, &err);
 	jf_json_writer_deinit(&e.json);
+	jf_dataset_deinit(&e.other);
+	free(e.familiarity);
 	jf_model_unref(e.model);
 	return err.code ? cli_fail(&err) : CLI_EXIT_OK;
 }
