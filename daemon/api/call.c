@@ -87,6 +87,10 @@ void jf_call_fail_with(struct jf_call *call, enum jf_problem_type type, const ch
 	jf_call_fail(call);
 }
 
+void jf_call_late(const struct jf_call *call, struct jf_problem *problem) {
+	jf_problem_set(problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+}
+
 void jf_call_reply_json(struct jf_call *call, int status, struct jf_json_writer *writer) {
 	struct jf_response response;
 	size_t length;

@@ -76,6 +76,8 @@ void jf_call_fail(struct jf_call *call);
 /* Sets the problem and answers with it. */
 void jf_call_fail_with(struct jf_call *call, enum jf_problem_type type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Notes that its time is over. Any thread. */
+void jf_call_late(const struct jf_call *call, struct jf_problem *problem);
 /* Answers 200 (or `status`) with what the writer holds; the writer is empty afterwards. */
 void jf_call_reply_json(struct jf_call *call, int status, struct jf_json_writer *writer);
 /* The model in force with a reference, or NULL after answering 503. */

@@ -122,7 +122,7 @@ void jf_heavy_late(const struct jf_call *call, struct jf_problem *problem) {
 	size_t weight = atomic_load(&call->charged), ms = weight / (size_t)(JF_ERRAND_RATE / 1000);
 
 	if (ms <= (size_t)call->timeout_ms) {
-		jf_problem_set(problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+		jf_call_late(call, problem);
 		return;
 	}
 	jf_problem_set(problem, JF_PROBLEM_DEADLINE,

@@ -59,7 +59,7 @@ static void end_badly(struct jf_call *call, const struct jf_job *job) {
 
 	if (job->end == JF_JOB_DEADLINE) {
 		if (!is_too_much(call, job, &problem))
-			jf_problem_set(&problem, JF_PROBLEM_DEADLINE, "Not finished within %d ms.", call->timeout_ms);
+			jf_call_late(call, &problem);
 	} else if (job->end == JF_JOB_SHUTDOWN)
 		jf_problem_set(&problem, JF_PROBLEM_DRAINING, "The server is shutting down; ask another instance.");
 	else
