@@ -204,7 +204,7 @@ EXTRA_DIST += \
 	tests/golden/start.safetensors
 
 # --- the same tests many times --------------------------------------------------------
-EXTRA_DIST += tests/repeat
+EXTRA_DIST += tests/repeat tests/tap.sh
 
 # --- 64-bit ARM: ./run-tests --only arm64 ------------------------------------------------
 EXTRA_DIST += tests/arm64/bytes.sh tests/arm64/deb.sh

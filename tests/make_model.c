@@ -1,9 +1,11 @@
-/* make_model FILE [KEY=NUMBER]...: writes a small untrained checkpoint for tests of the programs.
+/* make_model FILE [start] [KEY=NUMBER]...: writes a small untrained checkpoint for tests of the programs.
  *
  * Keys: height, width, image_channels, classes, channels, blocks, layers, heads, label_tokens, augment, seed,
  * and names=A,B,... for the classes. Without
  * them: 28 x 28 x 1, 10 classes, the smallest network. All parameters are random, the zero-initialised ones too, so
- * that its answers depend on everything they should depend on. */
+ * that its answers depend on everything they should depend on.
+ *
+ * "start" makes the starting network that a training begins with, but for a little noise on each parameter. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +55,19 @@ static void randomise(struct jf_model *model, unsigned long seed) {
 	}
 }
 
+static int disturb(struct jf_model *model, unsigned long seed) {
+	size_t n = model->graph->n_params_floats;
+	float *noise = malloc(n * sizeof(*noise));
+
+	if (!noise)
+		return 0;
+	jf_rng_normal(noise, n, seed, JF_STREAM_INIT, 1);
+	for (size_t i = 0; i < n; i++)
+		model->params[i] += 0.02f * noise[i];
+	free(noise);
+	return 1;
+}
+
 /* "names=A,B,..." -> exactly as many as there are classes */
 static int set_names(struct jf_model *model, char *text) {
 	char *names[1000], *rest = NULL;
@@ -69,12 +84,15 @@ int main(int argc, char **argv) {
 	struct jf_error err = {0};
 	unsigned long seed = 1;
 	char *names = NULL;
+	int start = argc > 2 && !strcmp(argv[2], "start");
 
-	config.channels = 8;
-	config.layers = 1;
-	config.heads = 2;
-	config.label_tokens = 2;
-	for (int i = 2; i < argc; i++) {
+	if (!start) {
+		config.channels = 8;
+		config.layers = 1;
+		config.heads = 2;
+		config.label_tokens = 2;
+	}
+	for (int i = 2 + start; i < argc; i++) {
 		if (!strncmp(argv[i], "names=", 6)) {
 			names = argv[i] + 6;
 		} else if (!set(&config, &seed, argv[i])) {
@@ -83,11 +101,15 @@ int main(int argc, char **argv) {
 		}
 	}
 	if (argc < 2) {
-		fprintf(stderr, "usage: make_model FILE [KEY=NUMBER]...\n");
+		fprintf(stderr, "usage: make_model FILE [start] [KEY=NUMBER]...\n");
 		return 2;
 	}
 	model = jf_model_create(&config, seed, &err);
-	if (model)
+	if (model && start && !disturb(model, seed)) {
+		fprintf(stderr, "make_model: out of memory\n");
+		return 1;
+	}
+	if (model && !start)
 		randomise(model, seed);
 	if (model && names && !set_names(model, names)) {
 		fprintf(stderr, "make_model: names must be one for each class\n");

@@ -3,20 +3,7 @@
 # qemu-user, and their manual pages, which only programs of this machine can fill, are those of the native build. TAP.
 set -u
 : "${top_srcdir:?}" "${JF_NATIVE_BUILD:?}"
-count=0 failed=0
-check() {
-	local name=$1 output status=0
-	shift
-	output=$("$@" 2>&1) || status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		printf '%s\n' "$output" | tail -n 40 | sed 's/^/# /'
-		failed=1
-	fi
-}
+. "$top_srcdir/tests/tap.sh"
 if [ ! -e "$top_srcdir/.git" ]; then
 	echo "skipped: packages are built from a checkout of the repository"
 	exit 77
@@ -60,5 +47,4 @@ pages() {
 	return 0
 }
 check "the manual pages are those that the native programs filled" pages
-echo "1..$count"
-exit $failed
+finish

@@ -20,7 +20,7 @@ result() { # status, name, output file
 diff -u "$top_srcdir/etc/jointflowd.conf" "$scratch/printed" >"$scratch/out" 2>&1
 result $? 'etc/jointflowd.conf is what --print-config=file prints' "$scratch/out"
 
-"$top_builddir/tests/functional/make_model" 1 "$scratch/model" 2>"$scratch/out"
+"$top_builddir/tests/make_model" "$scratch/model" start 2>"$scratch/out"
 "$daemon" --config="$top_srcdir/etc/jointflowd.conf" --model="$scratch/model" --check-config >"$scratch/out" 2>&1
 result $? 'etc/jointflowd.conf is right' "$scratch/out"
 

@@ -110,7 +110,7 @@ def trained_model():
 def random_model(seed=1):
     path = scratch(f"random-{seed}.safetensors")
     if not os.path.exists(path):
-        subprocess.run([os.path.join(BUILD, "tests/functional/make_model"), str(seed), path], check=True)
+        subprocess.run([os.path.join(BUILD, "tests/make_model"), path, "start", f"seed={seed}"], check=True)
     return path
 
 

@@ -1071,9 +1071,8 @@ def main():
     failed = 0
     for seed, path in ("1", models[0]), ("2", models[1]):
         # under ThreadSanitizer the smallest network, see jf.small_model
-        command = ["tests/make_model", path, "seed=" + seed] if "thread" in os.environ.get("JF_SANITIZED", "") else \
-            ["tests/functional/make_model", seed, path]
-        subprocess.run([os.path.join(BUILD, command[0]), *command[1:]], check=True)
+        start = [] if "thread" in os.environ.get("JF_SANITIZED", "") else ["start"]
+        subprocess.run([os.path.join(BUILD, "tests/make_model"), path, *start, "seed=" + seed], check=True)
     print(f"1..{len(tests)}")
     for number, (name, function) in enumerate(tests, 1):
         start = time.monotonic()

@@ -2,20 +2,7 @@
 # make deb: as an ordinary user, twice, in different places and locales, with identical results; lintian has nothing to
 # say; every package holds what it should and the programs are hardened.
 set -u
-count=0 failed=0
-check() {
-	local name=$1 output status=0
-	shift
-	output=$("$@" 2>&1) || status=$?
-	count=$((count + 1))
-	if [ $status = 0 ]; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		printf '%s\n' "$output" | tail -n 40 | sed 's/^/# /'
-		failed=1
-	fi
-}
+. "$top_srcdir/tests/tap.sh"
 for tool in dpkg-buildpackage dh lintian fakeroot; do
 	command -v $tool >/dev/null || { echo "skipped: $tool is not installed (packaging/deps.sh package)"; exit 77; }
 done
@@ -135,8 +122,7 @@ hardened() {
 }
 check "programs are position-independent, bind at once, and check their stacks" hardened
 # For tests/system/packages.sh of the same ./run-tests, which installs these instead of building them once more.
-if [ $failed = 0 ] && [ -n "${JF_PACKAGES:-}" ]; then
+if [ $tap_failed = 0 ] && [ -n "${JF_PACKAGES:-}" ]; then
 	mkdir -p "$JF_PACKAGES" && cp deb/*.deb "$JF_PACKAGES/"
 fi
-echo "1..$count"
-exit $failed
+finish

@@ -4,31 +4,26 @@ set -u
 cd "$top_srcdir"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-count=0 failed=0
+. tests/tap.sh
 PATH=$PATH:/usr/sbin:/sbin
 
-# check NAME TOOL COMMAND...
-check() {
+# accepts NAME TOOL COMMAND...
+accepts() {
 	local name=$1 tool=$2
 	shift 2
-	count=$((count + 1))
-	if ! command -v "$tool" >/dev/null; then
-		echo "ok $count - $name # SKIP $tool is not installed"
-	elif output=$("$@" 2>&1); then
-		echo "ok $count - $name"
+	if command -v "$tool" >/dev/null; then
+		check "$name" "$@"
 	else
-		echo "not ok $count - $name"
-		printf '%s\n' "$output" | sed 's/^/# /'
-		failed=1
+		ok "$name # SKIP $tool is not installed"
 	fi
 }
 
 cp etc/examples/prometheus-*.yml tests/static/prometheus-rules-test.yml "$scratch"
-check "prometheus: scrape configuration" promtool promtool check config "$scratch/prometheus-scrape.yml"
-check "prometheus: alert rules" promtool promtool check rules "$scratch/prometheus-rules.yml"
-check "prometheus: alerts fire when they should" promtool promtool test rules "$scratch/prometheus-rules-test.yml"
+accepts "prometheus: scrape configuration" promtool promtool check config "$scratch/prometheus-scrape.yml"
+accepts "prometheus: alert rules" promtool promtool check rules "$scratch/prometheus-rules.yml"
+accepts "prometheus: alerts fire when they should" promtool promtool test rules "$scratch/prometheus-rules-test.yml"
 
-check "haproxy: configuration" haproxy haproxy -c -f etc/examples/haproxy.cfg
+accepts "haproxy: configuration" haproxy haproxy -c -f etc/examples/haproxy.cfg
 
 nginx_check() {
 	openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=jointflow.example.org -keyout "$scratch/privkey.pem" \
@@ -45,7 +40,7 @@ nginx_check() {
 	} >"$scratch/nginx.conf"
 	nginx -t -c "$scratch/nginx.conf"
 }
-check "nginx: configuration" nginx nginx_check
+accepts "nginx: configuration" nginx nginx_check
 
 metrics_exist() {
 	local name status=0
@@ -58,8 +53,8 @@ metrics_exist() {
 	done
 	return $status
 }
-check "rules and dashboard name metrics that exist" grep metrics_exist
-check "grafana: dashboard is JSON with a query in every panel" /usr/bin/python3 /usr/bin/python3 -c '
+accepts "rules and dashboard name metrics that exist" grep metrics_exist
+accepts "grafana: dashboard is JSON with a query in every panel" /usr/bin/python3 /usr/bin/python3 -c '
 import json, sys
 board = json.load(open("etc/examples/grafana-dashboard.json"))
 ids = [panel["id"] for panel in board["panels"]]
@@ -82,6 +77,5 @@ arguments_accepted() {
 	done
 	return $status
 }
-check "containers: jointflowd accepts the arguments" "$top_builddir/jointflowd" arguments_accepted
-echo "1..$count"
-exit $failed
+accepts "containers: jointflowd accepts the arguments" "$top_builddir/jointflowd" arguments_accepted
+finish

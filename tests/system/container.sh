@@ -8,9 +8,11 @@
 #   container_stop          powers it off
 #   container_destroy       called on exit; stops and removes everything
 #
-# TAP: `plan`-less; check NAME COMMAND..., ok NAME, not_ok NAME, finish.
+# Results are written by tests/tap.sh.
 #
 # The archive is kept in $JOINTFLOW_TEST_CACHE, else $XDG_CACHE_HOME/jointflow-tests, else /var/cache/jointflow-tests.
+
+. "$top_srcdir/tests/tap.sh"
 
 container_cache=${JOINTFLOW_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/jointflow-tests}
 # What the programs need at run time, and what the tests use inside.
@@ -19,46 +21,6 @@ container_packages+=,libopenblas0-pthread,libopenmpi3,libpng16-16,libprotobuf-c1
 container_root=
 container_nspawn=
 container_init=
-tap_count=0
-tap_failed=0
-
-# --- TAP -------------------------------------------------------------------------
-
-ok() {
-	tap_count=$((tap_count + 1))
-	echo "ok $tap_count - $1"
-}
-
-not_ok() {
-	tap_count=$((tap_count + 1))
-	tap_failed=$((tap_failed + 1))
-	echo "not ok $tap_count - $1"
-}
-
-# check NAME COMMAND...: passes when the command succeeds; its output is shown when it does not.
-check() {
-	local name=$1 output status=0
-	shift
-	output=$("$@" 2>&1) || status=$?
-	if [ $status = 0 ]; then
-		ok "$name"
-	else
-		not_ok "$name"
-		echo "# $* (exit status $status)"
-		printf '%s\n' "$output" | tail -n 40 | sed 's/^/# /'
-	fi
-}
-
-# same NAME EXPECTED ACTUAL
-same() {
-	if [ "$2" = "$3" ]; then
-		ok "$1"
-	else
-		not_ok "$1"
-		echo "# expected: $2"
-		echo "# got:      $3"
-	fi
-}
 
 # wait_for SECONDS COMMAND...: until the command succeeds
 wait_for() {
@@ -68,12 +30,6 @@ wait_for() {
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.1
 	done
-}
-
-finish() {
-	echo "1..$tap_count"
-	[ $tap_failed = 0 ] && [ $tap_count -gt 0 ]
-	exit
 }
 
 skip_all() {
