@@ -28,7 +28,7 @@ struct winograd {
 	int across; /* tiles of an image, in a row and in all */
 	int tiles;
 	float *v;     /* transformed inputs */
-	float *m;     /* products */
+	float *m;     /* products; may be v, see conv3x3_winograd */
 	size_t lanes; /* floats from one group of channels to the next */
 	/* How far c->norm has written: images, and rows of the last of them. */
 	struct group_coefficients *coefficients;
@@ -221,12 +221,25 @@ struct winograd_products {
 
 #define WINOGRAD_AHEAD 2048 /* floats that the weights are fetched ahead: they are read in one stream, once a block */
 
-/* One group's outputs of some vectors of channels in one plane. */
-SIMD_INLINE void winograd_group(
-    float *m, const float *v, const float *u, size_t cin, size_t step, const int rows, const int vectors) {
-	vf acc[TILE_ROWS][TILE_VECTORS];
+/* Of one vector of channels more rows than gemm's largest tile has, because each row is a load and the more of them
+ * share that of the weights, the better. */
+#if VL == 16
+#define WINOGRAD_ROWS 18
+#define WINOGRAD_EACH_MORE(M) M(15) M(16) M(17) M(18)
+#define WINOGRAD_LIST(f) TILE_LIST(f), f##_15, f##_16, f##_17, f##_18
+#else
+#define WINOGRAD_ROWS TILE_ROWS
+#define WINOGRAD_EACH_MORE(M)
+#define WINOGRAD_LIST(f) TILE_LIST(f)
+#endif
 
-#pragma GCC unroll 16
+/* One group's outputs of some vectors of channels in one plane. ahead: fetches weights, as one group of a plane
+ * has to. */
+SIMD_INLINE void winograd_group(float *m, const float *v, const float *u, size_t cin, size_t step, const int rows,
+    const int vectors, const bool ahead) {
+	vf acc[WINOGRAD_ROWS][TILE_VECTORS];
+
+#pragma GCC unroll 32
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
 		for (int i = 0; i < vectors; i++)
@@ -237,11 +250,11 @@ SIMD_INLINE void winograd_group(
 #pragma GCC unroll 16
 			for (int i = 0; i < vectors; i++) {
 				w[i] = vf_load(u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + i * VL % JF_LANES);
-				if (i * VL % JF_LANES == 0)
+				if (ahead && i * VL % JF_LANES == 0)
 					__builtin_prefetch(
 					    u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
 			}
-#pragma GCC unroll 16
+#pragma GCC unroll 32
 			for (int r = 0; r < rows; r++) {
 				const vf x = vf_set1(v[r * JF_WINOGRAD_STRIDE]);
 #pragma GCC unroll 16
@@ -249,7 +262,7 @@ SIMD_INLINE void winograd_group(
 					acc[r][i] = vf_fma(x, w[i], acc[r][i]);
 			}
 		}
-#pragma GCC unroll 16
+#pragma GCC unroll 32
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
 		for (int i = 0; i < vectors; i++)
@@ -263,24 +276,31 @@ SIMD_INLINE void winograd_planes(const struct winograd_products *p, const int ro
 	float *m = p->m;
 
 	for (int f = 0; f < WINOGRAD_N * WINOGRAD_N; f++, v += JF_LANES, u += p->u_plane, m += JF_LANES)
-		for (size_t o = 0; o < (size_t)p->channels; o += (size_t)(vectors * VL))
-			for (size_t g = 0; g < (size_t)p->groups; g++)
-				winograd_group(m + g * group + o / JF_LANES * p->step, v + g * group, u + o * cin, cin,
-				    p->step, rows, vectors);
+		for (size_t o = 0; o < (size_t)p->channels; o += (size_t)(vectors * VL)) {
+			float *to = m + o / JF_LANES * p->step;
+
+			winograd_group(to, v, u + o * cin, cin, p->step, rows, vectors, true);
+			for (size_t g = 1; g < (size_t)p->groups; g++)
+				winograd_group(
+				    to + g * group, v + g * group, u + o * cin, cin, p->step, rows, vectors, false);
+		}
 }
 
 typedef void winograd_planes_fn(const struct winograd_products *p);
 
-#define WINOGRAD_FN(rows)                                                                        \
+#define WINOGRAD_ALL_FN(rows)                                                                    \
 	JF_UNWATCHED static void winograd_planes_all_##rows(const struct winograd_products *p) { \
 		winograd_planes(p, rows, TILE_VECTORS);                                          \
-	}                                                                                        \
+	}
+#define WINOGRAD_ONE_FN(rows)                                                                    \
 	JF_UNWATCHED static void winograd_planes_one_##rows(const struct winograd_products *p) { \
 		winograd_planes(p, rows, JF_LANES / VL < TILE_VECTORS ? JF_LANES / VL : 1);      \
 	}
-TILE_EACH(WINOGRAD_FN)
+TILE_EACH(WINOGRAD_ALL_FN)
+TILE_EACH(WINOGRAD_ONE_FN)
+WINOGRAD_EACH_MORE(WINOGRAD_ONE_FN)
 static winograd_planes_fn *const winograd_all[TILE_ROWS] = {TILE_LIST(winograd_planes_all)};
-static winograd_planes_fn *const winograd_one[TILE_ROWS] = {TILE_LIST(winograd_planes_one)};
+static winograd_planes_fn *const winograd_one[WINOGRAD_ROWS] = {WINOGRAD_LIST(winograd_planes_one)};
 
 /* Tiles at .. at + groups * rows - 1 of the block. */
 static void winograd_rows(const struct winograd *g, int at, int groups, int rows) {
@@ -315,7 +335,8 @@ static void winograd_rows(const struct winograd *g, int at, int groups, int rows
 
 /* Dealt out evenly to groups, so that no group is much smaller, hence slower, than the others. */
 static void winograd_products(const struct winograd *g, int count) {
-	const int groups = (count + TILE_ROWS - 1) / TILE_ROWS;
+	const int most = g->c->cout == JF_LANES ? WINOGRAD_ROWS : TILE_ROWS;
+	const int groups = (count + most - 1) / most;
 	const int small = count / groups, larger = count % groups;
 
 	winograd_rows(g, 0, larger, small + 1);
@@ -347,7 +368,8 @@ static void winograd_block(struct winograd *g, int first, int count) {
 }
 
 /* Tiles are dealt out evenly to blocks. Few tiles an image make small products, which read the weights again for each:
- * that is why several images share a block. */
+ * that is why several images share a block. Where one group's products are all of a plane's outputs, they are written
+ * over its inputs, which are read before: half the memory to carry through the caches. */
 static void conv3x3_winograd(const struct jf_conv *c) {
 	const int across = (c->w + WINOGRAD_TILE - 1) / WINOGRAD_TILE;
 	const int per_image = (c->h + WINOGRAD_TILE - 1) / WINOGRAD_TILE * across;
@@ -362,7 +384,7 @@ static void conv3x3_winograd(const struct jf_conv *c) {
 	    .across = across,
 	    .tiles = per_image,
 	    .v = c->scratch,
-	    .m = c->scratch + (size_t)(c->cin / JF_LANES) * lanes,
+	    .m = c->cout <= TILE_VECTORS * VL ? c->scratch : c->scratch + (size_t)(c->cin / JF_LANES) * lanes,
 	    .lanes = lanes,
 	};
 

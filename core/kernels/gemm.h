@@ -26,8 +26,9 @@
 #define TILE_VECTORS 16
 #endif
 
-/* The blocks of weights that a group of columns spans. The next group's, or the next product's, lie right behind; a
- * tile fetches them into the cache in advance, which a processor does not do by itself beyond a page of 4096 bytes. */
+/* The blocks of weights that a group of columns spans. The next group's, or the next product's, lie right behind; the
+ * first tile fetches them into the cache in advance, which a processor does not do by itself beyond a page of 4096
+ * bytes. The others need not, and every load that a tile does without makes it faster. */
 #define TILE_BLOCKS (TILE_VECTORS * VL / JF_LANES > 1 ? TILE_VECTORS * VL / JF_LANES : 1)
 
 /* A product to compute: rows of inputs times packed weights. Row p of the m rows begins at
@@ -52,6 +53,7 @@ struct product {
 /* One tile of a product. Copies what the inner loop needs, so that no store to y makes the compiler load it again. */
 struct tile {
 	const float *x[TILE_ROWS]; /* first input of each row */
+	size_t step;               /* from each row to the next, where they lie evenly */
 	int segments;
 	int run;
 	size_t segment_stride;
@@ -99,8 +101,29 @@ SIMD_INLINE void tile_store_part(
 		}
 }
 
-SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vectors) {
-	const size_t block = t->block;
+#define TILE_THIRDS ((TILE_ROWS + 2) / 3)
+
+/* Pointers to each third row, which with the step and twice the step reach all: a pointer for each row is more than the
+ * processor has registers for. */
+SIMD_INLINE void tile_thirds(const float *third[TILE_THIRDS], const struct tile *t, size_t at, const int rows) {
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r += 3)
+		third[r / 3] = t->x[r] + at;
+}
+
+/* The barrier keeps the compiler from going back to one pointer for each row. */
+SIMD_INLINE void tile_thirds_go_on(const float *third[TILE_THIRDS], const int rows) {
+#pragma GCC unroll 16
+	for (int r = 0; r < rows; r += 3) {
+		third[r / 3]++;
+		__asm__("" : "+r"(third[r / 3]));
+	}
+}
+
+/* first: of its columns, so it fetches the weights of the next, and its rows may lie anywhere; the others' lie `step`
+ * apart. */
+SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vectors, const bool first) {
+	const size_t block = t->block, step = t->step;
 	const float *w = t->w;
 	vf acc[TILE_ROWS][TILE_VECTORS];
 
@@ -111,22 +134,27 @@ SIMD_INLINE void tile_run(const struct tile *t, const int rows, const int vector
 			acc[r][v] = t->bias[v];
 	for (int s = 0; s < t->segments; s++) {
 		size_t at = (size_t)s * t->segment_stride;
+		const float *third[TILE_THIRDS];
 
+		if (!first)
+			tile_thirds(third, t, at, rows);
 		for (int k = 0; k < t->run; k++, at++, w += JF_LANES) {
 			vf wv[TILE_VECTORS];
 #pragma GCC unroll 16
 			for (int v = 0; v < vectors; v++) {
 				wv[v] = vf_load(w + (size_t)(v * VL / JF_LANES) * block + v * VL % JF_LANES);
-				if (v * VL % JF_LANES == 0)
+				if (first && v * VL % JF_LANES == 0)
 					__builtin_prefetch(w + (size_t)(v * VL / JF_LANES + TILE_BLOCKS) * block);
 			}
 #pragma GCC unroll 16
 			for (int r = 0; r < rows; r++) {
-				vf x = vf_set1(t->x[r][at]);
+				vf x = vf_set1(first ? t->x[r][at] : third[r / 3][(size_t)(r % 3) * step]);
 #pragma GCC unroll 16
 				for (int v = 0; v < vectors; v++)
 					acc[r][v] = vf_fma(x, wv[v], acc[r][v]);
 			}
+			if (!first)
+				tile_thirds_go_on(third, rows);
 		}
 	}
 	if (t->lanes >= vectors * VL)
@@ -149,17 +177,25 @@ typedef void tile_fn(const struct tile *t);
 #define TILE_LIST(f) f##_1
 #endif
 
-/* For each number of rows: all vectors, one vector. */
-#define TILE_FN(rows)                                                    \
-	JF_UNWATCHED static void tile_all_##rows(const struct tile *t) { \
-		tile_run(t, rows, TILE_VECTORS);                         \
-	}                                                                \
-	JF_UNWATCHED static void tile_one_##rows(const struct tile *t) { \
-		tile_run(t, rows, 1);                                    \
+/* For each number of rows: all vectors, one vector; the first tile and any other. */
+#define TILE_FN(rows)                                                          \
+	JF_UNWATCHED static void tile_all_##rows(const struct tile *t) {       \
+		tile_run(t, rows, TILE_VECTORS, false);                        \
+	}                                                                      \
+	JF_UNWATCHED static void tile_one_##rows(const struct tile *t) {       \
+		tile_run(t, rows, 1, false);                                   \
+	}                                                                      \
+	JF_UNWATCHED static void tile_first_all_##rows(const struct tile *t) { \
+		tile_run(t, rows, TILE_VECTORS, true);                         \
+	}                                                                      \
+	JF_UNWATCHED static void tile_first_one_##rows(const struct tile *t) { \
+		tile_run(t, rows, 1, true);                                    \
 	}
 TILE_EACH(TILE_FN)
 static tile_fn *const tile_all[TILE_ROWS] = {TILE_LIST(tile_all)};
 static tile_fn *const tile_one[TILE_ROWS] = {TILE_LIST(tile_one)};
+static tile_fn *const tile_first_all[TILE_ROWS] = {TILE_LIST(tile_first_all)};
+static tile_fn *const tile_first_one[TILE_ROWS] = {TILE_LIST(tile_first_one)};
 
 /* What the tile functions read and write, for a sanitizer. */
 static inline void tile_watch(const struct tile *t, int rows) {
@@ -184,6 +220,7 @@ static void product_columns(const struct product *p, struct tile *t) {
 	const int small = p->m / tiles;
 	const int larger = p->m % tiles;
 	tile_fn *const *fns = t->lanes > VL ? tile_all : tile_one;
+	tile_fn *const *first = t->lanes > VL ? tile_first_all : tile_first_one;
 	const float *line = p->x;
 	int at = 0;
 
@@ -198,7 +235,11 @@ static void product_columns(const struct product *p, struct tile *t) {
 			}
 		}
 		tile_watch(t, rows);
-		fns[rows - 1](t);
+		/* rows go on evenly but where an image's line ends */
+		if (i > 0 && t->x[rows - 1] == t->x[0] + (size_t)(rows - 1) * p->step)
+			fns[rows - 1](t);
+		else
+			first[rows - 1](t);
 		t->y += (size_t)rows * p->y_stride;
 		if (t->residual != NULL)
 			t->residual += (size_t)rows * p->y_stride;
@@ -212,6 +253,7 @@ static void product_run(const struct product *p) {
 	    .segment_stride = p->segment_stride,
 	    .block = (size_t)p->segments * (size_t)p->run * JF_LANES,
 	    .y_stride = p->y_stride,
+	    .step = p->step,
 	};
 
 	for (int column = 0; column < p->n; column += TILE_VECTORS * VL) {

@@ -78,9 +78,11 @@ SIMD_INLINE void winograd_tile_gradient(
 	}
 }
 
-/* Adds a block's tiles in order to the sums of some input channels and some vectors of output channels in one plane. */
+/* Adds a block's tiles in order to the sums of some input channels and some vectors of output channels in one plane.
+ * ahead_v, ahead_u: fetches what the next plane reads of the same tiles, which lies next to it, but so far from tile to
+ * tile that a processor does not foresee it. */
 SIMD_INLINE void winograd_grad_tile(float *sums, size_t row, const float *v, const float *u, size_t lanes, int count,
-    const int rows, const int vectors, bool first) {
+    const int rows, const int vectors, bool first, const bool ahead_v, const bool ahead_u) {
 	vf acc[JF_LANES][TILE_VECTORS];
 
 #pragma GCC unroll 16
@@ -94,6 +96,12 @@ SIMD_INLINE void winograd_grad_tile(float *sums, size_t row, const float *v, con
 	for (int t = 0; t < count; t++, v += JF_WINOGRAD_STRIDE, u += JF_WINOGRAD_STRIDE) {
 		vf y[TILE_VECTORS];
 
+		if (ahead_v)
+			__builtin_prefetch(v + JF_LANES);
+#pragma GCC unroll 16
+		for (int i = 0; ahead_u && i < vectors; i++)
+			if (i * VL % JF_LANES == 0)
+				__builtin_prefetch(u + (size_t)(i * VL / JF_LANES) * lanes + JF_LANES);
 #pragma GCC unroll 16
 		for (int i = 0; i < vectors; i++)
 			y[i] = vf_load(u + (size_t)(i * VL / JF_LANES) * lanes + i * VL % JF_LANES);
@@ -114,20 +122,35 @@ SIMD_INLINE void winograd_grad_tile(float *sums, size_t row, const float *v, con
 			    acc[r][i]);
 }
 
-/* All planes and input channels of output channels o .. end - 1. */
-SIMD_INLINE void winograd_grad_planes(
-    const struct winograd_grad *g, int count, bool first, int o, int end, const int vectors) {
+/* All input channels of some vectors of output channels in one plane; v, u, sums: the first of each. */
+SIMD_INLINE void winograd_grad_plane(const struct winograd_grad *g, float *sums, const float *v, const float *u,
+    int count, bool first, const int vectors) {
 	const int rows = WINOGRAD_GRAD_ROWS(vectors), cin = g->c->cin;
 	const size_t lanes = g->inputs.lanes, row = (size_t)(g->c->cout / JF_LANES) * JF_WINOGRAD_STRIDE;
 
+	for (int c = 0; c < cin; c += rows, sums += (size_t)rows * row) {
+		const float *from = v + (size_t)(c / JF_LANES) * lanes + c % JF_LANES;
+
+		if (c == 0)
+			winograd_grad_tile(sums, row, from, u, lanes, count, rows, vectors, first, true, true);
+		else if (c % JF_LANES == 0)
+			winograd_grad_tile(sums, row, from, u, lanes, count, rows, vectors, first, true, false);
+		else
+			winograd_grad_tile(sums, row, from, u, lanes, count, rows, vectors, first, false, false);
+	}
+}
+
+/* All planes and input channels of output channels o .. end - 1. */
+SIMD_INLINE void winograd_grad_planes(
+    const struct winograd_grad *g, int count, bool first, int o, int end, const int vectors) {
 	for (int f = 0; f < WINOGRAD_N * WINOGRAD_N; f++)
-		for (int at = o; at < end; at += vectors * VL)
-			for (int c = 0; c < cin; c += rows)
-				winograd_grad_tile(g->sums + (size_t)c * row +
-						       (size_t)(at / JF_LANES) * JF_WINOGRAD_STRIDE + f * JF_LANES,
-				    row, g->inputs.v + (size_t)(c / JF_LANES) * lanes + f * JF_LANES + c % JF_LANES,
-				    g->u + (size_t)(at / JF_LANES) * lanes + f * JF_LANES, lanes, count, rows, vectors,
-				    first);
+		for (int at = o; at < end; at += vectors * VL) {
+			const size_t block = (size_t)(at / JF_LANES);
+
+			winograd_grad_plane(g, g->sums + block * JF_WINOGRAD_STRIDE + f * JF_LANES,
+			    g->inputs.v + f * JF_LANES, g->u + block * g->inputs.lanes + f * JF_LANES, count, first,
+			    vectors);
+		}
 }
 
 /* The block's products, by as many vectors at a time as there are, then by those of one group of channels. */
