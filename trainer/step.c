@@ -36,7 +36,7 @@ struct jf_trainer {
 	struct jf_plan *plans[N_OWED];
 	float *packed_transposed;
 	float *moment1, *moment2, *ema[JF_MAX_EMA];
-	bool *decays; /* [n_params_floats] */
+	float *decay; /* [n_params_floats] the weight decay of each parameter */
 	void (*allreduce)(void *, float *, size_t);
 	void *allreduce_context;
 	pthread_mutex_t lock; /* guards arrived, rounds, stop; never held while computing */
@@ -184,28 +184,45 @@ static void square_slice(struct worker *w) {
 		w->squares += (double)g[i] * (double)g[i];
 }
 
+/* AdamW's numbers in a step. */
+struct adam {
+	float beta1, beta2, correct1, correct2, epsilon, learning_rate, scale;
+};
+
+/* AdamW on n parameters. Nothing overlaps and the numbers are copies, so that the compiler can use vectors. */
+static void adam(struct adam o, size_t n, float *restrict p, float *restrict moment1, float *restrict moment2,
+    const float *restrict g, const float *restrict decay) {
+	for (size_t i = 0; i < n; i++) {
+		const float gradient = g[i] * o.scale;
+
+		moment1[i] = o.beta1 * moment1[i] + (1.0f - o.beta1) * gradient;
+		moment2[i] = o.beta2 * moment2[i] + (1.0f - o.beta2) * gradient * gradient;
+		p[i] -= o.learning_rate *
+			(moment1[i] * o.correct1 / (sqrtf(moment2[i] * o.correct2) + o.epsilon) + decay[i] * p[i]);
+	}
+}
+
 /* AdamW and the moving averages on this worker's slice. */
 static void update_slice(struct worker *w) {
 	struct jf_trainer *t = w->trainer;
 	const struct jf_optimiser_options *o = &t->optimiser;
-	const float *g = t->workers[0].grads;
 	float *p = t->model->params;
 	double count = (double)t->steps + 1.0;
-	float correct1 = (float)(1.0 / (1.0 - pow((double)o->beta1, count)));
-	float correct2 = (float)(1.0 / (1.0 - pow((double)o->beta2, count)));
 	float warm = (float)((1.0 + count) / (10.0 + count));
 	size_t first, end;
+	const struct adam numbers = {
+	    .beta1 = o->beta1,
+	    .beta2 = o->beta2,
+	    .correct1 = (float)(1.0 / (1.0 - pow((double)o->beta1, count))),
+	    .correct2 = (float)(1.0 / (1.0 - pow((double)o->beta2, count))),
+	    .epsilon = o->epsilon,
+	    .learning_rate = t->learning_rate,
+	    .scale = t->gradient_scale,
+	};
 
 	slice(w, param_count(t), &first, &end);
-	for (size_t i = first; i < end; i++) {
-		float gradient = g[i] * t->gradient_scale;
-		float decay = t->decays[i] ? o->weight_decay * p[i] : 0.0f;
-
-		t->moment1[i] = o->beta1 * t->moment1[i] + (1.0f - o->beta1) * gradient;
-		t->moment2[i] = o->beta2 * t->moment2[i] + (1.0f - o->beta2) * gradient * gradient;
-		p[i] -= t->learning_rate *
-			(t->moment1[i] * correct1 / (sqrtf(t->moment2[i] * correct2) + o->epsilon) + decay);
-	}
+	adam(numbers, end - first, p + first, t->moment1 + first, t->moment2 + first, t->workers[0].grads + first,
+	    t->decay + first);
 	for (int e = 0; e < o->n_ema; e++) {
 		float decay = o->ema_decay[e] < warm ? o->ema_decay[e] : warm;
 		for (size_t i = first; i < end; i++)
@@ -316,9 +333,9 @@ static enum jf_err create_arrays(struct jf_trainer *t, struct jf_error *err) {
 	t->packed_transposed = jf_alloc_floats(g->packed_transposed_floats);
 	t->moment1 = jf_alloc_floats(n);
 	t->moment2 = jf_alloc_floats(n);
-	t->decays = calloc(n, sizeof(*t->decays));
+	t->decay = jf_alloc_floats(n);
 	t->workers = calloc((size_t)t->n_workers, sizeof(*t->workers));
-	if (!t->packed_transposed || !t->moment1 || !t->moment2 || !t->decays || !t->workers)
+	if (!t->packed_transposed || !t->moment1 || !t->moment2 || !t->decay || !t->workers)
 		return jf_error_set(err, JF_ENOMEM, "out of memory for the optimiser's state");
 	for (int e = 0; e < t->optimiser.n_ema; e++) {
 		t->ema[e] = jf_alloc_floats(n);
@@ -328,7 +345,7 @@ static enum jf_err create_arrays(struct jf_trainer *t, struct jf_error *err) {
 	}
 	for (int i = 0; i < g->n_params; i++)
 		for (size_t j = 0; j < g->params[i].size; j++)
-			t->decays[g->params[i].offset + j] = g->params[i].decay;
+			t->decay[g->params[i].offset + j] = g->params[i].decay ? t->optimiser.weight_decay : 0.0f;
 	return JF_OK;
 }
 
@@ -437,7 +454,7 @@ void jf_trainer_destroy(struct jf_trainer *t) {
 	free(t->packed_transposed);
 	free(t->moment1);
 	free(t->moment2);
-	free(t->decays);
+	free(t->decay);
 	free(t);
 }
 
