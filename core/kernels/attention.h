@@ -83,14 +83,14 @@ static void scores(float *s, size_t padded, const struct token_rows *t, const fl
 
 #define SOFTMAX_ROWS 4 /* at a time; divides 16 */
 
-/* exp(factor p + shift) of SOFTMAX_ROWS rows, or of the `left` there are, added to `sums`. */
+/* exp(factor p - shift) of SOFTMAX_ROWS rows, or of the `left` there are, added to `sums`. */
 SIMD_INLINE void softmax_rows(float *p, size_t padded, int left, vf *sums, float factor, vf shift) {
 	vf e[SOFTMAX_ROWS];
 
 #pragma GCC unroll 8
 	for (int i = 0; i < SOFTMAX_ROWS; i++)
-		e[i] = vf_fma(vf_load(p + (size_t)(i < left ? i : 0) * padded), vf_set1(factor), shift);
-	vf_exp_each(e, SOFTMAX_ROWS);
+		e[i] = vf_fma(vf_load(p + (size_t)(i < left ? i : 0) * padded), vf_set1(-factor), shift);
+	vf_exp_minus_each(e, SOFTMAX_ROWS);
 #pragma GCC unroll 8
 	for (int i = 0; i < SOFTMAX_ROWS; i++)
 		if (i < left) {
@@ -118,7 +118,7 @@ SIMD_INLINE vf columns_max(const float *p, int nk, size_t padded) {
 static void softmax_columns(float *p, int nk, size_t padded, float factor) {
 	for (size_t q = 0; q < padded; q += VL, p += VL) {
 		const vf top = columns_max(p, nk, padded);
-		const vf shift = vf_mul(vf_sub(vf_zero(), top), vf_set1(factor));
+		const vf shift = vf_mul(top, vf_set1(factor));
 		vf sums[16], inverse;
 
 		for (int l = 0; l < 16; l++)

@@ -456,13 +456,16 @@ static void layer_norm_grad(const struct jf_layer_norm_grad *n) {
 	}
 }
 
-/* p = exp(x - max x) over n values, padded lanes included in the loads only; returns the sum over 16 lanes. */
+/* p = exp(x - max x) over n values; returns the sum over 16 lanes. */
 SIMD_INLINE float exp_row(float *p, const float *x, int n) {
 	float top = row_max(x, n);
 
 	for (int i = 0; i < n; i += VL) {
 		int lanes = n - i < VL ? n - i : VL;
-		store_n(p + i, vf_exp(vf_sub(load_n(x + i, lanes), vf_set1(top))), lanes);
+		vf e = vf_sub(vf_set1(top), load_n(x + i, lanes));
+
+		vf_exp_minus_each(&e, 1);
+		store_n(p + i, e, lanes);
 	}
 	return row_sum(p, n, 0.0f, false);
 }

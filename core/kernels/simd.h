@@ -27,7 +27,7 @@ typedef float vf;
 #endif
 
 #define NVL (16 / VL)
-#define VF_EXP_MOST 8 /* vectors that vf_exp_each takes */
+#define VF_EXP_MOST 8 /* vectors that vf_exp_minus_each takes */
 #define SIMD_INLINE static inline __attribute__((always_inline, unused))
 
 #if VL == 16
@@ -284,63 +284,53 @@ SIMD_INLINE vf vf_zero(void) {
  * power of two and needs no more than a shift. */
 #define VF_EXP_MAGIC 12583039.0f
 
-/* e^x of n vectors, within 1 ulp or so; x is clamped to [-87.33, 88.37], so the result is never 0, subnormal or
- * infinite. NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial of degree 6 (interpolated at
- * Chebyshev nodes). Step by step for all vectors, since one alone is a chain that a processor waits for. */
-SIMD_INLINE void vf_exp_each(vf x[], const int n) {
-	static const float polynomial[] = {0x1.120ba2p-7f, 0x1.555518p-5f, 0x1.5554dcp-3f, 0.5f, 1.0f, 1.0f};
+/* e^-x = 2^-n e^-r: r = x - n ln 2 in one step, |r| <= ln 2 / 2, and the number that holds -n for vf_scale_bits. A
+ * second step would gain half an ulp at |x| = 16. */
+SIMD_INLINE void vf_reduce(vf *r, vf *t, vf x) {
 	const vf magic = vf_set1(VF_EXP_MAGIC);
-	vf t[VF_EXP_MOST], r[VF_EXP_MOST], p[VF_EXP_MOST];
+
+	*t = vf_fma(x, vf_set1(-0x1.715476p+0f), magic);
+	*r = vf_fma(vf_sub(*t, magic), vf_set1(0x1.62e430p-1f), x);
+}
+
+/* p = e^-r of n vectors, |r| <= ln 2 / 2, by a polynomial of degree 5 (minimax, the constant 1 given), within 1 ulp.
+ * Step by step for all vectors, since one alone is a chain that a processor waits for. */
+SIMD_INLINE void vf_exp_reduced(vf p[], const vf r[], const int n) {
+	static const float polynomial[] = {0x1.573ad2p-5f, -0x1.555a6ep-3f, 0x1.fffdc4p-2f, -0x1.fffff6p-1f, 1.0f};
 
 #pragma GCC unroll 8
-	for (int i = 0; i < n; i++) { /* The order of the operands lets NaN through. */
-		x[i] = vf_min(vf_set1(88.37f), vf_max(vf_set1(-87.33f), x[i]));
-		t[i] = vf_fma(x[i], vf_set1(0x1.715476p+0f), magic);
-	}
+	for (int i = 0; i < n; i++)
+		p[i] = vf_set1(-0x1.0fa7d8p-7f);
 #pragma GCC unroll 8
-	for (int i = 0; i < n; i++) {
-		const vf whole = vf_sub(t[i], magic);
-
-		r[i] = vf_fma(whole, vf_set1(-0x1.62e430p-1f), x[i]);
-		r[i] = vf_fma(whole, vf_set1(0x1.05c610p-29f), r[i]);
-		p[i] = vf_set1(0x1.6d1292p-10f);
-	}
-#pragma GCC unroll 8
-	for (int k = 0; k < 6; k++)
+	for (int k = 0; k < 5; k++)
 #pragma GCC unroll 8
 		for (int i = 0; i < n; i++)
 			p[i] = vf_fma(r[i], p[i], vf_set1(polynomial[k]));
+}
+
+/* e^-x of n vectors, x at least -87.33, within 2 ulp up to x = 16 and 4 beyond. Where x is more than 87.33, it is taken
+ * for that, so the result is never 0 or subnormal. NaN stays NaN. */
+SIMD_INLINE void vf_exp_minus_each(vf x[], const int n) {
+	vf t[VF_EXP_MOST], p[VF_EXP_MOST];
+
+#pragma GCC unroll 8
+	for (int i = 0; i < n; i++) /* The order of the operands lets NaN through. */
+		vf_reduce(&x[i], &t[i], vf_min(vf_set1(87.33f), x[i]));
+	vf_exp_reduced(p, x, n);
 #pragma GCC unroll 8
 	for (int i = 0; i < n; i++)
 		x[i] = vf_mul(p[i], vf_scale_bits(t[i]));
 }
 
-SIMD_INLINE vf vf_exp(vf x) {
-	vf_exp_each(&x, 1);
-	return x;
-}
-
 /* d = 1 + e^-x of n vectors, the divisor of the logistic function, within 2 ulp up to |x| = 16 and 4 beyond; x is
- * clamped to +-87.33. As vf_exp_each, with less to do, since the 1 hides most of what e^-x is off by: n ln 2 in one
- * step, a polynomial of degree 5 (minimax, the constant 1 given) and its sum with 1 rounded once. What becomes of NaN
- * depends on the instruction set, so it is for the caller to take it from x. */
+ * clamped to +-87.33. What becomes of NaN depends on the instruction set, so it is for the caller to take it from x. */
 SIMD_INLINE void vf_logistic_divisors(vf d[], const vf x[], const int n) {
-	static const float polynomial[] = {0x1.573ad2p-5f, -0x1.555a6ep-3f, 0x1.fffdc4p-2f, -0x1.fffff6p-1f, 1.0f};
-	const vf magic = vf_set1(VF_EXP_MAGIC);
 	vf t[VF_EXP_MOST], r[VF_EXP_MOST];
 
 #pragma GCC unroll 8
-	for (int i = 0; i < n; i++) {
-		r[i] = vf_clamp(x[i], 87.33f);
-		t[i] = vf_fma(r[i], vf_set1(-0x1.715476p+0f), magic);
-		r[i] = vf_fma(vf_sub(t[i], magic), vf_set1(0x1.62e430p-1f), r[i]);
-		d[i] = vf_set1(-0x1.0fa7d8p-7f);
-	}
-#pragma GCC unroll 8
-	for (int k = 0; k < 5; k++)
-#pragma GCC unroll 8
-		for (int i = 0; i < n; i++)
-			d[i] = vf_fma(r[i], d[i], vf_set1(polynomial[k]));
+	for (int i = 0; i < n; i++)
+		vf_reduce(&r[i], &t[i], vf_clamp(x[i], 87.33f));
+	vf_exp_reduced(d, r, n);
 #pragma GCC unroll 8
 	for (int i = 0; i < n; i++)
 		d[i] = vf_fma(d[i], vf_scale_bits(t[i]), vf_set1(1.0f));
