@@ -66,7 +66,7 @@ libgradients_a_SOURCES = core/engine/ops_backward.c core/kernels/blas.c core/ker
 libgradients_a_CPPFLAGS = $(AM_CPPFLAGS) $(OPENBLAS_CFLAGS)
 
 # The kernels: one body, compiled once for each instruction set.
-KERNELS_BODY = core/kernels/attention.h core/kernels/body.h core/kernels/conv.h core/kernels/copy.h core/kernels/gemm.h core/kernels/grad.h core/kernels/grad_winograd.h core/kernels/norm.h \
+KERNELS_BODY = core/kernels/attention.h core/kernels/body.h core/kernels/conv.h core/kernels/copy.h core/kernels/gemm.h core/kernels/grad.h core/kernels/grad_winograd.h core/kernels/layer_norm.h core/kernels/norm.h \
 	core/kernels/conv_winograd.h core/kernels/simd.h core/kernels/watched.h core/kernels/whiten.h
 noinst_LIBRARIES += libkernels_portable.a
 libkernels_portable_a_SOURCES = core/kernels/portable.c $(KERNELS_BODY)

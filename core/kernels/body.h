@@ -7,6 +7,8 @@
 
 #include "core/kernels/norm.h"
 
+#include "core/kernels/layer_norm.h"
+
 #include "core/kernels/conv.h"
 
 #include "core/kernels/copy.h"
@@ -30,6 +32,7 @@ const struct jf_kernels JF_KERNELS_TABLE = {
     JF_KERNELS_COPY,
     JF_KERNELS_GRAD,
     JF_KERNELS_NORM,
+    JF_KERNELS_LAYER_NORM,
     JF_KERNELS_WINOGRAD,
     JF_KERNELS_GRAD_WINOGRAD,
     JF_KERNELS_ATTENTION,

@@ -397,65 +397,6 @@ static void group_norm_grad(const struct jf_group_norm_grad *n) {
 	group_grad_apply(n, du, ka, kb, kc);
 }
 
-static void layer_norm(float *y, float *stats, const float *x, const float *scale, const float *bias, int rows, int c) {
-	for (int r = 0; r < rows; r++, x += c, y += c, stats += 2) {
-		float mean = row_sum(x, c, 0.0f, false) / (float)c;
-		float rstd = 1.0f / sqrtf(row_sum(x, c, mean, true) / (float)c + NORM_EPSILON);
-
-		stats[0] = mean;
-		stats[1] = rstd;
-		for (int c0 = 0; c0 < c; c0 += VL) {
-			int lanes = c - c0 < VL ? c - c0 : VL;
-			vf hat = vf_mul(vf_sub(load_n(x + c0, lanes), vf_set1(mean)), vf_set1(rstd));
-
-			store_n(y + c0, vf_fma(hat, load_n(scale + c0, lanes), load_n(bias + c0, lanes)), lanes);
-		}
-	}
-}
-
-/* One row's gradient; dbias and dscale are added to. Lanes beyond the row have no gradient, so they add nothing. */
-SIMD_INLINE void layer_norm_grad_row(const struct jf_layer_norm_grad *n, float *dx, const float *x, const float *dy,
-    float mean, float rstd, const bool full) {
-	struct v16 sum1 = v16_zero(), sum2 = v16_zero(), mean1, mean2;
-	const struct v16 shift = v16_set1(-mean), factor = v16_set1(rstd);
-	const int c = n->c;
-
-	for (int i = 0; i < c; i += 16) {
-		const int lanes = full || c - i >= 16 ? 16 : c - i;
-		struct v16 hat = v16_mul(v16_add(load16(x + i, lanes, full), shift), factor);
-		struct v16 y = load16(dy + i, lanes, full), g = v16_mul(y, load16(n->scale + i, lanes, full));
-
-		store16(n->dbias + i, v16_add(load16(n->dbias + i, lanes, full), y), lanes, full);
-		store16(n->dscale + i, v16_fma(y, hat, load16(n->dscale + i, lanes, full)), lanes, full);
-		sum1 = v16_add(sum1, g);
-		sum2 = v16_fma(g, hat, sum2);
-	}
-	mean1 = v16_set1(-reduce16(sum1) / (float)c);
-	mean2 = v16_set1(-reduce16(sum2) / (float)c);
-	for (int i = 0; i < c; i += 16) {
-		const int lanes = full || c - i >= 16 ? 16 : c - i;
-		struct v16 hat = v16_mul(v16_add(load16(x + i, lanes, full), shift), factor);
-		struct v16 g = v16_fma(load16(dy + i, lanes, full), load16(n->scale + i, lanes, full), mean1);
-
-		g = v16_mul(factor, v16_fma(hat, mean2, g));
-		if (n->accumulate)
-			g = v16_add(load16(dx + i, lanes, full), g);
-		store16(dx + i, g, lanes, full);
-	}
-}
-
-static void layer_norm_grad(const struct jf_layer_norm_grad *n) {
-	for (int r = 0; r < n->rows; r++) {
-		const size_t at = (size_t)r * (size_t)n->c;
-		const float mean = n->stats[2 * r], rstd = n->stats[2 * r + 1];
-
-		if (n->c % 16 == 0)
-			layer_norm_grad_row(n, n->dx + at, n->x + at, n->dy + at, mean, rstd, true);
-		else
-			layer_norm_grad_row(n, n->dx + at, n->x + at, n->dy + at, mean, rstd, false);
-	}
-}
-
 /* p = exp(x - max x) over n values; returns the sum over 16 lanes. */
 SIMD_INLINE float exp_row(float *p, const float *x, int n) {
 	float top = row_max(x, n);
@@ -481,6 +422,6 @@ static void softmax(float *y, const float *x, int rows, int n) {
 
 #define JF_KERNELS_NORM                                                                                     \
 	.silu = silu, .silu_grad = silu_grad, .group_norm = group_norm, .group_norm_grad = group_norm_grad, \
-	.layer_norm = layer_norm, .layer_norm_grad = layer_norm_grad, .softmax = softmax
+	.softmax = softmax
 
 #endif

@@ -1,6 +1,6 @@
-/* SiLU and GroupNorm against references in double precision, on every instruction set that this CPU runs, with equal
- * bytes across them; a GroupNorm between two convolutions, whose statistics the first gathers and which the second
- * computes as it reads it, with the bytes of one by itself. */
+/* SiLU, LayerNorm and GroupNorm against references in double precision, on every instruction set that this CPU runs,
+ * with equal bytes across them; a GroupNorm between two convolutions, whose statistics the first gathers and which the
+ * second computes as it reads it, with the bytes of one by itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -308,9 +308,66 @@ static void test_norm_in_the_load(void **state) {
 	}
 }
 
+/* --- LayerNorm --- */
+
+static void layer_norm_check(const float *y, const float *x, const float *scale, const float *bias, int c) {
+	double mean = 0.0, squares = 0.0;
+
+	for (int i = 0; i < c; i++)
+		mean += (double)x[i] / c;
+	for (int i = 0; i < c; i++)
+		squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+	for (int i = 0; i < c; i++) {
+		const double hat = ((double)x[i] - mean) / sqrt(squares / c + 1e-5);
+
+		if (!(fabs((double)y[i] - (hat * (double)scale[i] + (double)bias[i])) <= 4e-6))
+			fail_msg("channel %d of %d: %.9g", i, c, (double)y[i]);
+	}
+}
+
+/* A row's bytes depend neither on the rows beside it nor on the instruction set. */
+static void test_layer_norm(void **state) {
+	static const int shapes[][2] = {{49, 64}, {7, 48}, {5, 20}, {3, 16}, {1, 256}, {4, 3}};
+
+	(void)state;
+	for (size_t s = 0; s < COUNT(shapes); s++) {
+		const int rows = shapes[s][0], c = shapes[s][1];
+		const size_t bytes = (size_t)(rows * c) * sizeof(float);
+		float *x = noise((size_t)(rows * c)), *y = noise((size_t)(rows * c)),
+		      *first = noise((size_t)(rows * c));
+		float *scale = noise((size_t)c), *bias = noise((size_t)c), *stats = noise((size_t)(2 * rows));
+		float *row = noise((size_t)c), own[2];
+
+		for (size_t k = 0; k < COUNT(isa_names); k++) {
+			const struct jf_kernels *jf = isa(k);
+
+			if (jf == NULL)
+				continue;
+			jf->layer_norm(y, stats, x, scale, bias, rows, c);
+			if (k == 0)
+				memcpy(first, y, bytes);
+			assert_memory_equal(y, first, bytes);
+			for (int r = 0; r < rows; r++) {
+				layer_norm_check(y + r * c, x + r * c, scale, bias, c);
+				jf->layer_norm(row, own, x + r * c, scale, bias, 1, c);
+				assert_memory_equal(row, y + r * c, (size_t)c * sizeof(float));
+				assert_memory_equal(own, stats + 2 * r, sizeof(own));
+			}
+		}
+		free(x);
+		free(y);
+		free(first);
+		free(scale);
+		free(bias);
+		free(stats);
+		free(row);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_silu),
+	    cmocka_unit_test(test_layer_norm),
 	    cmocka_unit_test(test_group_norm),
 	    cmocka_unit_test(test_gathered_statistics),
 	    cmocka_unit_test(test_norm_in_the_load),
