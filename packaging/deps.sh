@@ -31,7 +31,7 @@ arm64='
 # Containers that boot systemd, HAProxy, nginx.
 system='apt-utils dbus haproxy iproute2 mmdebstrap nginx-light systemd systemd-container'
 # make deb and its checks; a container image.
-package='buildah build-essential debhelper dpkg-dev fakeroot libopenmpi-dev lintian mandoc mmdebstrap systemd'
+package='buildah build-essential debhelper devscripts dpkg-dev fakeroot libopenmpi-dev libwww-perl lintian mandoc mmdebstrap systemd'
 
 usage() {
 	sed -n '2,9s/^# \{0,1\}//p' "$0"

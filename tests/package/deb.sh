@@ -69,6 +69,34 @@ lintian_passes() {
 }
 check "lintian" lintian_passes
 
+# The watch file, on a page of this machine that is what GitHub's API answers with: the newest tarball, no other file.
+watch_finds() {
+	local site=$scratch/site server port at=https://github.com/jointflow/jointflow/releases/download found
+	mkdir -p "$site/repos/jointflow/jointflow"
+	for version in 99.10.0 99.9.1; do
+		for file in jointflow-server_$version-1_amd64.deb jointflow-$version.tar.xz jointflow-$version.tar.xz.asc; do
+			echo "{\"browser_download_url\": \"$at/v$version/$file\"},"
+		done
+		echo "{\"tarball_url\": \"https://api.github.com/repos/jointflow/jointflow/tarball/v$version\"},"
+	done >"$site/repos/jointflow/jointflow/releases"
+	/usr/bin/python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$site" >"$scratch/server" 2>&1 &
+	server=$!
+	until port=$(grep -oP ' port \K[0-9]+' "$scratch/server"); do
+		kill -0 $server || return 1
+		sleep 0.05
+	done
+	sed "s|https://api.github.com/|http://127.0.0.1:$port/|" "$top_srcdir/packaging/debian/watch" >"$scratch/watch"
+	found=$(env -u http_proxy -u HTTP_PROXY uscan --no-conf --report --dehs --package jointflow --upstream-version 0.1.0 --watchfile "$scratch/watch" 2>&1)
+	kill $server
+	echo "$found"
+	grep -qxF "<upstream-url>$at/v99.10.0/jointflow-99.10.0.tar.xz</upstream-url>" <<<"$found"
+}
+if command -v uscan >/dev/null && perl -MLWP::UserAgent -e 1 2>/dev/null; then
+	check "the watch file finds the newest release" watch_finds
+else
+	ok "the watch file finds the newest release # SKIP uscan is not installed (packaging/deps.sh package)"
+fi
+
 holds() {
 	local package=$1 path status=0 list
 	shift
