@@ -8,6 +8,7 @@ libhttp_a_SOURCES += daemon/api/api.c
 libhttp_a_SOURCES += daemon/api/ask.c daemon/api/ask.h
 libhttp_a_SOURCES += daemon/api/ask_edit.c daemon/api/ask_parts.h
 libhttp_a_SOURCES += daemon/api/ask_image.c daemon/api/ask_image.h
+libhttp_a_SOURCES += daemon/api/ask_list.c
 libhttp_a_SOURCES += daemon/api/call.c daemon/api/call.h
 libhttp_a_SOURCES += daemon/api/endpoints.c daemon/api/endpoints.h
 libhttp_a_SOURCES += daemon/api/gate.c daemon/api/gate.h

@@ -2,6 +2,7 @@
 #ifndef JF_DAEMON_API_ASK_PARTS_H
 #define JF_DAEMON_API_ASK_PARTS_H
 
+#include "daemon/api/ask_image.h"
 #include "daemon/api/call.h"
 
 /* Each reads its parameters into call->ask and notes what is wrong with them. */
@@ -18,6 +19,9 @@ struct jf_job *jf_ask_new_job(
     struct jf_call *call, struct jf_model *model, enum jf_job_kind kind, int n, int images, int labels);
 /* The job, or NULL when anything was wrong, or when its picture is not for this thread. */
 struct jf_job *jf_ask_checked(struct jf_call *call, struct jf_job *job);
+
+/* The job that looks at all of these pictures; NULL after noting a problem, or when it runs again (call->heavy). */
+struct jf_job *jf_ask_list(struct jf_call *call, struct jf_model *model, const struct jf_ask_images *images);
 
 /* An edit; as jf_ask_parse. */
 struct jf_job *jf_ask_edit(struct jf_call *call, struct jf_model *model);
