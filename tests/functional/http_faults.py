@@ -171,13 +171,15 @@ def turns():
             for link in [many, *large, *brief]:
                 link.close()
         with case("turns: what will not be decoded in time is refused at once, and told when to come"):
-            link = [post(d, "127.0.0.3", white, {"Content-Type": "image/jpeg"}) for _ in range(3)]
-            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 4), "they do not arrive")
-            answer = d.request("POST", "/v1/classify", white, {"Content-Type": "image/jpeg", "Request-Timeout-Ms": "600"})
-            equal((answer.status, answer.json()["type"]), (503, "urn:jointflow:problem:queue-full"), "answer")
-            check(1 <= int(answer.headers["retry-after"]) <= 60, answer.headers)
-            for one in link:
-                one.close()
+            lists = [post(d, "127.0.0.3", *jf.form([("images", white)] * 8)) for _ in range(2)]
+            check(wait_for(lambda: d.get("/health").json()["requests_in_flight"] == 3), "they do not arrive")
+            late = post(d, "127.0.0.3", white, {"Content-Type": "image/jpeg", "Request-Timeout-Ms": "600", "Connection": "close"})
+            status, fields, body = jf.parse_raw(jf.drained(late))
+            equal((status, json.loads(body)["type"]), (503, "urn:jointflow:problem:queue-full"), body)
+            check(1 <= int(fields["retry-after"]) <= 60, fields)
+            for link in lists:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                link.close()  # with a reset: nothing more is decoded for them
         with case("turns: a list in pieces is answered like one at a time"):
             one, seven = d.classify(short).json(), d.classify(SEVEN).json()
             answer = d.request("POST", "/v1/classify", *jf.form([("images", short), ("images", white), ("images", SEVEN), ("images", white)]))
