@@ -221,25 +221,13 @@ struct winograd_products {
 
 #define WINOGRAD_AHEAD 2048 /* floats that the weights are fetched ahead: they are read in one stream, once a block */
 
-/* Of one vector of channels more rows than gemm's largest tile has, because each row is a load and the more of them
- * share that of the weights, the better. */
-#if VL == 16
-#define WINOGRAD_ROWS 18
-#define WINOGRAD_EACH_MORE(M) M(15) M(16) M(17) M(18)
-#define WINOGRAD_LIST(f) TILE_LIST(f), f##_15, f##_16, f##_17, f##_18
-#else
-#define WINOGRAD_ROWS TILE_ROWS
-#define WINOGRAD_EACH_MORE(M)
-#define WINOGRAD_LIST(f) TILE_LIST(f)
-#endif
-
 /* One group's outputs of some vectors of channels in one plane. ahead: fetches weights, as one group of a plane
  * has to. */
 SIMD_INLINE void winograd_group(float *m, const float *v, const float *u, size_t cin, size_t step, const int rows,
     const int vectors, const bool ahead) {
-	vf acc[WINOGRAD_ROWS][TILE_VECTORS];
+	vf acc[TILE_ROWS][TILE_VECTORS];
 
-#pragma GCC unroll 32
+#pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
 		for (int i = 0; i < vectors; i++)
@@ -254,7 +242,7 @@ SIMD_INLINE void winograd_group(float *m, const float *v, const float *u, size_t
 					__builtin_prefetch(
 					    u + (size_t)(i * VL / JF_LANES) * cin * JF_LANES + WINOGRAD_AHEAD);
 			}
-#pragma GCC unroll 32
+#pragma GCC unroll 16
 			for (int r = 0; r < rows; r++) {
 				const vf x = vf_set1(v[r * JF_WINOGRAD_STRIDE]);
 #pragma GCC unroll 16
@@ -262,7 +250,7 @@ SIMD_INLINE void winograd_group(float *m, const float *v, const float *u, size_t
 					acc[r][i] = vf_fma(x, w[i], acc[r][i]);
 			}
 		}
-#pragma GCC unroll 32
+#pragma GCC unroll 16
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
 		for (int i = 0; i < vectors; i++)
@@ -288,19 +276,16 @@ SIMD_INLINE void winograd_planes(const struct winograd_products *p, const int ro
 
 typedef void winograd_planes_fn(const struct winograd_products *p);
 
-#define WINOGRAD_ALL_FN(rows)                                                                    \
+#define WINOGRAD_FN(rows)                                                                        \
 	JF_UNWATCHED static void winograd_planes_all_##rows(const struct winograd_products *p) { \
 		winograd_planes(p, rows, TILE_VECTORS);                                          \
-	}
-#define WINOGRAD_ONE_FN(rows)                                                                    \
+	}                                                                                        \
 	JF_UNWATCHED static void winograd_planes_one_##rows(const struct winograd_products *p) { \
 		winograd_planes(p, rows, JF_LANES / VL < TILE_VECTORS ? JF_LANES / VL : 1);      \
 	}
-TILE_EACH(WINOGRAD_ALL_FN)
-TILE_EACH(WINOGRAD_ONE_FN)
-WINOGRAD_EACH_MORE(WINOGRAD_ONE_FN)
+TILE_EACH(WINOGRAD_FN)
 static winograd_planes_fn *const winograd_all[TILE_ROWS] = {TILE_LIST(winograd_planes_all)};
-static winograd_planes_fn *const winograd_one[WINOGRAD_ROWS] = {WINOGRAD_LIST(winograd_planes_one)};
+static winograd_planes_fn *const winograd_one[TILE_ROWS] = {TILE_LIST(winograd_planes_one)};
 
 /* Tiles at .. at + groups * rows - 1 of the block. */
 static void winograd_rows(const struct winograd *g, int at, int groups, int rows) {
@@ -335,8 +320,7 @@ static void winograd_rows(const struct winograd *g, int at, int groups, int rows
 
 /* Dealt out evenly to groups, so that no group is much smaller, hence slower, than the others. */
 static void winograd_products(const struct winograd *g, int count) {
-	const int most = g->c->cout == JF_LANES ? WINOGRAD_ROWS : TILE_ROWS;
-	const int groups = (count + most - 1) / most;
+	const int groups = (count + TILE_ROWS - 1) / TILE_ROWS;
 	const int small = count / groups, larger = count % groups;
 
 	winograd_rows(g, 0, larger, small + 1);

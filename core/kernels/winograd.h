@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JF_WINOGRAD_BLOCK 18 /* tiles that are worked on at a time */
+#define JF_WINOGRAD_BLOCK 14 /* tiles that are worked on at a time: one group of rows of the widest vectors */
 
 #define JF_WINOGRAD_GRAD_BLOCK 32 /* the same for the weight gradient */
 
