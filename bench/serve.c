@@ -1,6 +1,6 @@
 /* Measures jointflowd over loopback against the engine alone in the same run.
  *
- * bench-serve DAEMON MODEL IMAGE.png [SECONDS] [WORKERS]
+ * bench-serve DAEMON MODEL IMAGE.png [SECONDS] [WORKERS [TURNS]]
  *
  * Starts DAEMON five times for the time to READY, then once for the load: POST /classify with the PNG, closed loop with
  * 1, 8 and 64 clients (each sends when it has its answer), then open loop at 50 % and 80 % of the best closed rate
@@ -11,7 +11,10 @@
  * "of engine": answers a second, of the engine's images a second. "load out": the same of what the engine could have
  * done in the time that the load itself left of that many processors. "cpu ms": the daemon's processor time for one
  * answer, which says something on a busy machine too. "engine's": how much of that the engine alone needs for an image.
- * "load ms": the load's own processor time for one answer. */
+ * "load ms": the load's own processor time for one answer.
+ *
+ * TURNS, for a machine that others use too: only the engine alone and 8 and 64 clients, in turns of SECONDS. Medians of
+ * those between two turns of the engine that were both within 4 % of its fastest. */
 #include "config.h"
 
 #include <arpa/inet.h>
@@ -44,6 +47,8 @@
 #define MAX_CLIENTS 64
 #define MAX_LATENCIES 2000000
 #define ENGINE_BATCH 16
+#define MAX_TURNS 200
+#define QUIET 0.96
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...) {
 	va_list arguments;
@@ -291,6 +296,11 @@ static int compare(const void *a, const void *b) {
 	return x < y ? -1 : x > y;
 }
 
+static double median(double *values, int n) {
+	qsort(values, (size_t)n, sizeof(*values), compare);
+	return n == 0 ? NAN : n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
 /* cpu_s: the daemon's. */
 static void report(struct load *load, const char *name, const struct yardstick *engine, double cpu_s) {
 	double *l = load->latencies;
@@ -407,28 +417,67 @@ static void measure_load(
 	}
 }
 
+static void measure_turns(
+    struct load *load, const struct server *server, struct jf_model *model, int workers, double seconds, int turns) {
+	static struct yardstick engine[2 * MAX_TURNS + 1];
+	static const int clients[2] = {8, MAX_CLIENTS};
+	static double share[2][MAX_TURNS], left[2][MAX_TURNS], cpu_ms[2][MAX_TURNS];
+	double best = (engine[0] = engine_rate(model, workers, seconds)).rate;
+	for (int i = 0; i < 2 * turns; i++) {
+		connect_clients(load, clients[i % 2], server->port);
+		double cpu_s = cpu_seconds(server->pid);
+		run(load, closed_loop, seconds, 0.0);
+		cpu_ms[i % 2][i / 2] = 1e3 * (cpu_seconds(server->pid) - cpu_s) / (double)load->n_latencies;
+		share[i % 2][i / 2] = (double)load->n_latencies / load->took;
+		left[i % 2][i / 2] = 1.0 - load->cpu_s / load->took / workers;
+		disconnect_clients(load);
+		engine[i + 1] = engine_rate(model, workers, seconds);
+		best = fmax(best, engine[i + 1].rate);
+	}
+	for (int k = 0; k < 2; k++) {
+		double of[MAX_TURNS], without[MAX_TURNS], cpu[MAX_TURNS];
+		int n = 0;
+		for (int i = 0; i < turns; i++) {
+			double before = engine[2 * i + k].rate, after = engine[2 * i + k + 1].rate;
+			of[n] = 200 * share[k][i] / (before + after);
+			without[n] = of[n] / left[k][i];
+			cpu[n] = cpu_ms[k][i];
+			n += fmin(before, after) >= QUIET * best;
+		}
+		printf("%2d clients: %d quiet turns of %d: of engine %.1f %% (load out %.1f %%), cpu %.3f ms\n",
+		    clients[k], n, turns, median(of, n), median(without, n), median(cpu, n));
+	}
+	printf("engine alone, %d threads: best %.0f images/s\n", workers, best);
+}
+
 int main(int argc, char **argv) {
 	struct jf_error error;
 	struct server server;
 	static struct load load;
 	double ready_ms[5], ready_cpu_ms[5], seconds = argc > 4 ? strtod(argv[4], NULL) : 5.0;
 	int workers = argc > 5 ? (int)strtol(argv[5], NULL, 10) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-	if (argc < 4 || seconds <= 0 || workers < 1 || workers > 256)
-		die("usage: bench-serve DAEMON MODEL IMAGE.png [SECONDS] [WORKERS]");
+	int turns = argc > 6 ? (int)strtol(argv[6], NULL, 10) : 0;
+	if (argc < 4 || seconds <= 0 || workers < 1 || workers > 256 || turns < 0 || turns > MAX_TURNS)
+		die("usage: bench-serve DAEMON MODEL IMAGE.png [SECONDS] [WORKERS [TURNS]]");
 	struct jf_model *model = jf_checkpoint_load(argv[2], &error);
 	if (!model)
 		die("%s", error.message);
 	make_request(&load, argv[3]);
+	if (turns) {
+		start_server(&server, argv[1], argv[2], workers);
+		measure_turns(&load, &server, model, workers, seconds, turns);
+		stop_server(&server);
+		return 0;
+	}
 	for (int i = 0; i < 5; i++) {
 		start_server(&server, argv[1], argv[2], workers);
 		ready_ms[i] = server.ready_ms;
 		ready_cpu_ms[i] = server.ready_cpu_ms;
 		stop_server(&server);
 	}
-	qsort(ready_ms, 5, sizeof(*ready_ms), compare);
-	qsort(ready_cpu_ms, 5, sizeof(*ready_cpu_ms), compare);
-	printf("start to READY: median %.0f ms, best %.0f ms of 5; median processor time %.0f ms\n", ready_ms[2],
-	    ready_ms[0], ready_cpu_ms[2]);
+	double ready = median(ready_ms, 5); /* which sorts them */
+	printf("start to READY: median %.0f ms, best %.0f ms of 5; median processor time %.0f ms\n", ready, ready_ms[0],
+	    median(ready_cpu_ms, 5));
 
 	struct yardstick before = engine_rate(model, workers, seconds);
 	start_server(&server, argv[1], argv[2], workers);
