@@ -69,13 +69,6 @@ SIMD_INLINE vf vf_max(vf a, vf b) {
 SIMD_INLINE vf vf_min(vf a, vf b) {
 	return _mm512_min_ps(a, b);
 }
-SIMD_INLINE vf vf_sqrt(vf a) {
-	return _mm512_sqrt_ps(a);
-}
-/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
-SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
-	return _mm512_mask_mov_ps(b, (__mmask16)((1U << n) - 1U), a);
-}
 /* a within [-bound, bound]; NaN may become anything. */
 SIMD_INLINE vf vf_clamp(vf a, float bound) {
 	return _mm512_range_ps(a, _mm512_set1_ps(bound), 2); /* the smaller magnitude, with a's sign */
@@ -128,13 +121,6 @@ SIMD_INLINE vf vf_max(vf a, vf b) {
 }
 SIMD_INLINE vf vf_min(vf a, vf b) {
 	return _mm256_min_ps(a, b);
-}
-SIMD_INLINE vf vf_sqrt(vf a) {
-	return _mm256_sqrt_ps(a);
-}
-/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
-SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
-	return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(vf_mask(n)));
 }
 /* a within [-bound, bound]; NaN may become anything. */
 SIMD_INLINE vf vf_clamp(vf a, float bound) {
@@ -193,15 +179,6 @@ SIMD_INLINE vf vf_max(vf a, vf b) {
 SIMD_INLINE vf vf_min(vf a, vf b) {
 	return vbslq_f32(vcltq_f32(a, b), a, b);
 }
-SIMD_INLINE vf vf_sqrt(vf a) {
-	return vsqrtq_f32(a);
-}
-/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
-SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
-	static const uint32_t mask[8] = {~0U, ~0U, ~0U, ~0U, 0, 0, 0, 0};
-
-	return vbslq_f32(vld1q_u32(mask + 4 - n), a, b);
-}
 /* a within [-bound, bound]; NaN may become anything. */
 SIMD_INLINE vf vf_clamp(vf a, float bound) {
 	return vf_min(vf_set1(bound), vf_max(vf_set1(-bound), a));
@@ -251,13 +228,6 @@ SIMD_INLINE vf vf_max(vf a, vf b) {
 }
 SIMD_INLINE vf vf_min(vf a, vf b) {
 	return a < b ? a : b;
-}
-SIMD_INLINE vf vf_sqrt(vf a) {
-	return __builtin_sqrtf(a);
-}
-/* The first n lanes of a, 0 <= n <= VL, and the others of b. */
-SIMD_INLINE vf vf_blend(vf a, vf b, int n) {
-	return n > 0 ? a : b;
 }
 /* a within [-bound, bound]; NaN may become anything. */
 SIMD_INLINE vf vf_clamp(vf a, float bound) {
@@ -309,7 +279,8 @@ SIMD_INLINE void vf_exp_reduced(vf p[], const vf r[], const int n) {
 }
 
 /* e^-x of n vectors, x at least -87.33, within 2 ulp up to x = 16 and 4 beyond. Where x is more than 87.33, it is taken
- * for that, so the result is never 0 or subnormal. NaN stays NaN. */
+ * for that, so the result is never 0 or subnormal. NaN stays NaN. Below -87.33, as rounding leaves it of scores of a
+ * thousand million, the result means nothing. */
 SIMD_INLINE void vf_exp_minus_each(vf x[], const int n) {
 	vf t[VF_EXP_MOST], p[VF_EXP_MOST];
 
@@ -414,13 +385,6 @@ SIMD_INLINE struct v16 v16_mul(struct v16 a, struct v16 b) {
 SIMD_INLINE struct v16 v16_max(struct v16 a, struct v16 b) {
 	for (int i = 0; i < NVL; i++)
 		a.v[i] = vf_max(a.v[i], b.v[i]);
-	return a;
-}
-
-/* The first n lanes of a, 0 <= n <= 16, and the others of b. */
-SIMD_INLINE struct v16 v16_blend(struct v16 a, struct v16 b, int n) {
-	for (int i = 0; i < NVL; i++)
-		a.v[i] = vf_blend(a.v[i], b.v[i], v16_lanes(n, i));
 	return a;
 }
 

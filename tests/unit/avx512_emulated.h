@@ -50,15 +50,6 @@ EMULATED void emulated_mask_storeu_ps(float *p, __mmask16 mask, __m512 v) {
 		if (mask >> i & 1)
 			p[i] = part[i];
 }
-EMULATED __m512 emulated_mask_mov_ps(__m512 b, __mmask16 mask, __m512 a) {
-	float from[16], to[16];
-	emulated_storeu_ps(from, a);
-	emulated_storeu_ps(to, b);
-	for (int i = 0; i < 16; i++)
-		if (mask >> i & 1)
-			to[i] = from[i];
-	return emulated_loadu_ps(to);
-}
 EMULATED __m512 emulated_set1_ps(float x) {
 	return (__m512){_mm256_set1_ps(x), _mm256_set1_ps(x)};
 }
@@ -82,9 +73,6 @@ EMULATED __m512 emulated_max_ps(__m512 a, __m512 b) {
 }
 EMULATED __m512 emulated_min_ps(__m512 a, __m512 b) {
 	return (__m512){_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
-}
-EMULATED __m512 emulated_sqrt_ps(__m512 a) {
-	return (__m512){_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)};
 }
 EMULATED __m512i emulated_castps_si512(__m512 a) {
 	return (__m512i){_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)};
@@ -136,7 +124,6 @@ EMULATED __m512d emulated_cvtps_pd(__m256 a) {
 #define _mm512_storeu_ps emulated_storeu_ps
 #define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps
 #define _mm512_mask_storeu_ps emulated_mask_storeu_ps
-#define _mm512_mask_mov_ps emulated_mask_mov_ps
 #define _mm512_set1_ps emulated_set1_ps
 #define _mm512_fmadd_ps emulated_fmadd_ps
 #define _mm512_add_ps emulated_add_ps
@@ -145,7 +132,6 @@ EMULATED __m512d emulated_cvtps_pd(__m256 a) {
 #define _mm512_div_ps emulated_div_ps
 #define _mm512_max_ps emulated_max_ps
 #define _mm512_min_ps emulated_min_ps
-#define _mm512_sqrt_ps emulated_sqrt_ps
 #undef _mm512_range_ps
 #define _mm512_range_ps emulated_range_ps
 #define _mm512_castps_si512 emulated_castps_si512
