@@ -293,7 +293,7 @@ static void feed_watchdog(const struct daemon *d, int64_t *fed_ns, int interval_
 		jf_service_watchdog();
 	else
 		jf_log(JF_LOG_ERROR, NULL, "%s has made no progress for %d ms: no watchdog messages are sent",
-		    working ? "a thread that serves HTTP" : "a worker, or the timer of deadlines,",
+		    working ? "a thread that serves HTTP" : "a worker or the timer of deadlines",
 		    d->conf.watchdog_stall_ms);
 }
 

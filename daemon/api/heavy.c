@@ -75,7 +75,7 @@ void jf_heavy_handle(struct jf_call *call) {
 		call->route->handle(call);
 }
 
-size_t jf_heavy_weight(size_t pixels) { /* what claims more is a JPEG and read reduced */
+size_t jf_heavy_weight(size_t pixels) {
 	return pixels < JF_HEAVY_PIECE ? pixels : JF_HEAVY_PIECE;
 }
 
@@ -86,7 +86,10 @@ bool jf_heavy_is(struct jf_call *call, size_t weight) {
 		return weight > LIGHT_PIXELS;
 	if (weight > call->charged)
 		atomic_store(&call->charged, weight);
-	return weight > most_in_time(call);
+	if (weight > most_in_time(call))
+		return true;
+	jf_errands_weigh(call->http->errands, (long)(weight < JF_HEAVY_PIECE ? weight : JF_HEAVY_PIECE));
+	return false;
 }
 
 bool jf_heavy_is_enough(const struct jf_call *call, size_t weight) {
@@ -98,6 +101,7 @@ void jf_heavy_move(struct jf_call *call, size_t weight) {
 
 	jf_params_deinit(&call->params);
 	call->ask = (struct jf_ask){0};
+	call->heavy = 0;
 	call->problem = (struct jf_problem){0}; /* the handler would note everything once more */
 	if (weight > most) {
 		jf_metric_reject(call->http->parts.metrics, JF_REJECTION_LARGE);

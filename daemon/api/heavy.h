@@ -11,7 +11,8 @@
 /* A call with its body complete: its route's handler, here or on another thread. */
 void jf_heavy_handle(struct jf_call *call);
 
-/* What decoding one picture of this many pixels counts as, beside others of its request. */
+/* What decoding one picture of this many pixels counts as, beside others of its request: no more than a piece, since
+ * what claims more is a JPEG and read reduced. */
 size_t jf_heavy_weight(size_t pixels);
 /* Whether pictures of this weight together must be decoded elsewhere, or cannot be at all; a handler that finds so
  * drops everything and calls jf_heavy_move, which answers or lets the handler run again. */

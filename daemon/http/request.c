@@ -301,7 +301,8 @@ double jf_request_age_ms(const struct jf_request *request) {
 }
 
 void jf_request_defer(struct jf_request *request) {
-	request->deferred = true;
+	if (!request->deferred) /* another thread may read it once it has been deferred */
+		request->deferred = true;
 	jf_request_ref(request);
 }
 

@@ -32,10 +32,10 @@ struct jf_errands {
 	pthread_mutex_t lock; /* guards what follows; never held while an errand runs */
 	pthread_cond_t work;  /* something waits, or stop; CLOCK_MONOTONIC */
 	struct errand *first;
-	struct errand *running[MAX_THREADS]; /* or resting from it; NULL: none */
-	int64_t until_ns[MAX_THREADS];       /* when that ends, at the rate */
-	int64_t moved_ns[MAX_THREADS];       /* the errand that runs began or beat; 0: none runs */
-	struct jf_beat beat[MAX_THREADS];    /* while none runs */
+	struct errand *running[MAX_THREADS];                  /* or resting from it; NULL: none */
+	int64_t began_ns[MAX_THREADS], until_ns[MAX_THREADS]; /* when that began, and ends at the rate */
+	int64_t moved_ns[MAX_THREADS];                        /* the errand that runs began or beat; 0: none runs */
+	struct jf_beat beat[MAX_THREADS];                     /* while none runs */
 	int n_named;
 	bool stop;
 };
@@ -77,8 +77,8 @@ static void *run(void *argument) {
 			break;
 		errands->first = errand->next;
 		errands->running[me] = errand;
-		errands->moved_ns[me] = jf_clock_ns();
-		errands->until_ns[me] = errands->moved_ns[me] + time_for(errand->what.weight);
+		errands->began_ns[me] = errands->moved_ns[me] = jf_clock_ns();
+		errands->until_ns[me] = errands->began_ns[me] + time_for(errand->what.weight);
 		pthread_mutex_unlock(&errands->lock);
 		errand->what.run(errand->what.context);
 		pthread_mutex_lock(&errands->lock);
@@ -119,14 +119,16 @@ struct jf_errands *jf_errands_create(int threads, struct jf_error *err) {
 	return errands;
 }
 
-/* With the lock held: behind everything of the same client's. */
+/* With the lock held: behind everything of the same client's; a piece that follows another only behind such pieces,
+ * since it was let in before whatever else the client has sent in the meantime. */
 static int64_t rank_of(const struct jf_errands *errands, const struct errand *errand, int64_t now) {
 	const struct errand *other;
 	int64_t last = now;
 	int i;
 
 	for (other = errands->first; other; other = other->next)
-		if (other->rank_ns > last && strcmp(other->client, errand->client) == 0)
+		if (other->rank_ns > last && (other->what.goes_on || !errand->what.goes_on) &&
+		    strcmp(other->client, errand->client) == 0)
 			last = other->rank_ns;
 	for (i = 0; i < errands->threads; i++) {
 		other = errands->running[i];
@@ -136,17 +138,27 @@ static int64_t rank_of(const struct jf_errands *errands, const struct errand *er
 	return last + time_for(errand->what.weight);
 }
 
+/* How much of what follows `other` has its turns between those of what follows `errand`. */
+static int64_t time_between(const struct errand *other, const struct errand *errand) {
+	return time_for(other->what.rest < errand->what.rest ? other->what.rest : errand->what.rest);
+}
+
 /* With the lock held: when it would be done. */
 static int64_t expected_ns(const struct jf_errands *errands, const struct errand *errand, int64_t now) {
 	const struct errand *other;
 	int64_t ahead = 0;
 	int i;
 
-	for (other = errands->first; other && other->rank_ns <= errand->rank_ns; other = other->next)
-		ahead += time_for(other->what.weight);
-	for (i = 0; i < errands->threads; i++)
-		if (errands->running[i] && errands->until_ns[i] > now)
+	for (other = errands->first; other; other = other->next)
+		ahead += (other->rank_ns <= errand->rank_ns ? time_for(other->what.weight) : 0) +
+			 time_between(other, errand);
+	for (i = 0; i < errands->threads; i++) {
+		if (!errands->running[i])
+			continue;
+		ahead += time_between(errands->running[i], errand);
+		if (errands->until_ns[i] > now)
 			ahead += errands->until_ns[i] - now;
+	}
 	return now + (int64_t)(SAFETY * (double)ahead / errands->threads) +
 	       time_for(errand->what.weight + errand->what.rest);
 }
@@ -181,6 +193,18 @@ bool jf_errands_submit(struct jf_errands *errands, const struct jf_errand *what,
 	if (late > 0)
 		*retry_after_s = late / 1000000000 < 60 ? 1 + (int)(late / 1000000000) : 60;
 	return fits;
+}
+
+void jf_errands_weigh(struct jf_errands *errands, long weight) {
+	int64_t until_ns;
+
+	if (me < 0)
+		return;
+	pthread_mutex_lock(&errands->lock);
+	until_ns = errands->began_ns[me] + time_for(weight);
+	if (until_ns > errands->until_ns[me])
+		errands->until_ns[me] = until_ns;
+	pthread_mutex_unlock(&errands->lock);
 }
 
 void jf_errands_beat(struct jf_errands *errands) {

@@ -4,7 +4,7 @@
  * Each errand has a weight, in pixels or what takes as long as one. A thread does at most JF_ERRAND_RATE of them a
  * second, and rests when it was quicker, so that a flood of large pictures leaves the processor to the workers. Small
  * errands go before large ones that came a little earlier; nothing waits for ever behind later ones. A client's errands
- * stand one behind the other, so that one client who sends many does not keep the others from their turn. What takes
+ * queue behind each other, so that one client who sends many does not keep the others from their turn. What takes
  * long is to be done in pieces, each an errand of its own, between which the others have theirs.
  *
  * As much may wait as is done by its deadline. */
@@ -36,6 +36,9 @@ struct jf_errands *jf_errands_create(int threads, struct jf_error *err);
 /* False: no room, as what goes before it takes too long for its deadline, and *retry_after_s says when there will be (1
  * to 60). An errand always fits when nothing waits. Any thread. */
 bool jf_errands_submit(struct jf_errands *errands, const struct jf_errand *errand, int *retry_after_s);
+
+/* By an errand that turns out to be heavier than it said: what it weighs altogether. Of no effect on other threads. */
+void jf_errands_weigh(struct jf_errands *errands, long weight);
 
 /* By an errand that has many parts, between two of them: it moves. Of no effect on other threads. */
 void jf_errands_beat(struct jf_errands *errands);

@@ -1,5 +1,5 @@
-/* Errands: each runs once, small ones first, a bounded number waits, and a thread keeps to its rate. What a thread does
- * at the end of a row. */
+/* Errands: each runs once, small ones first, what waits will be done in time, and a thread keeps to its rate. What a
+ * thread does at the end of a row. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -83,7 +83,7 @@ static void test_order(void **state) {
 	assert_order(errands, 4);
 }
 
-/* Who sends many has his own stand in line, not everybody's. */
+/* Whoever sends many waits behind their own, and nobody else does. */
 static void test_fair(void **state) {
 	struct jf_errands *errands = start();
 
@@ -99,18 +99,44 @@ static void test_fair(void **state) {
 /* There is room for what will be done in time, whatever else waits: of that only what goes before it counts. */
 static void test_room(void **state) {
 	struct jf_errands *errands = start();
-	struct jf_errand piece = {note, &number[4], JF_ERRAND_RATE * 60, 0, "list", jf_clock_ns(), true};
+	struct jf_errand piece = {note, &number[3], JF_ERRAND_RATE * 60, 0, "list", jf_clock_ns(), true};
 	int retry;
 
 	(void)state;
-	assert_true(submit_within(errands, "list", JF_ERRAND_RATE * 100, JF_ERRAND_RATE * 900L, 0, note, &number[3]));
+	assert_true(submit_within(errands, "list", JF_ERRAND_RATE * 100, JF_ERRAND_RATE * 900L, 0, note, &number[4]));
 	assert_true(submit_within(errands, "a", JF_ERRAND_RATE * 20, 0, 1000, note, &number[0]));
 	assert_false(submit_within(errands, "b", JF_ERRAND_RATE * 30, 0, 40, note, NULL)); /* 30 s behind a's 20 */
 	assert_true(submit_within(errands, "b", JF_ERRAND_RATE * 30, 0, 100, note, &number[1]));
 	assert_false(submit_within(errands, "c", JF_ERRAND_RATE * 40, JF_ERRAND_RATE * 80L, 150, note, NULL));
 	assert_true(submit_within(errands, "c", JF_ERRAND_RATE * 40, 0, 150, note, &number[2]));
-	assert_true(jf_errands_submit(errands, &piece, &retry)); /* it was let in before; the client's next rank */
+	assert_true(jf_errands_submit(errands, &piece, &retry)); /* it was let in before */
 	assert_order(errands, 5);
+}
+
+/* Lists take turns, so each is done when nearly all are. */
+static void test_room_of_lists(void **state) {
+	struct jf_errands *errands = start();
+
+	(void)state;
+	assert_true(submit_within(errands, "a", JF_ERRAND_RATE, JF_ERRAND_RATE * 100L, 150, note, &number[0]));
+	assert_false(submit_within(errands, "b", JF_ERRAND_RATE, JF_ERRAND_RATE * 100L, 150, note, NULL));
+	assert_true(submit_within(errands, "b", JF_ERRAND_RATE, JF_ERRAND_RATE * 10L, 150, note, &number[1]));
+	assert_true(submit_within(errands, "c", JF_ERRAND_RATE * 30, 0, 150, note, &number[2]));
+	assert_order(errands, 3);
+}
+
+/* What a client sends while a list of its own is being read does not go before the rest of the list. */
+static void test_list_goes_on(void **state) {
+	struct jf_errands *errands = start();
+	struct jf_errand piece = {note, &number[1], JF_ERRAND_RATE * 20, 0, "a", jf_clock_ns(), true};
+	int retry;
+
+	(void)state;
+	assert_true(submit_within(errands, "a", JF_ERRAND_RATE * 10, 0, 1000, note, &number[0]));
+	assert_true(submit_within(errands, "a", JF_ERRAND_RATE * 40, 0, 1000, note, &number[2]));
+	assert_true(submit_within(errands, "a", JF_ERRAND_RATE * 40, 0, 1000, note, &number[3]));
+	assert_true(jf_errands_submit(errands, &piece, &retry));
+	assert_order(errands, 4);
 }
 
 static void test_alive(void **state) {
@@ -152,6 +178,28 @@ static void test_beat(void **state) {
 	while (!jf_errands_alive(errands, 20))
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	sem_post(&gate);
+	jf_errands_destroy(errands);
+}
+
+static void note_heavy(void *context) {
+	jf_errands_weigh(context, JF_ERRAND_RATE / 20);
+	jf_errands_weigh(context, 1); /* no less than it said before */
+	atomic_fetch_add(&n_ran, 1);
+}
+
+/* An errand that is found to be heavier than it said rests as long as one that said so. */
+static void test_weigh(void **state) {
+	struct jf_errands *errands = start();
+	int64_t begin = jf_clock_ns();
+
+	(void)state;
+	jf_errands_weigh(errands, JF_ERRAND_RATE * 1000); /* this is none of their threads */
+	for (int i = 0; i < 3; i++)
+		assert_true(submit(errands, 1, note_heavy, errands));
+	sem_post(&gate);
+	while (atomic_load(&n_ran) < 3)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	assert_true(jf_clock_ns() - begin >= 100000000);
 	jf_errands_destroy(errands);
 }
 
@@ -202,9 +250,12 @@ int main(void) {
 	    cmocka_unit_test(test_order),
 	    cmocka_unit_test(test_fair),
 	    cmocka_unit_test(test_room),
+	    cmocka_unit_test(test_room_of_lists),
+	    cmocka_unit_test(test_list_goes_on),
 	    cmocka_unit_test(test_alive),
 	    cmocka_unit_test(test_beat),
 	    cmocka_unit_test(test_rate),
+	    cmocka_unit_test(test_weigh),
 	    cmocka_unit_test(test_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
