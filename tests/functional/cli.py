@@ -489,7 +489,7 @@ def test_info_plans():
     assert not any("gradient_with" in node for node in told["sample"].values())
     text = good("info", "--plan", "train")
     assert "  read where up1 lies\n" in text and "  gradient with enc1.0.conv2's\n" in text
-    # a residual block's norms, in the load of one convolution with sums from the store of the other
+    # a residual block's norms: computed while one convolution reads, from sums that the other gathered while it wrote
     norm = next(node for node in plans["sample"]["nodes"] if node["name"] == "enc1.0.norm2")
     assert (norm["statistics_with"], norm["computed_with"]) == ("enc1.0.conv1", "enc1.0.conv2"), norm
     text = good("info", "--plan", "sample")
