@@ -8,6 +8,7 @@
 #include "core/pictures/ink.h"
 #include "core/pictures/intake.h"
 #include "core/pictures/paper.h"
+#include "core/pictures/picture.h"
 #include "core/pictures/resample.h"
 
 #define WORK_SIDE 512    /* ink is looked for on a picture of at most this many pixels a side */
@@ -37,7 +38,7 @@ const char *jf_invert_name(enum jf_invert invert) {
 
 /* What is framed: a picture in memory, or one that is still packed. */
 struct source {
-	const struct jf_image *image; /* NULL: */
+	jf_rows_read *read;
 	const void *data;
 	size_t size_bytes;
 	int max_side;
@@ -49,8 +50,7 @@ static enum jf_err take_in(struct jf_intake *intake, struct jf_framing_report *r
 	enum jf_err status;
 
 	options.max_side = source->max_side;
-	status = source->image ? jf_intake_image(intake, &options, source->image, err)
-			       : jf_intake_picture(intake, &options, source->data, source->size_bytes, err);
+	status = jf_intake_take(intake, &options, source->read, source->data, source->size_bytes, err);
 	report->source_height = intake->source_height;
 	report->source_width = intake->source_width;
 	report->source_channels = intake->source_channels;
@@ -350,7 +350,7 @@ static enum jf_err frame(float *out, struct jf_framing_report *report, const str
 
 enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct jf_image *image, int height, int width,
     int channels, const struct jf_framing_options *options, struct jf_error *err) {
-	const struct source source = {.image = image};
+	const struct source source = {.read = jf_image_rows, .data = image};
 
 	if (!image->pixels || image->height < 1 || image->width < 1 || (image->channels != 1 && image->channels != 3))
 		return jf_error_set(
@@ -360,7 +360,8 @@ enum jf_err jf_frame(float *out, struct jf_framing_report *report, const struct 
 
 enum jf_err jf_frame_picture(float *out, struct jf_framing_report *report, const void *data, size_t size_bytes,
     int max_side, int height, int width, int channels, const struct jf_framing_options *options, struct jf_error *err) {
-	const struct source source = {.data = data, .size_bytes = size_bytes, .max_side = max_side};
+	const struct source source = {
+	    .read = jf_picture_rows, .data = data, .size_bytes = size_bytes, .max_side = max_side};
 
 	return frame(out, report, &source, height, width, channels, options, err);
 }

@@ -5,9 +5,7 @@
 #include <stdlib.h>
 
 #include "core/pictures/exif.h"
-#include "core/pictures/picture.h"
 #include "core/pictures/resample.h"
-#include "core/pictures/rows.h"
 
 /* While rows come. A picture with alpha is taken in twice, over white and over black: which of them is right is known
  * at its end. */
@@ -136,32 +134,14 @@ static void deinit(struct taking *taking) {
 	free(taking->opaque);
 }
 
-enum jf_err jf_intake_image(struct jf_intake *intake, const struct jf_intake_options *options,
-    const struct jf_image *image, struct jf_error *err) {
-	const struct jf_rows_form form = {image->height, image->width, image->channels, 1};
-	struct taking taking = {.options = options, .intake = intake};
-	enum jf_err status;
-
-	*intake = (struct jf_intake){0};
-	status = begin(&taking, &form, err);
-	for (int y = 0; y < image->height && !status; y++)
-		take_row(&taking, image->pixels + (size_t)y * (size_t)image->width * (size_t)image->channels);
-	if (!status)
-		status = finish(&taking, err);
-	deinit(&taking);
-	if (status)
-		jf_intake_deinit(intake);
-	return status;
-}
-
-enum jf_err jf_intake_picture(struct jf_intake *intake, const struct jf_intake_options *options, const void *data,
-    size_t size_bytes, struct jf_error *err) {
+enum jf_err jf_intake_take(struct jf_intake *intake, const struct jf_intake_options *options, jf_rows_read *read,
+    const void *data, size_t size_bytes, struct jf_error *err) {
 	struct taking taking = {.options = options, .intake = intake};
 	const struct jf_rows rows = {&taking, begin, take_row};
 	enum jf_err status;
 
 	*intake = (struct jf_intake){0};
-	status = jf_picture_rows(&rows, data, size_bytes, err);
+	status = read(&rows, data, size_bytes, err);
 	if (!status)
 		status = finish(&taking, err);
 	deinit(&taking);

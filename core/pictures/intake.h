@@ -4,7 +4,7 @@
 #define JF_CORE_PICTURES_INTAKE_H
 
 #include "core/base/error.h"
-#include "core/pictures/image.h"
+#include "core/pictures/rows.h"
 
 struct jf_intake_options {
 	int channels;      /* 1: colour becomes grey by luma; 3: grey is repeated */
@@ -20,12 +20,10 @@ struct jf_intake {
 	int source_height, source_width, source_channels; /* 1 or 3, as decoded and upright */
 };
 
-/* Of a picture in memory. JF_ENOMEM, JF_ELIMIT; *intake is then {0}. */
-enum jf_err jf_intake_image(struct jf_intake *intake, const struct jf_intake_options *options,
-    const struct jf_image *image, struct jf_error *err);
-/* Of a PNG or JPEG, whose errors besides (core/pictures/picture.h). */
-enum jf_err jf_intake_picture(struct jf_intake *intake, const struct jf_intake_options *options, const void *data,
-    size_t size_bytes, struct jf_error *err);
+/* Of what `read` hands over: jf_image_rows a picture in memory, jf_picture_rows a PNG or JPEG
+ * (core/pictures/picture.h). Its errors, JF_ENOMEM, JF_ELIMIT; *intake is then {0}. */
+enum jf_err jf_intake_take(struct jf_intake *intake, const struct jf_intake_options *options, jf_rows_read *read,
+    const void *data, size_t size_bytes, struct jf_error *err);
 void jf_intake_deinit(struct jf_intake *intake);
 
 #endif

@@ -53,6 +53,17 @@ void jf_alpha_over(uint8_t *out, const uint8_t *row, size_t pixels, int channels
 
 /* --- all rows --- */
 
+enum jf_err jf_image_rows(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err) {
+	const struct jf_image *image = data;
+	const struct jf_rows_form form = {image->height, image->width, image->channels, 1};
+	enum jf_err status = rows->begin(rows->context, &form, err);
+
+	(void)size_bytes;
+	for (int y = 0; y < image->height && !status; y++)
+		rows->row(rows->context, image->pixels + (size_t)y * (size_t)image->width * (size_t)image->channels);
+	return status;
+}
+
 struct collection {
 	struct jf_rows_form form;
 	struct jf_alpha alpha;

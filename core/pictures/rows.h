@@ -24,8 +24,12 @@ struct jf_rows {
 	void (*row)(void *context, const uint8_t *row);
 };
 
-/* jf_png_rows, jf_jpeg_rows, jf_picture_rows. JF_OK: all rows were handed over. */
+/* jf_png_rows, jf_jpeg_rows, jf_picture_rows, jf_image_rows. JF_OK: all rows were handed over. */
 typedef enum jf_err jf_rows_read(const struct jf_rows *rows, const void *data, size_t size_bytes, struct jf_error *err);
+
+/* Of a picture that is in memory: image is a struct jf_image, its size is not looked at. Errors of rows->begin alone.
+ */
+jf_rows_read jf_image_rows;
 
 /* All rows as a picture, over the ground that fits, upright. out: written whole on JF_OK (caller deinits), {0}
  * otherwise. Errors of `read`, and JF_ENOMEM. */

@@ -32,8 +32,12 @@ static size_t most_in_time(const struct jf_call *call) {
 	return most > JF_HEAVY_PIECE ? most : JF_HEAVY_PIECE;
 }
 
+static size_t one_piece(size_t weight) {
+	return weight < JF_HEAVY_PIECE ? weight : JF_HEAVY_PIECE;
+}
+
 static void move(struct jf_call *call, size_t weight) {
-	size_t piece = weight < JF_HEAVY_PIECE ? weight : JF_HEAVY_PIECE;
+	size_t piece = one_piece(weight);
 	int retry_after_s, left_ms = time_left_ms(call);
 	struct jf_errand errand = {.run = run,
 	    .context = call,
@@ -76,7 +80,7 @@ void jf_heavy_handle(struct jf_call *call) {
 }
 
 size_t jf_heavy_weight(size_t pixels) {
-	return pixels < JF_HEAVY_PIECE ? pixels : JF_HEAVY_PIECE;
+	return one_piece(pixels);
 }
 
 /* A large body is moved before anybody knows what is in it. That much counts for the picture which it usually is; what
@@ -88,7 +92,7 @@ bool jf_heavy_is(struct jf_call *call, size_t weight) {
 		atomic_store(&call->charged, weight);
 	if (weight > most_in_time(call))
 		return true;
-	jf_errands_weigh(call->http->errands, (long)(weight < JF_HEAVY_PIECE ? weight : JF_HEAVY_PIECE));
+	jf_errands_weigh(call->http->errands, (long)one_piece(weight));
 	return false;
 }
 

@@ -181,6 +181,15 @@ static void test_beat(void **state) {
 	jf_errands_destroy(errands);
 }
 
+/* Lets three errands run: two rests of 50 ms before the third. */
+static void assert_rests(struct jf_errands *errands, int64_t begin_ns) {
+	sem_post(&gate);
+	while (atomic_load(&n_ran) < 3)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	assert_true(jf_clock_ns() - begin_ns >= 100000000);
+	jf_errands_destroy(errands);
+}
+
 static void note_heavy(void *context) {
 	jf_errands_weigh(context, JF_ERRAND_RATE / 20);
 	jf_errands_weigh(context, 1); /* no less than it said before */
@@ -196,11 +205,7 @@ static void test_weigh(void **state) {
 	jf_errands_weigh(errands, JF_ERRAND_RATE * 1000); /* this is none of their threads */
 	for (int i = 0; i < 3; i++)
 		assert_true(submit(errands, 1, note_heavy, errands));
-	sem_post(&gate);
-	while (atomic_load(&n_ran) < 3)
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	assert_true(jf_clock_ns() - begin >= 100000000);
-	jf_errands_destroy(errands);
+	assert_rests(errands, begin);
 }
 
 static void test_rate(void **state) {
@@ -210,11 +215,7 @@ static void test_rate(void **state) {
 	(void)state;
 	for (int i = 0; i < 3; i++)
 		assert_true(submit(errands, JF_ERRAND_RATE / 20, note, &number[i]));
-	sem_post(&gate);
-	while (atomic_load(&n_ran) < 3)
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	assert_true(jf_clock_ns() - begin >= 100000000); /* two rests of 50 ms before the third */
-	jf_errands_destroy(errands);
+	assert_rests(errands, begin);
 }
 
 /* What is to be done later is done once the outermost row ends, each in its turn, and without a row not at all. */
